@@ -1,0 +1,229 @@
+// Value(data, _children=(), _op="", label=""), in every dialect's spelling.
+#include <string>
+#include <vector>
+
+#include "type.hpp"
+
+namespace tapegrad::python {
+
+namespace {
+
+struct Reference {
+  explicit Reference(PyObject* object) : object(object) {}
+  Reference(const Reference&) = delete;
+  Reference& operator=(const Reference&) = delete;
+  ~Reference() { Py_XDECREF(object); }
+  PyObject* object;
+};
+
+// Appends an operand for each child; the children stay alive through `sequence`.
+bool read_children(PyObject* sequence, const char* name, std::vector<Operand>& operands) {
+  const Py_ssize_t count = PySequence_Fast_GET_SIZE(sequence);
+  for (Py_ssize_t k = 0; k < count; ++k) {
+    PyObject* child = PySequence_Fast_GET_ITEM(sequence, k);
+    if (!is_value(child)) {
+      PyErr_Format(PyExc_TypeError, "%s[%zd] must be a Value, not '%s'", name, k,
+                   Py_TYPE(child)->tp_name);
+      return false;
+    }
+    operands.push_back({node_of(child), 0.0});
+  }
+  return true;
+}
+
+bool read_local_grads(PyObject* given, std::vector<Operand>& operands) {
+  const Reference sequence(PySequence_Fast(given, "local_grads must be a sequence of numbers"));
+  if (sequence.object == nullptr) return false;
+  const Py_ssize_t count = PySequence_Fast_GET_SIZE(sequence.object);
+  if (static_cast<std::size_t>(count) != operands.size()) {
+    PyErr_Format(PyExc_ValueError, "local_grads must have one number for each child: %zd for %zu",
+                 count, operands.size());
+    return false;
+  }
+  for (Py_ssize_t k = 0; k < count; ++k) {
+    // Conversions run Python code, which may change a list under our hands.
+    if (k >= PySequence_Fast_GET_SIZE(sequence.object)) {
+      PyErr_SetString(PyExc_ValueError, "local_grads changed while it was read");
+      return false;
+    }
+    const Reference item(Py_NewRef(PySequence_Fast_GET_ITEM(sequence.object, k)));
+    const std::string name = "local_grads[" + std::to_string(k) + "]";
+    if (!need_number(item.object, name.c_str(), operands[static_cast<std::size_t>(k)].partial))
+      return false;
+  }
+  return true;
+}
+
+struct Arguments {
+  PyObject* data;
+  PyObject* children;
+  const char* children_name;
+  PyObject* local_grads;
+  PyObject* symbol;
+  PyObject* label;
+};
+
+bool set_text(PyObject* text, const char* name, std::string& out) {
+  if (!PyUnicode_Check(text)) {
+    PyErr_Format(PyExc_TypeError, "%s must be a str, not '%s'", name, Py_TYPE(text)->tp_name);
+    return false;
+  }
+  Py_ssize_t size = 0;
+  const char* bytes = PyUnicode_AsUTF8AndSize(text, &size);
+  if (bytes == nullptr) return false;
+  out.assign(bytes, static_cast<std::size_t>(size));
+  return true;
+}
+
+// A new node owned by the caller, or no_node with an error set.
+Index make_node(const Arguments& given) {
+  double primal = 0.0;
+  std::string symbol, label;
+  if (!need_number(given.data, "data", primal)) return no_node;
+  if (given.symbol != nullptr && !set_text(given.symbol, "_op", symbol)) return no_node;
+  if (given.label != nullptr && !set_text(given.label, "label", label)) return no_node;
+  std::vector<Operand> operands;
+  // A tuple of its own: the one given could change while numbers are converted.
+  const Reference children(given.children != nullptr ? PySequence_Tuple(given.children) : PyTuple_New(0));
+  if (children.object == nullptr) {
+    if (PyErr_ExceptionMatches(PyExc_TypeError))
+      PyErr_Format(PyExc_TypeError, "%s must be an iterable of Values, not '%s'", given.children_name,
+                   Py_TYPE(given.children)->tp_name);
+    return no_node;
+  }
+  if (!read_children(children.object, given.children_name, operands)) return no_node;
+  if (given.local_grads != nullptr && !read_local_grads(given.local_grads, operands)) return no_node;
+  return guarded(
+      [&] {
+        const Index node = tape().open(primal, operands);
+        if (symbol.empty() && label.empty()) return node;
+        try {
+          Note& note = tape().need_note(node);
+          note.label = std::move(label);
+          if (!symbol.empty()) note.symbol = std::make_unique<std::string>(std::move(symbol));
+        } catch (...) {
+          tape().release(node);
+          throw;
+        }
+        return node;
+      },
+      no_node);
+}
+
+// The third positional argument is micrograd's _op or microgpt's local gradients.
+bool read_arguments(PyObject* const* args, Py_ssize_t count, PyObject* names, Arguments& out) {
+  static const char* const parameters[] = {"data", "_children", "_op", "label",
+                                           "children", "_prev", "local_grads", "_local_grads"};
+  PyObject* found[8] = {};
+  if (count > 4) {
+    PyErr_Format(PyExc_TypeError, "Value() takes at most 4 positional arguments (%zd given)", count);
+    return false;
+  }
+  if (!split_arguments("Value", args, count, names, parameters, 8, 1, found)) return false;
+  if (found[2] != nullptr && !PyUnicode_Check(found[2])) {
+    if (found[6] != nullptr || found[7] != nullptr) {
+      PyErr_SetString(PyExc_TypeError, "Value() got local gradients twice");
+      return false;
+    }
+    if (!PyTuple_Check(found[2]) && !PyList_Check(found[2])) {
+      PyErr_Format(PyExc_TypeError, "_op must be a str, or a tuple of local gradients, not '%s'",
+                   Py_TYPE(found[2])->tp_name);
+      return false;
+    }
+    found[6] = std::exchange(found[2], nullptr);
+  }
+  out = {found[0], nullptr, "_children", found[6] != nullptr ? found[6] : found[7], found[2], found[3]};
+  for (const int k : {1, 4, 5}) {
+    if (found[k] == nullptr) continue;
+    if (out.children != nullptr) {
+      PyErr_SetString(PyExc_TypeError, "Value() got its children twice");
+      return false;
+    }
+    out.children = found[k];
+    out.children_name = parameters[k];
+  }
+  return true;
+}
+
+}  // namespace
+
+bool split_arguments(const char* function, PyObject* const* args, Py_ssize_t count, PyObject* keywords,
+                     const char* const* names, Py_ssize_t most, Py_ssize_t least, PyObject** out) {
+  if (count > most) {
+    PyErr_Format(PyExc_TypeError, "%s() takes at most %zd argument%s (%zd given)", function, most,
+                 most == 1 ? "" : "s", count);
+    return false;
+  }
+  for (Py_ssize_t k = 0; k < count; ++k) out[k] = args[k];
+  const Py_ssize_t keyword_count = keywords != nullptr ? PyTuple_GET_SIZE(keywords) : 0;
+  for (Py_ssize_t j = 0; j < keyword_count; ++j) {
+    PyObject* name = PyTuple_GET_ITEM(keywords, j);
+    Py_ssize_t k = 0;
+    while (k < most && PyUnicode_CompareWithASCIIString(name, names[k]) != 0) ++k;
+    if (k == most) {
+      PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", function, name);
+      return false;
+    }
+    if (out[k] != nullptr) {
+      PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument '%s'", function, names[k]);
+      return false;
+    }
+    out[k] = args[count + j];
+  }
+  for (Py_ssize_t k = 0; k < least; ++k) {
+    if (out[k] != nullptr) continue;
+    PyErr_Format(PyExc_TypeError, "%s() missing required argument '%s' (pos %zd)", function, names[k],
+                 k + 1);
+    return false;
+  }
+  return true;
+}
+
+extern "C" PyObject* value_vectorcall(PyObject* type, PyObject* const* args, size_t flags,
+                                      PyObject* names) {
+  const Py_ssize_t count = PyVectorcall_NARGS(flags);
+  auto* const wanted = reinterpret_cast<PyTypeObject*>(type);
+  // A program may have given the type an __init__ or __new__ of its own.
+  if (wanted != value_type || wanted->tp_init != value_init || wanted->tp_new != value_new) {
+    const Reference positional(PyTuple_New(count));
+    if (positional.object == nullptr) return nullptr;
+    for (Py_ssize_t k = 0; k < count; ++k) PyTuple_SET_ITEM(positional.object, k, Py_NewRef(args[k]));
+    const Reference by_name(names != nullptr ? PyDict_New() : nullptr);
+    if (names != nullptr && by_name.object == nullptr) return nullptr;
+    for (Py_ssize_t k = 0; names != nullptr && k < PyTuple_GET_SIZE(names); ++k)
+      if (PyDict_SetItem(by_name.object, PyTuple_GET_ITEM(names, k), args[count + k]) < 0) return nullptr;
+    return PyType_Type.tp_call(type, positional.object, by_name.object);
+  }
+  if (count == 1 && names == nullptr) {
+    double primal = 0.0;
+    if (PyFloat_CheckExact(args[0])) primal = PyFloat_AS_DOUBLE(args[0]);
+    else if (!need_number(args[0], "data", primal)) return nullptr;
+    return guarded([&] { return wrap(tape().leaf(primal)); });
+  }
+  Arguments given{};
+  if (!read_arguments(args, count, names, given)) return nullptr;
+  const Index node = make_node(given);
+  return node == no_node ? nullptr : wrap(node);
+}
+
+extern "C" PyObject* value_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
+  const Py_ssize_t count = PyTuple_GET_SIZE(args);
+  std::vector<PyObject*> all;
+  for (Py_ssize_t k = 0; k < count; ++k) all.push_back(PyTuple_GET_ITEM(args, k));
+  const Reference names(PyTuple_New(keywords != nullptr ? PyDict_GET_SIZE(keywords) : 0));
+  if (names.object == nullptr) return nullptr;
+  PyObject *name, *value;
+  for (Py_ssize_t at = 0, k = 0; keywords != nullptr && PyDict_Next(keywords, &at, &name, &value); ++k) {
+    PyTuple_SET_ITEM(names.object, k, Py_NewRef(name));
+    all.push_back(value);
+  }
+  Arguments given{};
+  if (!read_arguments(all.data(), count, names.object, given)) return nullptr;
+  const Index node = make_node(given);
+  return node == no_node ? nullptr : adopt_as(type, node);
+}
+
+// Everything is done by __new__, as float does it; a subclass may still call super().__init__(data).
+extern "C" int value_init(PyObject*, PyObject*, PyObject*) { return 0; }
+
+}  // namespace tapegrad::python

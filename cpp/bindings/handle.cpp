@@ -1,0 +1,139 @@
+// Life and death of handles.
+#include "handle.hpp"
+
+#include <cmath>
+#include <string>
+
+namespace tapegrad::python {
+
+namespace {
+
+constexpr std::size_t most_free_handles = 1 << 15;
+
+}  // namespace
+
+void set_memory_error(const std::bad_alloc& error) {
+  const bool full = dynamic_cast<const ArenaFull*>(&error) != nullptr;
+  PyErr_SetString(PyExc_MemoryError, full ? error.what() : "out of memory");
+}
+
+PyObject* allocate_handle() {
+  return reinterpret_cast<PyObject*>(PyObject_GC_New(Handle, value_type));
+}
+
+void track(Handle* handle) {
+  if (handle->tracked) return;
+  handle->tracked = true;
+  auto* object = reinterpret_cast<PyObject*>(handle);
+  if (!PyObject_GC_IsTracked(object)) PyObject_GC_Track(object);
+}
+
+PythonBackward* python_backward(Index node) {
+  if (!tape().has_extra(node)) return nullptr;
+  return static_cast<PythonBackward*>(tape().extra(node).backward.get());
+}
+
+PyObject* handle_of(Index node) {
+  if (void* handle = tape().cell(node).handle) return Py_NewRef(static_cast<PyObject*>(handle));
+  tape().own(node);
+  return new_handle(node);
+}
+
+PyObject* adopt_as(PyTypeObject* type, Index node) {
+  if (type == value_type) return wrap(node);
+  PyObject* object = type->tp_alloc(type, 0);
+  if (object == nullptr) {
+    tape().release(node);
+    return nullptr;
+  }
+  as_handle(object)->node = node;
+  as_handle(object)->tracked = true;
+  tape().cell(node).handle = object;
+  return object;
+}
+
+PyObject* new_handle(Index node) {
+  Note* note = tape().find_note(node);
+  auto* attached = note != nullptr ? static_cast<Attachment*>(note->attachment.get()) : nullptr;
+  const bool on = std::exchange(anomaly_on, false);  // the node was checked when it was new
+  const bool subclass = attached != nullptr && attached->type != nullptr;
+  PyObject* object = adopt_as(subclass ? attached->type : value_type, node);
+  anomaly_on = on;
+  if (object == nullptr) return nullptr;
+  if (attached != nullptr) {
+    as_handle(object)->dict = std::exchange(attached->dict, nullptr);
+    note->attachment.reset();
+  }
+  if (as_handle(object)->dict != nullptr || python_backward(node) != nullptr)
+    track(as_handle(object));
+  return object;
+}
+
+// What the handle held for its node goes to the node, if the node lives on.
+static void leave_attributes(Handle* handle, PyTypeObject* type) {
+  if (tape().cell(handle->node).owners == 1) return;
+  if (handle->dict == nullptr && type == value_type) return;
+  try {
+    auto attached = std::make_unique<Attachment>();
+    Note& note = tape().need_note(handle->node);
+    attached->dict = std::exchange(handle->dict, nullptr);
+    if (type != value_type)
+      attached->type = reinterpret_cast<PyTypeObject*>(Py_NewRef(reinterpret_cast<PyObject*>(type)));
+    note.attachment = std::move(attached);
+  } catch (const std::bad_alloc&) {
+    // Attributes are lost rather than the interpreter.
+  }
+}
+
+extern "C" void handle_dealloc(PyObject* self) {
+  Handle* handle = as_handle(self);
+  PyTypeObject* type = Py_TYPE(self);
+  const Index node = handle->node;
+  if (handle->tracked || type != value_type) PyObject_GC_UnTrack(self);
+  if (node != no_node) tape().cell(node).handle = nullptr;
+  if (handle->weakrefs != nullptr) PyObject_ClearWeakRefs(self);
+  PyObject* dict = nullptr;
+  if (node != no_node) {
+    if (handle->dict != nullptr || type != value_type) [[unlikely]]
+      leave_attributes(handle, type);
+  }
+  dict = handle->dict;
+  if (type == value_type && free_handle_count < most_free_handles) {
+    handle->dict = reinterpret_cast<PyObject*>(free_handles);
+    free_handles = handle;
+    ++free_handle_count;
+  } else {
+    type->tp_free(self);
+    Py_DECREF(type);
+  }
+  if (node != no_node) tape().release(node);
+  Py_XDECREF(dict);
+}
+
+// A node's Python objects are reported only while this handle is its sole owner: what a live graph
+// still needs is never cleared.
+extern "C" int handle_traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  const Handle* handle = as_handle(self);
+  if (handle->node == no_node || tape().cell(handle->node).owners != 1) return 0;
+  Py_VISIT(handle->dict);
+  if (PythonBackward* backward = python_backward(handle->node)) Py_VISIT(backward->callable);
+  return 0;
+}
+
+extern "C" int handle_clear(PyObject* self) {
+  Handle* handle = as_handle(self);
+  if (handle->node == no_node || tape().cell(handle->node).owners != 1) return 0;
+  Py_CLEAR(handle->dict);
+  if (PythonBackward* backward = python_backward(handle->node)) Py_CLEAR(backward->callable);
+  return 0;
+}
+
+void PythonBackward::operator()(Index) {
+  if (callable == nullptr) return;
+  PyObject* result = PyObject_CallNoArgs(callable);
+  if (result == nullptr) throw PythonError{};
+  Py_DECREF(result);
+}
+
+}  // namespace tapegrad::python

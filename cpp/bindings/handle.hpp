@@ -1,0 +1,131 @@
+// The Python object for a node, and the way in and out of the core for everything in this folder.
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <cstdint>
+#include <utility>
+
+#include "tapegrad/lookup.hpp"
+#include "tapegrad/tape.hpp"
+
+namespace tapegrad::python {
+
+// One node has at most one handle, so that `is` and `id` mean the node.
+struct Handle {
+  PyObject_HEAD
+  Index node;
+  bool tracked;  // by the collector: only while the node owns a Python object
+  PyObject* dict;
+  PyObject* weakrefs;
+};
+
+// Constructed when the module is first loaded, never destroyed: handles may outlive every static.
+union Forever {
+  Tape tape;
+  Forever() {}
+  ~Forever() {}
+};
+inline Forever forever;
+inline Tape& tape() { return forever.tape; }
+
+inline PyTypeObject* value_type = nullptr;
+
+// Counts changes to nodes, so that a snapshot knows whether it is still true.
+inline std::uint64_t changes = 0;
+// Whether detect_anomaly() is on.
+inline bool anomaly_on = false;
+
+// A Python callable in the place of recorded partials.
+struct PythonBackward : Backward {
+  explicit PythonBackward(PyObject* callable) : callable(Py_NewRef(callable)) {}
+  ~PythonBackward() override { Py_XDECREF(callable); }
+  void operator()(Index node) override;
+  PyObject* callable;
+};
+
+// Attributes (and the subclass) of a node whose handle is gone.
+struct Attachment : Owned {
+  ~Attachment() override {
+    Py_XDECREF(dict);
+    Py_XDECREF(type);
+  }
+  PyObject* dict = nullptr;
+  PyTypeObject* type = nullptr;
+};
+
+// Thrown through the core when a Python error is set.
+struct PythonError {};
+
+inline bool is_value(PyObject* object) {
+  return Py_TYPE(object) == value_type || PyType_IsSubtype(Py_TYPE(object), value_type);
+}
+inline Handle* as_handle(PyObject* object) { return reinterpret_cast<Handle*>(object); }
+inline Index node_of(PyObject* object) { return as_handle(object)->node; }
+
+PyObject* allocate_handle();
+PyObject* new_handle(Index node);      // for a node that may have attributes or a subclass
+bool check_anomaly(Index node);        // false, with FloatingPointError set, if it is one
+PyObject* handle_of(Index node);       // the node's handle, made if there is none; a new reference
+void track(Handle* handle);
+PythonBackward* python_backward(Index node);
+void set_memory_error(const std::bad_alloc& error);
+
+// The same for a subclass of Value.
+PyObject* adopt_as(PyTypeObject* type, Index node);
+
+// Dead handles, chained through `dict`, keep their reference to the type.
+inline Handle* free_handles = nullptr;
+inline std::size_t free_handle_count = 0;
+
+// Gives a fresh node, owned by the caller, its handle. Null, with the node released, on an error.
+inline PyObject* wrap(Index node) {
+  if (anomaly_on) [[unlikely]]
+    if (!check_anomaly(node)) {
+      tape().release(node);
+      return nullptr;
+    }
+  Handle* handle = free_handles;
+  if (handle != nullptr) [[likely]] {
+    free_handles = reinterpret_cast<Handle*>(handle->dict);
+    --free_handle_count;
+    Py_SET_REFCNT(reinterpret_cast<PyObject*>(handle), 1);
+  } else {
+    handle = as_handle(allocate_handle());
+    if (handle == nullptr) {
+      tape().release(node);
+      return nullptr;
+    }
+  }
+  handle->node = node;
+  handle->tracked = false;
+  handle->dict = nullptr;
+  handle->weakrefs = nullptr;
+  tape().cell(node).handle = handle;
+  return reinterpret_cast<PyObject*>(handle);
+}
+
+// Runs what may throw; a C++ exception becomes a Python one and the result `failed`.
+template <class Call, class Result = decltype(std::declval<Call>()())>
+Result guarded(Call call, Result failed = {}) {
+  try {
+    return call();
+  } catch (const std::bad_alloc& error) {
+    set_memory_error(error);
+  } catch (const PythonError&) {
+  }
+  return failed;
+}
+
+// What an operand turned out to be.
+enum class Reading { ok, unknown, error };
+
+// Reads a Value or a real number; `unknown` sets no error.
+Reading read_operand(PyObject* object, Argument& argument);
+// The same for a plain number alone.
+Reading read_number(PyObject* object, double& number);
+// Sets a TypeError naming the argument where it is no number.
+bool need_number(PyObject* object, const char* name, double& number);
+
+}  // namespace tapegrad::python

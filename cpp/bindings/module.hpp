@@ -1,0 +1,13 @@
+// One registration function per subject.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace tapegrad::python {
+
+void register_value(pybind11::module_& module);       // type.cpp
+void register_functions(pybind11::module_& module);   // functions.cpp
+void register_snapshots(pybind11::module_& module);   // snapshot.cpp
+void register_inspection(pybind11::module_& module);  // inspection.cpp
+
+}  // namespace tapegrad::python

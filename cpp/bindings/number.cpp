@@ -1,0 +1,84 @@
+// What counts as a plain number.
+#include "handle.hpp"
+
+#include <cstring>
+
+namespace tapegrad::python {
+
+namespace {
+
+bool has_kind(PyObject* dtype, const char* kinds) {
+  PyObject* kind = PyObject_GetAttrString(dtype, "kind");
+  if (kind == nullptr) {
+    PyErr_Clear();
+    return false;
+  }
+  const char* text = PyUnicode_Check(kind) ? PyUnicode_AsUTF8(kind) : "?";
+  const bool found = text != nullptr && text[0] != '\0' && std::strchr(kinds, text[0]) != nullptr;
+  if (text == nullptr) PyErr_Clear();
+  Py_DECREF(kind);
+  return found;
+}
+
+// NumPy's scalars and 0-d arrays are numbers; longer arrays, complex numbers and objects are none,
+// though all of them have __float__.
+bool is_real_array_scalar(PyObject* object) {
+  PyObject* dtype = PyObject_GetAttrString(object, "dtype");
+  if (dtype == nullptr) {
+    PyErr_Clear();
+    return true;
+  }
+  const bool number = has_kind(dtype, "fiub") || !PyObject_HasAttrString(dtype, "kind");
+  Py_DECREF(dtype);
+  if (!number) return false;
+  PyObject* ndim = PyObject_GetAttrString(object, "ndim");
+  if (ndim == nullptr) {
+    PyErr_Clear();
+    return true;
+  }
+  const long dimensions = PyLong_Check(ndim) ? PyLong_AsLong(ndim) : 0;
+  Py_DECREF(ndim);
+  return dimensions == 0;
+}
+
+}  // namespace
+
+Reading read_number(PyObject* object, double& number) {
+  if (PyFloat_Check(object)) {
+    number = PyFloat_AS_DOUBLE(object);
+    return Reading::ok;
+  }
+  if (!PyLong_Check(object)) {
+    const PyNumberMethods* methods = Py_TYPE(object)->tp_as_number;
+    if (methods == nullptr || (methods->nb_float == nullptr && methods->nb_index == nullptr) ||
+        PyComplex_Check(object) || is_value(object) || !is_real_array_scalar(object))
+      return Reading::unknown;
+  }
+  number = PyFloat_AsDouble(object);
+  return number == -1.0 && PyErr_Occurred() ? Reading::error : Reading::ok;
+}
+
+Reading read_operand(PyObject* object, Argument& argument) {
+  if (is_value(object)) {
+    argument = {node_of(object), tape().cell(node_of(object)).primal};
+    return Reading::ok;
+  }
+  argument.node = no_node;
+  return read_number(object, argument.primal);
+}
+
+bool need_number(PyObject* object, const char* name, double& number) {
+  switch (read_number(object, number)) {
+    case Reading::ok:
+      return true;
+    case Reading::unknown:
+      PyErr_Format(PyExc_TypeError, "%s must be a real number, not '%s'", name,
+                   Py_TYPE(object)->tp_name);
+      return false;
+    case Reading::error:
+      return false;
+  }
+  return false;
+}
+
+}  // namespace tapegrad::python

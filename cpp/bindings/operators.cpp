@@ -1,0 +1,111 @@
+// CPython's number, comparison and text slots.
+#include "type.hpp"
+
+namespace tapegrad::python {
+
+namespace {
+
+template <Op code>
+PyObject* binary_mixed(PyObject* a, PyObject* b) {
+  Argument x, y;
+  for (const auto& [object, argument] : {std::pair(a, &x), std::pair(b, &y)}) {
+    const Reading reading = read_operand(object, *argument);
+    if (reading == Reading::error) return nullptr;
+    if (reading == Reading::unknown) Py_RETURN_NOTIMPLEMENTED;
+  }
+  return guarded([&]() -> PyObject* {
+    if (x.node == no_node) return wrap(tape().record<code>(x.primal, y.node));
+    if (y.node == no_node) {
+      if constexpr (code == op<"pow">()) return wrap(tape().record<op<"pow_const">()>(x.node, y.primal));
+      else return wrap(tape().record<code>(x.node, y.primal));
+    }
+    return wrap(tape().record<code>(x.node, y.node));
+  });
+}
+
+// The pairs that programs are made of come first.
+template <Op code>
+PyObject* binary(PyObject* a, PyObject* b) {
+  if (Py_TYPE(a) == value_type) {
+    if (Py_TYPE(b) == value_type)
+      return guarded([&] { return wrap(tape().record<code>(node_of(a), node_of(b))); });
+    if (PyFloat_CheckExact(b))
+      return guarded([&] { return wrap(tape().record<code>(node_of(a), PyFloat_AS_DOUBLE(b))); });
+  } else if (PyFloat_CheckExact(a) && Py_TYPE(b) == value_type) {
+    return guarded([&] { return wrap(tape().record<code>(PyFloat_AS_DOUBLE(a), node_of(b))); });
+  }
+  return binary_mixed<code>(a, b);
+}
+
+template <Op code>
+PyObject* unary(PyObject* self) {
+  return guarded([&] { return wrap(tape().record<code>(node_of(self))); });
+}
+
+extern "C" {
+PyObject* value_add(PyObject* a, PyObject* b) { return binary<op<"add">()>(a, b); }
+PyObject* value_subtract(PyObject* a, PyObject* b) { return binary<op<"sub">()>(a, b); }
+PyObject* value_multiply(PyObject* a, PyObject* b) { return binary<op<"mul">()>(a, b); }
+PyObject* value_divide(PyObject* a, PyObject* b) { return binary<op<"div">()>(a, b); }
+PyObject* value_power(PyObject* a, PyObject* b, PyObject* modulus) {
+  if (modulus != Py_None) Py_RETURN_NOTIMPLEMENTED;
+  return binary_mixed<op<"pow">()>(a, b);
+}
+PyObject* value_negative(PyObject* self) { return unary<op<"neg">()>(self); }
+PyObject* value_absolute(PyObject* self) { return unary<op<"abs">()>(self); }
+PyObject* value_positive(PyObject* self) { return Py_NewRef(self); }
+}
+
+}  // namespace
+
+extern "C" PyObject* value_richcompare(PyObject* a, PyObject* b, int comparison) {
+  // A Value is a node: equality is identity, which object's own comparison gives.
+  if (comparison == Py_EQ || comparison == Py_NE) Py_RETURN_NOTIMPLEMENTED;
+  Argument x, y;
+  read_operand(a, x);
+  switch (read_operand(b, y)) {
+    case Reading::error:
+      return nullptr;
+    case Reading::unknown:
+      Py_RETURN_NOTIMPLEMENTED;
+    case Reading::ok:
+      break;
+  }
+  Py_RETURN_RICHCOMPARE(x.primal, y.primal, comparison);
+}
+
+extern "C" Py_hash_t value_hash(PyObject* self) {
+  // Addresses are multiples of 16: turned, so that neighbours fall into different buckets.
+  const auto bits = reinterpret_cast<std::uintptr_t>(self);
+  const auto hash = static_cast<Py_hash_t>(bits >> 4 | bits << (8 * sizeof(bits) - 4));
+  return hash == -1 ? -2 : hash;
+}
+
+extern "C" PyObject* value_float(PyObject*) {
+  PyErr_SetString(PyExc_TypeError,
+                  "a Value is not converted to float, since its gradient would be lost: use v.data "
+                  "for the number, or tapegrad.exp(v) in place of math.exp(v)");
+  return nullptr;
+}
+
+extern "C" PyObject* value_repr(PyObject* self) {
+  char* text = PyOS_double_to_string(tape().cell(node_of(self)).primal, 'r', 0, Py_DTSF_ADD_DOT_0,
+                                     nullptr);
+  if (text == nullptr) return nullptr;
+  PyObject* result = PyUnicode_FromFormat("Value(data=%s)", text);
+  PyMem_Free(text);
+  return result;
+}
+
+std::vector<PyType_Slot> operator_slots() {
+  const auto slot = [](int id, auto* function) {
+    return PyType_Slot{id, reinterpret_cast<void*>(function)};
+  };
+  return {slot(Py_nb_add, value_add),           slot(Py_nb_subtract, value_subtract),
+          slot(Py_nb_multiply, value_multiply), slot(Py_nb_true_divide, value_divide),
+          slot(Py_nb_power, value_power),       slot(Py_nb_negative, value_negative),
+          slot(Py_nb_absolute, value_absolute), slot(Py_nb_positive, value_positive),
+          slot(Py_nb_float, value_float)};
+}
+
+}  // namespace tapegrad::python

@@ -1,0 +1,180 @@
+// Who owns a node, and what goes when the last owner does.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "blocks.hpp"
+#include "node.hpp"
+
+namespace tapegrad {
+
+// A node counts its owners: handles, and the nodes that have it as an operand. Not for use from
+// several threads at once.
+class Arena {
+ public:
+  explicit Arena(Index limit = max_nodes) : blocks_(limit) {}
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+
+  Link& link(Index i) noexcept { return blocks_.links()[i]; }
+  Cell& cell(Index i) noexcept { return blocks_.cells()[i]; }
+  const Link& link(Index i) const noexcept { return blocks_.links()[i]; }
+  const Cell& cell(Index i) const noexcept { return blocks_.cells()[i]; }
+  Blocks& blocks() noexcept { return blocks_; }
+  const Blocks& blocks() const noexcept { return blocks_; }
+
+  // A slot newer than every other node's; the caller fills it in and is its first owner.
+  Index push() { return blocks_.push(); }
+
+  Index leaf(double primal) {
+    const Index i = blocks_.push_leaf();
+    link(i) = {0.0, {0.0, 0.0}, {due | no_node, no_node}};
+    cell(i) = {primal, nullptr, 1, Op::leaf, 0};
+    return i;
+  }
+
+  void own(Index i) noexcept { ++cell(i).owners; }
+  void release(Index i) noexcept {
+    if (--cell(i).owners == 0) destroy(i);
+  }
+
+  bool has_extra(Index i) const noexcept { return link(i).operand[1] == in_extra; }
+  Extra& extra(Index i) noexcept { return extras_[link(i).operand[0] & ~due]; }
+  const Extra& extra(Index i) const noexcept { return extras_[link(i).operand[0] & ~due]; }
+
+  // Moves the node's operands into an Extra of its own, if they are not in one already.
+  Extra& need_extra(Index i) {
+    if (has_extra(i)) return extra(i);
+    Extra moved;
+    append_operands(i, moved.operands);
+    if (cell(i).flags & flag::constant_left) std::swap(moved.operands[0], moved.operands[1]);
+    return place_extra(i, std::move(moved));
+  }
+  Extra& place_extra(Index i, Extra extra) {
+    if (free_extras_.empty()) {
+      extras_.emplace_back();
+      free_extras_.reserve(extras_.size());  // so that giving one back cannot fail
+      free_extras_.push_back(static_cast<Index>(extras_.size() - 1));
+    }
+    const Index number = free_extras_.back();
+    free_extras_.pop_back();
+    extras_[number] = std::move(extra);
+    link(i).operand[0] = number;
+    link(i).operand[1] = in_extra;
+    return extras_[number];
+  }
+
+  Note& need_note(Index i) {
+    Note& note = notes_[i];
+    cell(i).flags |= flag::noted;
+    return note;
+  }
+  Note* find_note(Index i) noexcept {
+    if (!(cell(i).flags & flag::noted)) return nullptr;
+    return &notes_.find(i)->second;
+  }
+
+  // Destroys the object as soon as the arena is at rest.
+  void discard(std::unique_ptr<Owned> object) noexcept {
+    if (!object) return;
+    object->next = discarded_;
+    discarded_ = object.release();
+    if (!discarding_) destroy_discarded();
+  }
+
+  std::size_t bytes() const noexcept {
+    return blocks_.bytes() + extras_.size() * sizeof(Extra) +
+           notes_.size() * (sizeof(Note) + 2 * sizeof(void*));
+  }
+
+  // The operands as the Link holds them, constants included.
+  void append_operands(Index i, std::vector<Operand>& operands) const {
+    if (has_extra(i)) {
+      operands = extra(i).operands;
+      return;
+    }
+    const Link& l = link(i);
+    if ((l.operand[0] & ~due) == no_node) return;
+    operands.push_back({l.operand[0] & ~due, l.partial[0]});
+    if (l.operand[1] != no_node || cell(i).flags & (flag::constant_left | flag::constant_right))
+      operands.push_back({l.operand[1], l.partial[1]});
+  }
+
+ private:
+  // The chain of nodes that wait to be destroyed runs through their handle fields: no recursion,
+  // no allocation, however deep the graph.
+  void destroy(Index first) noexcept {
+    Index chain = no_node;
+    const auto drop = [&](Index i) {
+      if (--cell(i).owners != 0) return;
+      cell(i).handle = reinterpret_cast<void*>(static_cast<std::uintptr_t>(chain));
+      chain = i;
+    };
+    const bool outermost = !std::exchange(discarding_, true);
+    for (Index i = first;;) {
+      if (cell(i).flags & flag::noted) destroy_note(i);
+      const Link& l = link(i);
+      if (l.operand[1] == in_extra) {
+        destroy_extra(l.operand[0] & ~due, drop);
+      } else if (cell(i).op != Op::leaf) {
+        if (l.operand[1] != no_node) drop(l.operand[1]);
+        drop(l.operand[0] & ~due);
+      }
+      link(i).operand[0] = no_node;
+      blocks_.take_back(i);
+      if (chain == no_node) break;
+      i = chain;
+      chain = static_cast<Index>(reinterpret_cast<std::uintptr_t>(cell(i).handle));
+    }
+    if (outermost) {
+      discarding_ = false;
+      if (discarded_ != nullptr) destroy_discarded();
+    }
+  }
+
+  template <class Drop>
+  void destroy_extra(Index number, Drop drop) noexcept {
+    Extra& extra = extras_[number];
+    for (const Operand& operand : extra.operands)
+      if (operand.node != no_node) drop(operand.node);
+    set_aside(std::move(extra.backward));
+    extra = {};
+    free_extras_.push_back(number);
+  }
+
+  void destroy_note(Index i) noexcept {
+    const auto found = notes_.find(i);
+    set_aside(std::move(found->second.attachment));
+    notes_.erase(found);
+  }
+
+  void set_aside(std::unique_ptr<Owned> object) noexcept {
+    if (!object) return;
+    object->next = discarded_;
+    discarded_ = object.release();
+  }
+
+  // A destructor may release further nodes: they join the list and not the stack.
+  void destroy_discarded() noexcept {
+    discarding_ = true;
+    while (discarded_ != nullptr) {
+      const std::unique_ptr<Owned> object(discarded_);
+      discarded_ = object->next;
+    }
+    discarding_ = false;
+  }
+
+  Blocks blocks_;
+  Owned* discarded_ = nullptr;
+  bool discarding_ = false;
+  std::deque<Extra> extras_;
+  std::vector<Index> free_extras_;
+  std::unordered_map<Index, Note> notes_;
+};
+
+}  // namespace tapegrad

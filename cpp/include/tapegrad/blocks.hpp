@@ -1,0 +1,243 @@
+// The storage of nodes: blocks of slots in two parallel arrays that never move.
+//
+// Blocks, not slots, are what is used again: a node made later is always in a later block or later
+// in its block, so that the order of creation survives reuse. The newest slots are taken back at
+// once, the others when their whole block is dead. Leaves have no order to keep: they lie in blocks
+// of their own, and each slot is used again.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "node.hpp"
+#include "pages.hpp"
+
+namespace tapegrad {
+
+// The arena cannot grow: the index space or the machine's memory is used up.
+class ArenaFull : public std::bad_alloc {
+ public:
+  explicit ArenaFull(std::string why) : why_(std::move(why)) {}
+  const char* what() const noexcept override { return why_.c_str(); }
+
+ private:
+  std::string why_;
+};
+
+class Blocks {
+ public:
+  static constexpr Index size = 512;  // of a block, in nodes
+  static constexpr Index none = 0xffffffffu;
+
+  struct Block {
+    Index previous = none, next = none;  // in order of creation; for leaves, of blocks with room
+    std::uint64_t sequence = 0;
+    Index due = 0;  // nodes that a sweep, elsewhere just now, has found to be due here
+    std::uint16_t dead = 0;
+    std::uint16_t used = 0;   // in a leaf block: slots ever used
+    std::uint16_t slot = 0;   // and, one higher, the first of the chain of those free again
+    bool leaves = false;
+  };
+
+  // `limit` caps the number of nodes; the environment variable TAPEGRAD_MAX_NODES lowers it.
+  explicit Blocks(Index limit = max_nodes) : limit_(std::min(limit, max_nodes)) {
+    if (const char* text = std::getenv("TAPEGRAD_MAX_NODES")) {
+      const unsigned long long wanted = std::strtoull(text, nullptr, 10);
+      if (wanted > 0) limit_ = static_cast<Index>(std::min<unsigned long long>(wanted, limit_));
+    }
+  }
+
+  Link* links() noexcept { return links_; }
+  Cell* cells() noexcept { return cells_; }
+  const Link* links() const noexcept { return links_; }
+  const Cell* cells() const noexcept { return cells_; }
+
+  Block& block_of(Index node) noexcept { return blocks_[node / size]; }
+  const Block& block_of(Index node) const noexcept { return blocks_[node / size]; }
+  Block& at(Index block) noexcept { return blocks_[block]; }
+
+  // Grows in the order of creation; all leaves come first.
+  std::uint64_t order(Index node) const noexcept {
+    return block_of(node).sequence * size + node % size;
+  }
+
+  // The next older block that a sweep may go on with: older ones in order, then those of leaves.
+  Index before(Index block) const noexcept {
+    if (!blocks_[block].leaves && blocks_[block].previous != none) return blocks_[block].previous;
+    const bool began = blocks_[block].leaves;
+    Index leaves = began ? block : static_cast<Index>(blocks_.size());
+    do --leaves;
+    while (!blocks_[leaves].leaves);
+    return leaves;
+  }
+
+  Index push() {
+    if (top_ == end_) [[unlikely]]
+      begin_block();
+    return top_++;
+  }
+
+  Index push_leaf() {
+    if (roomy_ == none) [[unlikely]]
+      begin_leaf_block();
+    Block& block = blocks_[roomy_];
+    const Index base = roomy_ * size;
+    Index offset;
+    if (block.slot != 0) {
+      offset = block.slot - 1u;
+      block.slot = static_cast<std::uint16_t>(links_[base + offset].operand[0]);
+      --block.dead;
+    } else {
+      offset = block.used++;
+    }
+    if (block.slot == 0 && block.used == size) unlist(roomy_);
+    return base + offset;
+  }
+
+  // The slot of a dead node that nothing refers to any more.
+  void take_back(Index i) noexcept {
+    Block& block = block_of(i);
+    if (block.leaves) {
+      take_back_leaf(i, block);
+    } else if (i + 1 == top_ && i / size == current_) {
+      --top_;
+      for (const Index base = current_ * size; top_ > base && cells_[top_ - 1].flags & flag::dead;
+           --top_)
+        --block.dead;
+    } else {
+      cells_[i].flags = flag::dead;
+      if (++block.dead == size && i / size != current_) {
+        unlink(i / size);
+        free_block(i / size);
+      }
+    }
+  }
+
+  std::size_t alive() const noexcept {
+    std::size_t count = 0;
+    for (const Block& block : blocks_)
+      if (block.leaves)
+        count += static_cast<std::size_t>(block.used) - block.dead;
+      else if (block.sequence != 0)
+        count += (&block == &blocks_[current_] ? top_ - current_ * size : size) - block.dead;
+    return count;
+  }
+  Index limit() const noexcept { return limit_; }
+  std::size_t capacity() const noexcept { return committed_; }
+  std::size_t bytes() const noexcept {
+    return blocks_.size() * size * bytes_per_node + blocks_.capacity() * sizeof(Block);
+  }
+
+ private:
+  static constexpr Index commit_step = 65536;  // nodes: whole megabytes of either array
+
+  void begin_block() {
+    const Index block = take_block();
+    blocks_[block] = {.previous = current_, .sequence = ++sequence_};
+    if (current_ != none) blocks_[current_].next = block;
+    current_ = block;
+    top_ = block * size;
+    end_ = top_ + size;
+  }
+
+  void begin_leaf_block() {
+    const Index block = take_block();
+    blocks_[block] = {.leaves = true};
+    list(block);
+  }
+
+  Index take_block() {
+    if (free_ != none) return std::exchange(free_, blocks_[free_].next);
+    const auto block = static_cast<Index>(blocks_.size());
+    if (block >= limit_ / size)
+      throw ArenaFull("the arena is full: " + std::to_string(alive()) + " of " +
+                      std::to_string(limit_) + " nodes are in use");
+    if (block * size >= committed_) commit();
+    blocks_.emplace_back();
+    return block;
+  }
+
+  void free_block(Index block) noexcept {
+    blocks_[block] = {.next = free_};
+    free_ = block;
+  }
+
+  void unlink(Index block) noexcept {
+    const auto [previous, next] = std::pair(blocks_[block].previous, blocks_[block].next);
+    if (previous != none) blocks_[previous].next = next;
+    if (next != none) blocks_[next].previous = previous;
+  }
+
+  void commit() {
+    if (links_ == nullptr) reserve();
+    const std::size_t from = committed_;
+    const std::size_t to = std::min<std::size_t>(from + commit_step, reserved_);
+    if (from == to || !link_pages_.commit(from * sizeof(Link), to * sizeof(Link)) ||
+        !cell_pages_.commit(from * sizeof(Cell), to * sizeof(Cell)))
+      throw ArenaFull("the arena cannot grow past " + std::to_string(from) +
+                      " nodes: the system gives no more memory");
+    committed_ = static_cast<Index>(to);
+  }
+
+  // Address space costs nothing until used, but a limited process may have little of it.
+  void reserve() {
+    const auto round = [](std::size_t n) { return (n + commit_step - 1) / commit_step * commit_step; };
+    for (std::size_t nodes = round(limit_); nodes >= commit_step; nodes = round(nodes / 2)) {
+      if (link_pages_.reserve(nodes * sizeof(Link)) && cell_pages_.reserve(nodes * sizeof(Cell))) {
+        links_ = reinterpret_cast<Link*>(link_pages_.base());
+        cells_ = reinterpret_cast<Cell*>(cell_pages_.base());
+        reserved_ = nodes;
+        return;
+      }
+      if (nodes == commit_step) break;
+    }
+    throw ArenaFull("the arena cannot begin: the system gives no address space");
+  }
+
+  void take_back_leaf(Index i, Block& block) noexcept {
+    const Index id = i / size;
+    const bool was_full = block.slot == 0 && block.used == size;
+    links_[i].operand[0] = block.slot;
+    block.slot = static_cast<std::uint16_t>(i % size + 1);
+    ++block.dead;
+    if (was_full) list(id);
+    if (block.dead == block.used && roomy_ != id) {
+      unlist(id);
+      free_block(id);
+    }
+  }
+
+  void list(Index block) noexcept {
+    blocks_[block].previous = none;
+    blocks_[block].next = roomy_;
+    if (roomy_ != none) blocks_[roomy_].previous = block;
+    roomy_ = block;
+  }
+
+  void unlist(Index block) noexcept {
+    if (roomy_ == block) roomy_ = blocks_[block].next;
+    unlink(block);
+    blocks_[block].previous = blocks_[block].next = none;
+  }
+
+  Link* links_ = nullptr;
+  Cell* cells_ = nullptr;
+  Index top_ = 0, end_ = 0;  // of the current block
+  Index current_ = none;
+  Index free_ = none;   // chain of blocks to use next
+  Index roomy_ = none;  // list of leaf blocks with a free slot
+  Index limit_;
+  Index committed_ = 0;
+  std::size_t reserved_ = 0;
+  std::uint64_t sequence_ = 0;
+  std::vector<Block> blocks_;
+  Pages link_pages_, cell_pages_;
+};
+
+}  // namespace tapegrad

@@ -1,0 +1,117 @@
+// The table of operations at run time: recording and partials by operation code.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <span>
+#include <utility>
+
+#include "tape.hpp"
+
+namespace tapegrad {
+
+namespace detail {
+
+template <std::size_t K>
+inline constexpr std::size_t arity = ops::descriptions[K].arity;
+template <std::size_t K>
+inline constexpr bool takes_constant = ops::descriptions[K].constant_last;
+
+template <std::size_t K>
+Index record_any(Tape& tape, std::span<const Argument> x) {
+  constexpr Op code = static_cast<Op>(K);
+  if constexpr (arity<K> == 1 && takes_constant<K>) {
+    return tape.record<code>(x[0].node, x[1].primal);
+  } else if constexpr (arity<K> == 1) {
+    return tape.record<code>(x[0].node);
+  } else if constexpr (arity<K> == 2) {
+    if (x[0].node == no_node) return tape.record<code>(x[0].primal, x[1].node);
+    if (x[1].node == no_node) return tape.record<code>(x[0].node, x[1].primal);
+    return tape.record<code>(x[0].node, x[1].node);
+  } else {
+    return tape.record<code>(x);
+  }
+}
+
+template <std::size_t K>
+double value_any(std::span<const double> x) {
+  constexpr auto& e = std::get<K>(ops::table);
+  if constexpr (arity<K> == 1 && takes_constant<K>) return e.value(x[0], x[1]);
+  else if constexpr (arity<K> == 1) return e.value(x[0]);
+  else if constexpr (arity<K> == 2) return e.value(x[0], x[1]);
+  else if constexpr (arity<K> == 3) return e.value(x[0], x[1], x[2]);
+  else return e.value(x);
+}
+
+template <std::size_t K>
+double partial_any(std::span<const double> x, double y, std::size_t k) {
+  constexpr auto& e = std::get<K>(ops::table);
+  if constexpr (arity<K> == 1 && takes_constant<K>) {
+    return std::get<0>(e.partials)(x[0], x[1], y);
+  } else if constexpr (arity<K> == 1) {
+    return std::get<0>(e.partials)(x[0], y);
+  } else if constexpr (arity<K> == 2) {
+    return k == 0 ? std::get<0>(e.partials)(x[0], x[1], y) : std::get<1>(e.partials)(x[0], x[1], y);
+  } else if constexpr (arity<K> == 3) {
+    if (k == 0) return std::get<0>(e.partials)(x[0], x[1], x[2], y);
+    return k == 1 ? std::get<1>(e.partials)(x[0], x[1], x[2], y)
+                  : std::get<2>(e.partials)(x[0], x[1], x[2], y);
+  } else {
+    return std::get<0>(e.partials)(x, k);
+  }
+}
+
+}  // namespace detail
+
+// One operation for callers that know it only at run time.
+struct Dynamic {
+  // At least one argument is a node, and their number is right.
+  Index (*record)(Tape&, std::span<const Argument>);
+  double (*value)(std::span<const double>);
+  double (*partial)(std::span<const double>, double value, std::size_t operand);
+};
+
+inline constexpr auto dynamic = []<std::size_t... K>(std::index_sequence<K...>) {
+  return std::array<Dynamic, ops::count>{
+      Dynamic{detail::record_any<K>, detail::value_any<K>, detail::partial_any<K>}...};
+}(std::make_index_sequence<ops::count>());
+
+inline void Tape::show_constants(Index i) {
+  const Description* what = description(cell(i).op);
+  if (what == nullptr || what->constant_last) return;
+  std::vector<Operand> operands;
+  append_operands(i, operands);
+  std::vector<std::size_t> order(operands.size());  // of the Link's operands in the operation
+  for (std::size_t k = 0; k < order.size(); ++k) order[k] = k;
+  if (cell(i).flags & flag::constant_left && !has_extra(i)) std::swap(order[0], order[1]);
+  bool constant = false;
+  std::vector<double> x(operands.size());
+  for (std::size_t k = 0; k < operands.size(); ++k) {
+    constant |= operands[k].node == no_node;
+    x[order[k]] = operands[k].node == no_node ? operands[k].partial : cell(operands[k].node).primal;
+  }
+  if (!constant) return;
+  const double y = cell(i).primal;
+  const double adjoint = link(i).adjoint;
+  for (std::size_t k = 0; k < operands.size(); ++k) {
+    if (operands[k].node != no_node) continue;
+    const Index node = leaf(operands[k].partial);
+    operands[k] = {node, dynamic[static_cast<std::size_t>(cell(i).op)].partial(x, y, order[k])};
+    if (adjoint != 0.0) link(node).adjoint = operands[k].partial * adjoint;
+    if (has_extra(i)) {
+      extra(i).operands[k] = operands[k];
+    } else {
+      // A Link's constant is always its second operand; on the left, the two change places.
+      Link& l = link(i);
+      l.operand[1] = node;
+      l.partial[1] = operands[k].partial;
+      if (cell(i).flags & flag::constant_left) {
+        std::swap(l.operand[0], l.operand[1]);
+        std::swap(l.partial[0], l.partial[1]);
+      }
+      cell(i).flags &= static_cast<std::uint16_t>(~(flag::constant_left | flag::constant_right));
+    }
+  }
+}
+
+}  // namespace tapegrad

@@ -1,0 +1,119 @@
+// The functions of numbers that the table of operations is written with.
+//
+// A number type other than double (lanes, recorded numbers) takes part by overloading these names
+// in its own namespace; argument-dependent lookup finds them.
+#pragma once
+
+#include <cmath>
+#include <limits>
+#include <numbers>
+
+namespace tapegrad::math {
+
+using std::acos;
+using std::acosh;
+using std::asin;
+using std::asinh;
+using std::atan;
+using std::atan2;
+using std::atanh;
+using std::cbrt;
+using std::cos;
+using std::cosh;
+using std::erf;
+using std::erfc;
+using std::exp;
+using std::exp2;
+using std::expm1;
+using std::hypot;
+using std::log;
+using std::log10;
+using std::log1p;
+using std::log2;
+using std::pow;
+using std::sin;
+using std::sinh;
+using std::sqrt;
+using std::tan;
+using std::tanh;
+
+inline double abs(double x) { return std::fabs(x); }
+inline double where(bool condition, double yes, double no) { return condition ? yes : no; }
+
+// A power with a plain exponent: the cases that PyTorch's pow(tensor, number) treats apart, which
+// are also those that programs use most.
+inline double power(double x, double n) {
+  if (n == 2.0) return x * x;
+  if (n == -1.0) return 1.0 / x;
+  if (n == 0.5) return std::sqrt(x);
+  if (n == -0.5) return 1.0 / std::sqrt(x);
+  if (n == 1.0) return x;
+  if (n == 3.0) return x * x * x;
+  if (n == -2.0) return 1.0 / (x * x);
+  return std::pow(x, n);
+}
+
+inline double guarded_reciprocal(double x) { return x == 0.0 ? 0.0 : 1.0 / x; }
+
+// std::lgamma writes the global `signgam`; the value is the same.
+inline double lgamma(double x) {
+#if defined(__GLIBC__) || defined(__APPLE__)
+  int sign = 0;
+  return ::lgamma_r(x, &sign);
+#else
+  return std::lgamma(x);
+#endif
+}
+
+// exp(-|x|) never overflows, and both tails keep their relative accuracy.
+inline double sigmoid(double x) {
+  const double e = std::exp(-std::fabs(x));
+  return (x < 0 ? e : 1.0) / (1.0 + e);
+}
+inline double sigmoid_slope(double x) {
+  const double e = std::exp(-std::fabs(x));
+  return e / ((1.0 + e) * (1.0 + e));
+}
+inline double softplus(double x) {
+  if (std::isnan(x)) return x;
+  return std::fmax(x, 0.0) + std::log1p(std::exp(-std::fabs(x)));
+}
+
+// 1 - tanh(x)^2 cancels where tanh saturates; there sech^2 is taken from the exponential.
+inline double tanh_slope(double x, double tanh_x) {
+  if (std::fabs(tanh_x) <= 0.9) return 1.0 - tanh_x * tanh_x;
+  return 4.0 * sigmoid_slope(2.0 * x);
+}
+
+// The normal distribution: erfc keeps the lower tail that 1 + erf would round away.
+inline double normal_cdf(double x) { return 0.5 * std::erfc(x * -(0.5 * std::numbers::sqrt2)); }
+inline double normal_pdf(double x) {
+  return std::exp(-0.5 * x * x) * (0.5 * std::numbers::sqrt2 * std::numbers::inv_sqrtpi);
+}
+
+// The derivative of lgamma. Reflection for x < 0 (Abramowitz & Stegun 6.3.7), recurrence up to
+// x >= 10 (6.3.5), asymptotic series there (6.3.18): its first dropped term is below 1e-16.
+inline double digamma(double x) {
+  if (x == 0.0) return std::copysign(std::numeric_limits<double>::infinity(), -x);
+  if (std::isinf(x)) return x > 0 ? x : std::numeric_limits<double>::quiet_NaN();
+  double result = 0.0;
+  if (x < 0.0) {
+    const double fraction = x - std::floor(x);
+    if (fraction == 0.0) return std::numeric_limits<double>::quiet_NaN();
+    result = -std::numbers::pi / std::tan(std::numbers::pi * fraction);
+    x = 1.0 - x;
+  }
+  while (x < 10.0) {
+    result -= 1.0 / x;
+    x += 1.0;
+  }
+  const double z = 1.0 / (x * x);
+  const double series =
+      z * (1.0 / 12 -
+           z * (1.0 / 120 -
+                z * (1.0 / 252 -
+                     z * (1.0 / 240 - z * (1.0 / 132 - z * (691.0 / 32760 - z * (1.0 / 12)))))));
+  return result + std::log(x) - 0.5 / x - series;
+}
+
+}  // namespace tapegrad::math

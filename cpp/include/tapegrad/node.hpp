@@ -1,0 +1,81 @@
+// What a node is made of, and what the rare node has beside it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ops.hpp"
+
+namespace tapegrad {
+
+using Index = std::uint32_t;
+
+// The first operand's top bit says during a sweep that the node is due. A leaf has it set for good:
+// nothing is below a leaf, so no sweep ever needs to visit one.
+inline constexpr Index due = 0x80000000u;
+inline constexpr Index no_node = 0x7fffffffu;
+inline constexpr Index in_extra = 0x7ffffffeu;  // operands lie in an Extra, its number in operand[0]
+inline constexpr Index max_nodes = 0x7ffffe00u;
+
+// The half of a node that the sweep reads. A constant operand has no_node for its index and its
+// number in the place of its partial.
+struct Link {
+  double adjoint;
+  double partial[2];
+  Index operand[2];
+};
+
+// The half that everything else reads.
+struct Cell {
+  double primal;
+  void* handle;  // the embedding's one object for this node, if it has one now
+  std::uint32_t owners;
+  Op op;
+  std::uint16_t flags;
+};
+
+static_assert(sizeof(Link) == 32 && sizeof(Cell) == 24);
+inline constexpr std::size_t bytes_per_node = sizeof(Link) + sizeof(Cell);
+
+namespace flag {
+inline constexpr std::uint16_t constant_right = 1;  // the second operand is a number
+inline constexpr std::uint16_t constant_left = 2;   // the first is, and the Link holds the second
+inline constexpr std::uint16_t noted = 4;           // has a Note
+inline constexpr std::uint16_t dead = 8;            // waits for the rest of its block
+}  // namespace flag
+
+// An object of the embedding that a node owns. Destroyed only when the arena is at rest, since its
+// destructor may run code that records and releases.
+struct Owned {
+  Owned() = default;
+  Owned(const Owned&) = delete;
+  Owned& operator=(const Owned&) = delete;
+  virtual ~Owned() = default;
+  Owned* next = nullptr;
+};
+
+// A backward function that takes the place of the recorded partials.
+struct Backward : Owned {
+  virtual void operator()(Index node) = 0;
+};
+
+struct Operand {
+  Index node;      // no_node: a constant,
+  double partial;  // and this is its value
+};
+
+// Operand lists that do not fit a Link, and backward functions.
+struct Extra {
+  std::vector<Operand> operands;
+  std::unique_ptr<Backward> backward;
+};
+
+struct Note {
+  std::string label;
+  std::unique_ptr<std::string> symbol;  // where it is not the table's
+  std::unique_ptr<Owned> attachment;
+};
+
+}  // namespace tapegrad

@@ -1,0 +1,287 @@
+// The table of operations: the one place that knows what an operation is.
+//
+// An entry holds names, parameters, a sentence, the domain on which it is smooth, its value and one
+// partial derivative per operand, as generic lambdas over the number type: the entry that eager
+// recording instantiates for double serves lanes and recorded numbers as well. Recording, the
+// sweep, Python's methods and functions, drawings, documentation and the tests' parameters are all
+// generated from here, so that a new operation is a new line.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+#include "math.hpp"
+
+namespace tapegrad {
+
+struct Interval {
+  double low, high;
+};
+
+inline constexpr std::size_t variadic = 0;
+
+// What does not depend on the number type, for documentation, bindings and tests.
+struct Description {
+  std::string_view name;    // as Python's math module calls it
+  std::string_view alias;   // as NumPy calls it, where that differs
+  std::string_view symbol;  // in drawings
+  std::string_view summary;
+  std::size_t arity;
+  std::array<std::string_view, 3> parameters;
+  std::array<Interval, 3> domain;
+  std::optional<double> fallback;  // of the last parameter
+  bool constant_last;              // the last parameter is a plain number and no operand
+};
+
+template <class Value, class... Partials>
+struct Operation : Description {
+  Value value;
+  std::tuple<Partials...> partials;
+};
+
+namespace ops {
+
+inline constexpr Interval everywhere{-4.0, 4.0};
+inline constexpr Interval positive{0.05, 6.0};
+inline constexpr Interval inside_one{-0.95, 0.95};
+
+template <class Value, class Partial>
+constexpr auto unary(std::string_view name, std::string_view alias, std::string_view symbol,
+                     std::string_view summary, Interval domain, Value value, Partial partial) {
+  return Operation<Value, Partial>{
+      {name, alias, symbol, summary, 1, {"x"}, {domain}, {}, false}, value, {partial}};
+}
+
+template <class Value, class P, class Q>
+constexpr auto binary(std::string_view name, std::string_view alias, std::string_view symbol,
+                      std::string_view summary, std::array<std::string_view, 3> parameters,
+                      std::array<Interval, 3> domain, Value value, P p, Q q,
+                      std::optional<double> fallback = {}) {
+  return Operation<Value, P, Q>{
+      {name, alias, symbol, summary, 2, parameters, domain, fallback, false}, value, {p, q}};
+}
+
+// An operation of one operand and one plain number that is no node.
+template <class Value, class Partial>
+constexpr auto with_constant(std::string_view name, std::string_view symbol,
+                             std::string_view summary, std::array<std::string_view, 3> parameters,
+                             std::array<Interval, 3> domain, Value value, Partial partial) {
+  return Operation<Value, Partial>{
+      {name, "", symbol, summary, 1, parameters, domain, {}, true}, value, {partial}};
+}
+
+template <class Value, class P, class Q, class R>
+constexpr auto ternary(std::string_view name, std::string_view summary,
+                       std::array<std::string_view, 3> parameters, std::array<Interval, 3> domain,
+                       Value value, P p, Q q, R r) {
+  return Operation<Value, P, Q, R>{
+      {name, "", name, summary, 3, parameters, domain, {}, false}, value, {p, q, r}};
+}
+
+// Takes the operands as a span; the partial is that of operand k.
+template <class Value, class Partial>
+constexpr auto n_ary(std::string_view name, std::string_view summary,
+                     std::array<std::string_view, 3> parameters, Value value, Partial partial) {
+  return Operation<Value, Partial>{
+      {name, "", name, summary, variadic, parameters, {everywhere, everywhere}, {}, false},
+      value,
+      {partial}};
+}
+
+// Derivatives at kinks and edges are PyTorch's; tests/python/data/torch_edges.json holds them.
+// clang-format off
+using namespace math;
+inline constexpr auto table = std::make_tuple(
+  // arithmetic
+  binary("add", "", "+", "x + y", {"x", "y"}, {everywhere, everywhere},
+         [](auto x, auto y) { return x + y; },
+         [](auto, auto, auto) { return 1.0; }, [](auto, auto, auto) { return 1.0; }),
+  binary("sub", "subtract", "-", "x - y", {"x", "y"}, {everywhere, everywhere},
+         [](auto x, auto y) { return x - y; },
+         [](auto, auto, auto) { return 1.0; }, [](auto, auto, auto) { return -1.0; }),
+  binary("mul", "multiply", "*", "x * y", {"x", "y"}, {everywhere, everywhere},
+         [](auto x, auto y) { return x * y; },
+         [](auto, auto y, auto) { return y; }, [](auto x, auto, auto) { return x; }),
+  binary("div", "divide", "/", "x / y", {"x", "y"}, {everywhere, positive},
+         [](auto x, auto y) { return x / y; },
+         [](auto, auto y, auto) { return 1.0 / y; }, [](auto, auto y, auto z) { return -z / y; }),
+  binary("pow", "power", "**", "x to the power y", {"x", "y"}, {positive, everywhere},
+         [](auto x, auto y) { return pow(x, y); },
+         [](auto x, auto y, auto) { return where(y == 0.0, 0.0, y * pow(x, y - 1.0)); },
+         [](auto x, auto y, auto z) { return where(x == 0.0 && y >= 0.0, 0.0, z * log(x)); }),
+  with_constant("pow_const", "**", "x to the power of a plain number", {"x", "c"}, {positive, everywhere},
+         [](auto x, auto c) { return power(x, c); },
+         [](auto x, auto c, auto) { return where(c == 0.0, 0.0, c * power(x, c - 1.0)); }),
+  unary("neg", "negative", "neg", "-x", everywhere,
+        [](auto x) { return -x; }, [](auto, auto) { return -1.0; }),
+  unary("abs", "absolute", "abs", "The absolute value; its derivative at 0 is 0.", {0.05, 4.0},
+        [](auto x) { return abs(x); },
+        [](auto x, auto) { return where(x > 0.0, 1.0, where(x < 0.0, -1.0, 0.0)); }),
+  unary("square", "", "square", "x * x", everywhere,
+        [](auto x) { return x * x; }, [](auto x, auto) { return 2.0 * x; }),
+  unary("reciprocal", "", "reciprocal", "1 / x", positive,
+        [](auto x) { return 1.0 / x; }, [](auto, auto y) { return -y * y; }),
+  // exponentials and roots
+  unary("exp", "", "exp", "e to the power x", everywhere,
+        [](auto x) { return exp(x); }, [](auto, auto y) { return y; }),
+  unary("exp2", "", "exp2", "2 to the power x", everywhere,
+        [](auto x) { return exp2(x); }, [](auto, auto y) { return y * std::numbers::ln2; }),
+  unary("expm1", "", "expm1", "exp(x) - 1, accurate near 0", everywhere,
+        [](auto x) { return expm1(x); }, [](auto, auto y) { return y + 1.0; }),
+  unary("log", "", "log", "The natural logarithm.", positive,
+        [](auto x) { return log(x); }, [](auto x, auto) { return 1.0 / x; }),
+  unary("log1p", "", "log1p", "log(1 + x), accurate near 0", {-0.9, 6.0},
+        [](auto x) { return log1p(x); }, [](auto x, auto) { return 1.0 / (x + 1.0); }),
+  unary("log2", "", "log2", "The logarithm to base 2.", positive,
+        [](auto x) { return log2(x); }, [](auto x, auto) { return 1.0 / (x * std::numbers::ln2); }),
+  unary("log10", "", "log10", "The logarithm to base 10.", positive,
+        [](auto x) { return log10(x); }, [](auto x, auto) { return 1.0 / (x * std::numbers::ln10); }),
+  unary("sqrt", "", "sqrt", "The square root.", positive,
+        [](auto x) { return sqrt(x); }, [](auto, auto y) { return 0.5 / y; }),
+  unary("cbrt", "", "cbrt", "The real cube root.", positive,
+        [](auto x) { return cbrt(x); }, [](auto, auto y) { return 1.0 / (3.0 * y * y); }),
+  // trigonometric and hyperbolic
+  unary("sin", "", "sin", "The sine of x radians.", everywhere,
+        [](auto x) { return sin(x); }, [](auto x, auto) { return cos(x); }),
+  unary("cos", "", "cos", "The cosine of x radians.", everywhere,
+        [](auto x) { return cos(x); }, [](auto x, auto) { return -sin(x); }),
+  unary("tan", "", "tan", "The tangent of x radians.", {-1.4, 1.4},
+        [](auto x) { return tan(x); }, [](auto, auto y) { return 1.0 + y * y; }),
+  unary("asin", "arcsin", "asin", "The inverse sine, in radians.", inside_one,
+        [](auto x) { return asin(x); }, [](auto x, auto) { return 1.0 / sqrt((1.0 - x) * (1.0 + x)); }),
+  unary("acos", "arccos", "acos", "The inverse cosine, in radians.", inside_one,
+        [](auto x) { return acos(x); }, [](auto x, auto) { return -1.0 / sqrt((1.0 - x) * (1.0 + x)); }),
+  unary("atan", "arctan", "atan", "The inverse tangent, in radians.", everywhere,
+        [](auto x) { return atan(x); }, [](auto x, auto) { return 1.0 / (1.0 + x * x); }),
+  binary("atan2", "arctan2", "atan2", "The angle of the point (x, y), in radians.", {"y", "x"},
+         {everywhere, positive},
+         [](auto y, auto x) { return atan2(y, x); },
+         [](auto y, auto x, auto) { return x * guarded_reciprocal(x * x + y * y); },
+         [](auto y, auto x, auto) { return -y * guarded_reciprocal(x * x + y * y); }),
+  unary("sinh", "", "sinh", "The hyperbolic sine.", everywhere,
+        [](auto x) { return sinh(x); }, [](auto x, auto) { return cosh(x); }),
+  unary("cosh", "", "cosh", "The hyperbolic cosine.", everywhere,
+        [](auto x) { return cosh(x); }, [](auto x, auto) { return sinh(x); }),
+  unary("tanh", "", "tanh", "The hyperbolic tangent.", everywhere,
+        [](auto x) { return tanh(x); }, [](auto x, auto y) { return tanh_slope(x, y); }),
+  unary("asinh", "arcsinh", "asinh", "The inverse hyperbolic sine.", everywhere,
+        [](auto x) { return asinh(x); }, [](auto x, auto) { return 1.0 / sqrt(x * x + 1.0); }),
+  unary("acosh", "arccosh", "acosh", "The inverse hyperbolic cosine.", {1.05, 6.0},
+        [](auto x) { return acosh(x); }, [](auto x, auto) { return 1.0 / sqrt((x - 1.0) * (x + 1.0) + 0.0); }),
+  unary("atanh", "arctanh", "atanh", "The inverse hyperbolic tangent.", inside_one,
+        [](auto x) { return atanh(x); }, [](auto x, auto) { return 1.0 / ((1.0 - x) * (1.0 + x)); }),
+  binary("hypot", "", "hypot", "sqrt(x*x + y*y) without overflow.", {"x", "y"}, {positive, positive},
+         [](auto x, auto y) { return hypot(x, y); },
+         [](auto x, auto, auto z) { return x / z; }, [](auto, auto y, auto z) { return y / z; }),
+  // activations
+  unary("sigmoid", "", "sigmoid", "1 / (1 + exp(-x)), stable in both tails.", everywhere,
+        [](auto x) { return sigmoid(x); }, [](auto x, auto) { return sigmoid_slope(x); }),
+  unary("softplus", "", "softplus", "log(1 + exp(x)), without overflow.", everywhere,
+        [](auto x) { return softplus(x); }, [](auto x, auto) { return sigmoid(x); }),
+  unary("relu", "", "ReLU", "max(x, 0); its derivative at 0 is 0.", {0.05, 4.0},
+        [](auto x) { return where(x < 0.0, 0.0, x); }, [](auto, auto y) { return where(y <= 0.0, 0.0, 1.0); }),
+  binary("leaky_relu", "", "leaky_relu", "x where x > 0, else slope * x.", {"x", "slope"},
+         {{{0.05, 4.0}, everywhere}},
+         [](auto x, auto slope) { return where(x > 0.0, x, slope * x); },
+         [](auto x, auto slope, auto) { return where(x > 0.0, 1.0, slope); },
+         [](auto x, auto, auto) { return where(x > 0.0, 0.0, x); }, 0.01),
+  unary("gelu", "", "gelu", "x times the normal distribution function of x (erf form).", everywhere,
+        [](auto x) { return x * normal_cdf(x); },
+        [](auto x, auto) { return normal_cdf(x) + x * normal_pdf(x); }),
+  unary("silu", "", "silu", "x * sigmoid(x)", everywhere,
+        [](auto x) { return x * sigmoid(x); },
+        [](auto x, auto) { return sigmoid(x) + x * sigmoid_slope(x); }),
+  // special functions
+  unary("erf", "", "erf", "The error function.", everywhere,
+        [](auto x) { return erf(x); },
+        [](auto x, auto) { return 2.0 * std::numbers::inv_sqrtpi * exp(-(x * x)); }),
+  unary("erfc", "", "erfc", "1 - erf(x), accurate in the upper tail.", everywhere,
+        [](auto x) { return erfc(x); },
+        [](auto x, auto) { return -2.0 * std::numbers::inv_sqrtpi * exp(-(x * x)); }),
+  unary("lgamma", "", "lgamma", "The logarithm of |gamma(x)|; its derivative is digamma.", positive,
+        [](auto x) { return lgamma(x); }, [](auto x, auto) { return digamma(x); }),
+  // choices
+  binary("maximum", "", "max", "The larger operand; at a tie each takes half of the gradient.",
+         {"x", "y"}, {{{0.05, 2.0}, {2.1, 4.0}}},
+         [](auto x, auto y) { return where(x != x || x >= y, x, y); },
+         [](auto x, auto y, auto) { return where(x < y, 0.0, where(x == y, 0.5, 1.0)); },
+         [](auto x, auto y, auto) { return where(x > y, 0.0, where(x == y, 0.5, 1.0)); }),
+  binary("minimum", "", "min", "The smaller operand; at a tie each takes half of the gradient.",
+         {"x", "y"}, {{{0.05, 2.0}, {2.1, 4.0}}},
+         [](auto x, auto y) { return where(x != x || x <= y, x, y); },
+         [](auto x, auto y, auto) { return where(x > y, 0.0, where(x == y, 0.5, 1.0)); },
+         [](auto x, auto y, auto) { return where(x < y, 0.0, where(x == y, 0.5, 1.0)); }),
+  ternary("clip", "x held between low and high; its derivative at a bound is 1.", {"x", "low", "high"},
+          {{{-0.9, 0.9}, {-2.0, -1.0}, {1.0, 2.0}}},
+          [](auto x, auto low, auto high) {
+            const auto raised = where(x != x || x >= low, x, low);
+            return where(raised != raised || raised <= high, raised, high);
+          },
+          [](auto x, auto low, auto high, auto) { return where(x >= low && x <= high, 1.0, 0.0); },
+          [](auto x, auto low, auto high, auto) { return where(low < high && x < low, 1.0, 0.0); },
+          [](auto x, auto low, auto high, auto) { return where(x > high || high < low, 1.0, 0.0); }),
+  // any number of operands, one node
+  n_ary("sum", "The sum of all operands, from left to right.", {"values"},
+        [](auto x) {
+          auto total = x[0];
+          for (std::size_t k = 1; k < x.size(); ++k) total = total + x[k];
+          return total;
+        },
+        [](auto, std::size_t) { return 1.0; }),
+  n_ary("dot", "The sum of the products of two sequences.", {"xs", "ys"},
+        [](auto x) {
+          const std::size_t n = x.size() / 2;
+          auto total = x[0] * x[n];
+          for (std::size_t k = 1; k < n; ++k) total = total + x[k] * x[n + k];
+          return total;
+        },
+        [](auto x, std::size_t k) { return x[k < x.size() / 2 ? k + x.size() / 2 : k - x.size() / 2]; })
+);
+// clang-format on
+
+inline constexpr std::size_t count = std::tuple_size_v<decltype(table)>;
+
+// The table's descriptions, indexed by operation.
+inline constexpr auto descriptions = std::apply(
+    [](const auto&... entry) { return std::array<Description, count>{entry...}; }, table);
+
+}  // namespace ops
+
+// An operation is its place in the table; two kinds of nodes have no entry there.
+enum class Op : std::uint16_t {
+  leaf = static_cast<std::uint16_t>(ops::count),
+  open,  // partials or a backward function given by the caller
+};
+
+template <std::size_t N>
+struct Name {
+  char text[N];
+  consteval Name(const char (&literal)[N]) {
+    for (std::size_t k = 0; k < N; ++k) text[k] = literal[k];
+  }
+  constexpr std::string_view view() const { return {text, N - 1}; }
+};
+
+template <Name name>
+consteval Op op() {
+  for (std::size_t k = 0; k < ops::count; ++k)
+    if (ops::descriptions[k].name == name.view()) return static_cast<Op>(k);
+  throw "no such operation in the table";
+}
+
+template <Op code>
+inline constexpr const auto& entry = std::get<static_cast<std::size_t>(code)>(ops::table);
+
+constexpr const Description* description(Op code) {
+  const auto k = static_cast<std::size_t>(code);
+  return k < ops::count ? &ops::descriptions[k] : nullptr;
+}
+
+}  // namespace tapegrad

@@ -1,0 +1,72 @@
+// A stretch of address space that is paid for page by page: node indices stay valid while it grows.
+#pragma once
+
+#include <cstddef>
+#include <utility>
+
+#if defined(_WIN32)
+#define NOMINMAX
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+#else
+#include <sys/mman.h>
+#endif
+
+namespace tapegrad {
+
+class Pages {
+ public:
+  Pages() = default;
+  Pages(const Pages&) = delete;
+  Pages& operator=(const Pages&) = delete;
+  ~Pages() { release(); }
+
+  // False, with nothing changed, where the system refuses so much.
+  bool reserve(std::size_t bytes) noexcept {
+#if defined(_WIN32)
+    void* address = VirtualAlloc(nullptr, bytes, MEM_RESERVE, PAGE_NOACCESS);
+    if (address == nullptr) return false;
+#else
+    void* address = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (address == MAP_FAILED) return false;
+#endif
+    release();
+    base_ = static_cast<std::byte*>(address);
+    bytes_ = bytes;
+    return true;
+  }
+
+  // Makes the bytes from `from` to `to` usable and zero.
+  bool commit(std::size_t from, std::size_t to) noexcept {
+#if defined(_WIN32)
+    return VirtualAlloc(base_ + from, to - from, MEM_COMMIT, PAGE_READWRITE) != nullptr;
+#else
+    if (mprotect(base_ + from, to - from, PROT_READ | PROT_WRITE) != 0) return false;
+#if defined(MADV_HUGEPAGE)
+    // The first pages stay small: a program of a few nodes should not pay for two megabytes.
+    if (from > 0) madvise(base_ + from, to - from, MADV_HUGEPAGE);
+#endif
+    return true;
+#endif
+  }
+
+  void release() noexcept {
+    if (base_ == nullptr) return;
+#if defined(_WIN32)
+    VirtualFree(base_, 0, MEM_RELEASE);
+#else
+    munmap(base_, bytes_);
+#endif
+    base_ = nullptr;
+    bytes_ = 0;
+  }
+
+  std::byte* base() const noexcept { return base_; }
+  std::size_t bytes() const noexcept { return bytes_; }
+
+ private:
+  std::byte* base_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace tapegrad

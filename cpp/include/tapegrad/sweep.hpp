@@ -1,0 +1,157 @@
+// The reverse sweep: one descending scan from the root.
+//
+// A node is due when a user of it has passed an adjoint on. Since operands are older than their
+// users, the newest due node has nothing more to receive: it passes its own on, and the scan goes
+// down to the next. Blocks with nothing due are passed over; when nothing is due, the sweep ends.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "tape.hpp"
+
+namespace tapegrad {
+
+// The nodes that are due, while a sweep is under way. A backward function may begin a sweep inside
+// a sweep: the outer frontier is lifted off the nodes for as long as the inner one lasts.
+class Frontier {
+ public:
+  Frontier(Tape& tape, Index root)
+      : tape_(tape), links_(tape.blocks().links()), block_(root / Blocks::size) {
+    if (tape.frontier_ != nullptr) tape.frontier_->lift(lifted_);
+    outer_ = std::exchange(tape.frontier_, this);
+  }
+  Frontier(const Frontier&) = delete;
+  Frontier& operator=(const Frontier&) = delete;
+
+  // After an exception, nodes may still be due.
+  ~Frontier() {
+    if (here + elsewhere_ != 0) {
+      std::vector<Index> left;
+      lift(left);
+    }
+    tape_.frontier_ = outer_;
+    for (const Index i : lifted_) outer_->mark(i);
+  }
+
+  void mark(Index i) noexcept {
+    Index& first = links_[i].operand[0];
+    if (first & due) return;
+    first |= due;
+    if (i / Blocks::size == block_) {
+      ++here;
+    } else {
+      ++tape_.blocks().at(i / Blocks::size).due;
+      ++elsewhere_;
+    }
+  }
+
+  void mark_operands(Index i) {
+    tape_.each_operand(i, [this](Index node, double) { mark(node); });
+  }
+
+  // The newest due node below `i`, or no_node. It is due no longer.
+  Index next(Index i) noexcept {
+    if (here == 0) {
+      if (elsewhere_ == 0) return no_node;
+      next_block();
+      i = (block_ + 1) * Blocks::size;
+    }
+    do --i;
+    while (!is_due(i));
+    links_[i].operand[0] &= ~due;
+    --here;
+    return i;
+  }
+
+  Index here = 0;  // nodes due in the block that the sweep is in
+
+ private:
+  // A leaf that never is due has its bit set for good; no leaf block is scanned for that reason
+  // unless a leaf with a backward function is due in it.
+  bool is_due(Index i) const noexcept {
+    const Link& l = links_[i];
+    return (l.operand[0] & due) != 0 && l.operand[0] != (due | no_node);
+  }
+
+  void next_block() noexcept {
+    Blocks& blocks = tape_.blocks();
+    do block_ = blocks.before(block_);
+    while (blocks.at(block_).due == 0);
+    here = std::exchange(blocks.at(block_).due, 0);
+    elsewhere_ -= here;
+  }
+
+  void lift(std::vector<Index>& nodes) {
+    for (Index i = (block_ + 1) * Blocks::size; (i = next(i)) != no_node;) nodes.push_back(i);
+  }
+
+  Tape& tape_;
+  Link* links_;
+  Index block_;
+  std::size_t elsewhere_ = 0;
+  Frontier* outer_ = nullptr;
+  std::vector<Index> lifted_;
+};
+
+inline void Tape::backward(Index root, double seed) {
+  Link* const links = blocks().links();
+  Frontier frontier(*this, root);
+  link(root).adjoint = seed;
+  if (cell(root).op == Op::leaf) return push_adjoint(root);
+  double carry = 0.0;  // what the node at i receives from the one recorded just after it
+  for (Index i = root; i != no_node;) {
+    Link& l = links[i];
+    const double adjoint = l.adjoint + carry;
+    l.adjoint = adjoint;
+    carry = 0.0;
+    const Index previous = i % Blocks::size != 0 ? i - 1 : no_node;
+    bool adjacent = false;
+    const auto give = [&](Index operand, double amount) {
+      if (operand == previous) {
+        carry += amount;
+        adjacent = true;
+        return;
+      }
+      Link& below = links[operand];
+      below.adjoint += amount;
+      if (!(below.operand[0] & due)) frontier.mark(operand);
+    };
+    if (l.operand[1] < in_extra) {
+      give(l.operand[1], adjoint * l.partial[1]);
+      give(l.operand[0], adjoint * l.partial[0]);
+    } else if (l.operand[1] == no_node) {
+      give(l.operand[0], adjoint * l.partial[0]);
+    } else {
+      push_adjoint(i);
+      frontier.mark_operands(i);
+    }
+    if (adjacent) {
+      --i;
+      if (links[i].operand[0] & due) {
+        links[i].operand[0] &= ~due;
+        --frontier.here;
+      }
+    } else {
+      i = frontier.next(i);
+    }
+  }
+}
+
+template <class Visit>
+void Tape::walk(Index root, Visit visit) {
+  Frontier frontier(*this, root);
+  for (Index i = root; i != no_node; i = frontier.next(i)) {
+    visit(i);
+    frontier.mark_operands(i);
+  }
+}
+
+inline void Tape::zero_adjoints(Index root) {
+  link(root).adjoint = 0.0;
+  walk(root, [this](Index i) {
+    each_operand(i, [this](Index node, double) { link(node).adjoint = 0.0; });
+  });
+}
+
+}  // namespace tapegrad

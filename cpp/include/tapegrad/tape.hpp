@@ -1,0 +1,209 @@
+// Recording in the order of creation, and the sweeps that use that order.
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "arena.hpp"
+#include "ops.hpp"
+
+namespace tapegrad {
+
+// An operand as it is given: a node, or a plain number.
+struct Argument {
+  Index node = no_node;
+  double primal = 0.0;
+};
+
+class Frontier;
+
+class Tape : public Arena {
+ public:
+  using Arena::Arena;
+
+  // Each returns a node that the caller owns.
+
+  template <Op code>
+  Index record(Index a) {
+    constexpr auto& e = entry<code>;
+    const double x = cell(a).primal;
+    const double y = e.value(x);
+    return place(code, y, 0, {{}, {std::get<0>(e.partials)(x, y), 0.0}, {a, no_node}});
+  }
+
+  template <Op code>
+  Index record(Index a, Index b) {
+    constexpr auto& e = entry<code>;
+    const double x = cell(a).primal;
+    const double y = cell(b).primal;
+    const double z = e.value(x, y);
+    const Index i =
+        place(code, z, 0,
+              {{}, {std::get<0>(e.partials)(x, y, z), std::get<1>(e.partials)(x, y, z)}, {a, b}});
+    own(b);
+    return i;
+  }
+
+  // A plain number makes no node: it lies where the partial of its node would.
+  template <Op code>
+  Index record(Index a, double y) {
+    constexpr auto& e = entry<code>;
+    const double x = cell(a).primal;
+    const double z = e.value(x, y);
+    return place(code, z, flag::constant_right,
+                 {{}, {std::get<0>(e.partials)(x, y, z), y}, {a, no_node}});
+  }
+
+  template <Op code>
+  Index record(double x, Index b) {
+    constexpr auto& e = entry<code>;
+    const double y = cell(b).primal;
+    const double z = e.value(x, y);
+    return place(code, z, flag::constant_left,
+                 {{}, {std::get<1>(e.partials)(x, y, z), x}, {b, no_node}});
+  }
+
+  // Operations of three or any number of operands.
+  template <Op code>
+  Index record(std::span<const Argument> arguments) {
+    constexpr auto& e = entry<code>;
+    primals_.clear();
+    for (const Argument& argument : arguments) primals_.push_back(argument.primal);
+    const std::span<const double> x(primals_);
+    std::vector<Operand> operands;
+    operands.reserve(x.size());
+    const auto add = [&](std::size_t k, double partial) {
+      const Index node = arguments[k].node;
+      operands.push_back({node, node == no_node ? x[k] : partial});
+    };
+    if constexpr (ops::descriptions[static_cast<std::size_t>(code)].arity == 3) {
+      const double y = e.value(x[0], x[1], x[2]);
+      add(0, std::get<0>(e.partials)(x[0], x[1], x[2], y));
+      add(1, std::get<1>(e.partials)(x[0], x[1], x[2], y));
+      add(2, std::get<2>(e.partials)(x[0], x[1], x[2], y));
+      return place_list(code, y, std::move(operands));
+    } else {
+      for (std::size_t k = 0; k < x.size(); ++k) add(k, std::get<0>(e.partials)(x, k));
+      return place_list(code, e.value(x), std::move(operands));
+    }
+  }
+
+  // A node whose partials, or backward function, are the caller's.
+  Index open(double primal, std::span<const Operand> operands) {
+    if (operands.empty()) return leaf(primal);
+    if (operands.size() > 2)
+      return place_list(Op::open, primal, {operands.begin(), operands.end()});
+    const Operand first = operands[0];
+    const Operand second = operands.size() == 2 ? operands[1] : Operand{no_node, 0.0};
+    const Index i = place(Op::open, primal, 0,
+                          {0.0, {first.partial, second.partial}, {first.node, second.node}});
+    if (second.node != no_node) own(second.node);
+    return i;
+  }
+
+  // A node of its own with the same operands, data and adjoint. Notes and backward functions stay.
+  Index copy(Index i) {
+    const double adjoint = link(i).adjoint;
+    const double primal = cell(i).primal;
+    if (cell(i).op == Op::leaf) {
+      const Index leaf_copy = leaf(primal);
+      link(leaf_copy).adjoint = adjoint;
+      return leaf_copy;
+    }
+    const auto flags = static_cast<std::uint16_t>(cell(i).flags & ~flag::noted);
+    if (has_extra(i)) {
+      const Index list_copy = place_list(cell(i).op, primal, extra(i).operands, flags);
+      link(list_copy).adjoint = adjoint;
+      return list_copy;
+    }
+    const Link l = link(i);
+    const Index second = l.operand[1];
+    const Index link_copy = place(cell(i).op, primal, flags, l);
+    if (second != no_node) own(second);
+    return link_copy;
+  }
+
+  // A node as it was written down elsewhere; constants are told by no_node.
+  Index restore(Op code, double primal, std::uint16_t flags, std::vector<Operand> operands) {
+    return place_list(code, primal, std::move(operands), flags);
+  }
+
+  void set_backward(Index i, std::unique_ptr<Backward> backward) {
+    Extra& extra = need_extra(i);
+    std::swap(extra.backward, backward);
+    discard(std::move(backward));
+  }
+
+  // The root's adjoint becomes `seed`; every node that it reaches passes its own on, users before
+  // operands. Nothing else is touched and nothing is allocated.
+  void backward(Index root, double seed = 1.0);
+
+  // Passes on the adjoint of one node alone.
+  void push_adjoint(Index i) {
+    if (has_extra(i) && extra(i).backward) return (*extra(i).backward)(i);
+    push_recorded(i);
+  }
+  void push_recorded(Index i) {
+    const double adjoint = link(i).adjoint;
+    each_operand(i, [&](Index node, double partial) { link(node).adjoint += partial * adjoint; });
+  }
+
+  // Clears the adjoint of the root and of every node that it reaches.
+  void zero_adjoints(Index root);
+
+  // Calls visit(node) for the root and every other node with operands that it reaches, users first.
+  template <class Visit>
+  void walk(Index root, Visit visit);
+
+  // Makes leaves of constant operands, so that they can be looked at. The adjoint of such a leaf is
+  // what the node's own implies.
+  void show_constants(Index i);
+
+  template <class Visit>
+  void each_operand(Index i, Visit visit) const {
+    if (has_extra(i)) {
+      for (const Operand& operand : extra(i).operands)
+        if (operand.node != no_node) visit(operand.node, operand.partial);
+      return;
+    }
+    const Link& l = link(i);
+    const Index first = l.operand[0] & ~due;
+    if (first != no_node) visit(first, l.partial[0]);
+    if (l.operand[1] != no_node) visit(l.operand[1], l.partial[1]);
+  }
+
+ private:
+  friend class Frontier;
+
+  Index place(Op code, double primal, std::uint16_t flags, const Link& l) {
+    const Index i = push();
+    link(i) = l;
+    cell(i) = {primal, nullptr, 1, code, flags};
+    own(l.operand[0]);
+    return i;
+  }
+
+  Index place_list(Op code, double primal, std::vector<Operand> operands, std::uint16_t flags = 0) {
+    const Index i = push();
+    link(i) = {0.0, {0.0, 0.0}, {no_node, no_node}};
+    cell(i) = {primal, nullptr, 1, Op::leaf, 0};
+    const Extra& extra = place_extra(i, {std::move(operands), nullptr});
+    cell(i).op = code;
+    cell(i).flags = flags;
+    for (const Operand& operand : extra.operands)
+      if (operand.node != no_node) own(operand.node);
+    return i;
+  }
+
+  std::vector<double> primals_;
+  Frontier* frontier_ = nullptr;  // of the innermost sweep under way
+};
+
+}  // namespace tapegrad
+
+#include "sweep.hpp"

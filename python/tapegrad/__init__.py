@@ -1,0 +1,41 @@
+"""Scalars that remember how they were computed, and give back their derivatives.
+
+>>> from tapegrad import Value, tanh
+>>> a, b = Value(2.0), Value(-3.0)
+>>> y = tanh(a * b + 6.5)
+>>> y.backward()
+>>> round(a.grad, 6)
+-2.359343
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from tapegrad import _core
+from tapegrad._core import *  # noqa: F403  # Value and the functions of the table of operations
+from tapegrad._core import __version__
+from tapegrad.anomaly import detect_anomaly
+
+__all__ = ["__version__", "detect_anomaly", "draw", "graph", "install_as_micrograd", "nn"]
+__all__ += _core.__all__
+
+_lazy_modules = frozenset({"draw", "dropin", "graph", "nn"})
+
+
+def install_as_micrograd() -> None:
+    """Make ``import micrograd`` and its submodules find tapegrad's: see `tapegrad.dropin`."""
+    from tapegrad import dropin
+
+    dropin.install_as_micrograd()
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _lazy_modules:
+        return importlib.import_module(f"tapegrad.{name}")
+    raise AttributeError(f"module 'tapegrad' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_lazy_modules})
