@@ -18,7 +18,12 @@ void set_memory_error(const std::bad_alloc& error) {
 }
 
 PyObject* allocate_handle() {
-  return reinterpret_cast<PyObject*>(PyObject_GC_New(Handle, value_type));
+  Handle* handle = PyObject_GC_New(Handle, value_type);
+  if (handle == nullptr) return nullptr;
+  handle->tracked = false;
+  handle->dict = nullptr;
+  handle->weakrefs = nullptr;
+  return reinterpret_cast<PyObject*>(handle);
 }
 
 void track(Handle* handle) {
@@ -85,29 +90,42 @@ static void leave_attributes(Handle* handle, PyTypeObject* type) {
   }
 }
 
-extern "C" void handle_dealloc(PyObject* self) {
-  Handle* handle = as_handle(self);
+static void keep_for_reuse(Handle* handle) {
+  handle->dict = reinterpret_cast<PyObject*>(free_handles);
+  free_handles = handle;
+  ++free_handle_count;
+}
+
+// A handle with more to it than its node.
+static void dealloc_rich(Handle* handle) {
+  auto* self = reinterpret_cast<PyObject*>(handle);
   PyTypeObject* type = Py_TYPE(self);
   const Index node = handle->node;
-  if (handle->tracked || type != value_type) PyObject_GC_UnTrack(self);
-  if (node != no_node) tape().cell(node).handle = nullptr;
+  PyObject_GC_UnTrack(self);
+  handle->tracked = false;
+  tape().cell(node).handle = nullptr;
   if (handle->weakrefs != nullptr) PyObject_ClearWeakRefs(self);
-  PyObject* dict = nullptr;
-  if (node != no_node) {
-    if (handle->dict != nullptr || type != value_type) [[unlikely]]
-      leave_attributes(handle, type);
-  }
-  dict = handle->dict;
+  leave_attributes(handle, type);
+  PyObject* dict = std::exchange(handle->dict, nullptr);
   if (type == value_type && free_handle_count < most_free_handles) {
-    handle->dict = reinterpret_cast<PyObject*>(free_handles);
-    free_handles = handle;
-    ++free_handle_count;
+    keep_for_reuse(handle);
   } else {
     type->tp_free(self);
     Py_DECREF(type);
   }
-  if (node != no_node) tape().release(node);
+  tape().release(node);
   Py_XDECREF(dict);
+}
+
+extern "C" void handle_dealloc(PyObject* self) {
+  Handle* handle = as_handle(self);
+  if (Py_TYPE(self) != value_type || handle->tracked || handle->weakrefs != nullptr ||
+      free_handle_count >= most_free_handles) [[unlikely]]
+    return dealloc_rich(handle);
+  const Index node = handle->node;
+  tape().cell(node).handle = nullptr;
+  keep_for_reuse(handle);
+  tape().release(node);
 }
 
 // A node's Python objects are reported only while this handle is its sole owner: what a live graph
@@ -115,7 +133,7 @@ extern "C" void handle_dealloc(PyObject* self) {
 extern "C" int handle_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
   const Handle* handle = as_handle(self);
-  if (handle->node == no_node || tape().cell(handle->node).owners != 1) return 0;
+  if (tape().cell(handle->node).owners != 1) return 0;
   Py_VISIT(handle->dict);
   if (PythonBackward* backward = python_backward(handle->node)) Py_VISIT(backward->callable);
   return 0;
@@ -123,7 +141,7 @@ extern "C" int handle_traverse(PyObject* self, visitproc visit, void* arg) {
 
 extern "C" int handle_clear(PyObject* self) {
   Handle* handle = as_handle(self);
-  if (handle->node == no_node || tape().cell(handle->node).owners != 1) return 0;
+  if (tape().cell(handle->node).owners != 1) return 0;
   Py_CLEAR(handle->dict);
   if (PythonBackward* backward = python_backward(handle->node)) Py_CLEAR(backward->callable);
   return 0;

@@ -99,9 +99,7 @@ inline PyObject* wrap(Index node) {
     }
   }
   handle->node = node;
-  handle->tracked = false;
   handle->dict = nullptr;
-  handle->weakrefs = nullptr;
   tape().cell(node).handle = handle;
   return reinterpret_cast<PyObject*>(handle);
 }

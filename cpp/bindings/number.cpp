@@ -48,18 +48,20 @@ Reading read_number(PyObject* object, double& number) {
     number = PyFloat_AS_DOUBLE(object);
     return Reading::ok;
   }
-  if (!PyLong_Check(object)) {
+  if (PyLong_CheckExact(object)) {
+    number = PyLong_AsDouble(object);
+  } else {
     const PyNumberMethods* methods = Py_TYPE(object)->tp_as_number;
     if (methods == nullptr || (methods->nb_float == nullptr && methods->nb_index == nullptr) ||
         PyComplex_Check(object) || is_value(object) || !is_real_array_scalar(object))
       return Reading::unknown;
+    number = PyFloat_AsDouble(object);
   }
-  number = PyFloat_AsDouble(object);
   return number == -1.0 && PyErr_Occurred() ? Reading::error : Reading::ok;
 }
 
 Reading read_operand(PyObject* object, Argument& argument) {
-  if (is_value(object)) {
+  if (!PyFloat_CheckExact(object) && !PyLong_CheckExact(object) && is_value(object)) {
     argument = {node_of(object), tape().cell(node_of(object)).primal};
     return Reading::ok;
   }

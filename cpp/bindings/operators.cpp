@@ -6,7 +6,7 @@ namespace tapegrad::python {
 namespace {
 
 template <Op code>
-PyObject* binary_mixed(PyObject* a, PyObject* b) {
+[[gnu::noinline]] PyObject* binary_mixed(PyObject* a, PyObject* b) {
   Argument x, y;
   for (const auto& [object, argument] : {std::pair(a, &x), std::pair(b, &y)}) {
     const Reading reading = read_operand(object, *argument);
@@ -37,6 +37,15 @@ PyObject* binary(PyObject* a, PyObject* b) {
   return binary_mixed<code>(a, b);
 }
 
+// Almost every power in a program has a plain exponent.
+PyObject* power(PyObject* a, PyObject* b) {
+  double exponent = 0.0;
+  if (Py_TYPE(a) == value_type && (PyFloat_CheckExact(b) || PyLong_CheckExact(b)) &&
+      read_number(b, exponent) == Reading::ok)
+    return guarded([&] { return wrap(tape().record<op<"pow_const">()>(node_of(a), exponent)); });
+  return PyErr_Occurred() ? nullptr : binary_mixed<op<"pow">()>(a, b);
+}
+
 template <Op code>
 PyObject* unary(PyObject* self) {
   return guarded([&] { return wrap(tape().record<code>(node_of(self))); });
@@ -49,7 +58,7 @@ PyObject* value_multiply(PyObject* a, PyObject* b) { return binary<op<"mul">()>(
 PyObject* value_divide(PyObject* a, PyObject* b) { return binary<op<"div">()>(a, b); }
 PyObject* value_power(PyObject* a, PyObject* b, PyObject* modulus) {
   if (modulus != Py_None) Py_RETURN_NOTIMPLEMENTED;
-  return binary_mixed<op<"pow">()>(a, b);
+  return power(a, b);
 }
 PyObject* value_negative(PyObject* self) { return unary<op<"neg">()>(self); }
 PyObject* value_absolute(PyObject* self) { return unary<op<"abs">()>(self); }

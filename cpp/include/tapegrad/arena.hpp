@@ -107,34 +107,33 @@ class Arena {
 
  private:
   // The chain of nodes that wait to be destroyed runs through their handle fields: no recursion,
-  // no allocation, however deep the graph.
-  void destroy(Index first) noexcept {
+  // no allocation, however deep the graph. No code of the embedding runs before it is done.
+  void destroy(Index i) noexcept {
     Index chain = no_node;
-    const auto drop = [&](Index i) {
-      if (--cell(i).owners != 0) return;
-      cell(i).handle = reinterpret_cast<void*>(static_cast<std::uintptr_t>(chain));
-      chain = i;
+    const auto drop = [&](Index operand) {
+      if (--cell(operand).owners != 0) return;
+      cell(operand).handle = reinterpret_cast<void*>(static_cast<std::uintptr_t>(chain));
+      chain = operand;
     };
-    const bool outermost = !std::exchange(discarding_, true);
-    for (Index i = first;;) {
-      if (cell(i).flags & flag::noted) destroy_note(i);
-      const Link& l = link(i);
-      if (l.operand[1] == in_extra) {
-        destroy_extra(l.operand[0] & ~due, drop);
-      } else if (cell(i).op != Op::leaf) {
-        if (l.operand[1] != no_node) drop(l.operand[1]);
-        drop(l.operand[0] & ~due);
+    for (;;) {
+      const Index first = link(i).operand[0] & ~due;
+      const Index second = link(i).operand[1];
+      if (cell(i).flags & flag::noted) [[unlikely]]
+        destroy_note(i);
+      if (second == in_extra) [[unlikely]] {
+        destroy_extra(first, drop);
+      } else {
+        // The second operand is mostly the newer: destroyed next, it is at the tail.
+        if (first != no_node) drop(first);
+        if (second != no_node) drop(second);
       }
-      link(i).operand[0] = no_node;
       blocks_.take_back(i);
       if (chain == no_node) break;
       i = chain;
       chain = static_cast<Index>(reinterpret_cast<std::uintptr_t>(cell(i).handle));
     }
-    if (outermost) {
-      discarding_ = false;
-      if (discarded_ != nullptr) destroy_discarded();
-    }
+    if (discarded_ != nullptr && !discarding_) [[unlikely]]
+      destroy_discarded();
   }
 
   template <class Drop>

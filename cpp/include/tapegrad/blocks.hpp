@@ -102,20 +102,17 @@ class Blocks {
 
   // The slot of a dead node that nothing refers to any more.
   void take_back(Index i) noexcept {
-    Block& block = block_of(i);
-    if (block.leaves) {
-      take_back_leaf(i, block);
-    } else if (i + 1 == top_ && i / size == current_) {
+    if (i + 1 == top_ && i / size == current_) {
       --top_;
-      for (const Index base = current_ * size; top_ > base && cells_[top_ - 1].flags & flag::dead;
-           --top_)
-        --block.dead;
-    } else {
-      cells_[i].flags = flag::dead;
-      if (++block.dead == size && i / size != current_) {
-        unlink(i / size);
-        free_block(i / size);
-      }
+      if (top_ % size != 0 && cells_[top_ - 1].flags & flag::dead) take_back_dead();
+      return;
+    }
+    Block& block = block_of(i);
+    if (block.leaves) return take_back_leaf(i, block);
+    cells_[i].flags = flag::dead;
+    if (++block.dead == size && i / size != current_) {
+      unlink(i / size);
+      free_block(i / size);
     }
   }
 
@@ -137,7 +134,7 @@ class Blocks {
  private:
   static constexpr Index commit_step = 65536;  // nodes: whole megabytes of either array
 
-  void begin_block() {
+  [[gnu::noinline, gnu::cold]] void begin_block() {
     const Index block = take_block();
     blocks_[block] = {.previous = current_, .sequence = ++sequence_};
     if (current_ != none) blocks_[current_].next = block;
@@ -146,7 +143,7 @@ class Blocks {
     end_ = top_ + size;
   }
 
-  void begin_leaf_block() {
+  [[gnu::noinline, gnu::cold]] void begin_leaf_block() {
     const Index block = take_block();
     blocks_[block] = {.leaves = true};
     list(block);
@@ -198,6 +195,11 @@ class Blocks {
       if (nodes == commit_step) break;
     }
     throw ArenaFull("the arena cannot begin: the system gives no address space");
+  }
+
+  void take_back_dead() noexcept {
+    Block& block = blocks_[current_];
+    for (; top_ % size != 0 && cells_[top_ - 1].flags & flag::dead; --top_) --block.dead;
   }
 
   void take_back_leaf(Index i, Block& block) noexcept {

@@ -1,0 +1,92 @@
+"""The command line: `python -m tapegrad`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+import tapegrad
+
+_COMMANDS = {
+    "run": "run a script or a notebook with tapegrad in the place of micrograd",
+    "demo": "train a network on real data, and draw what it learned",
+    "info": "print how tapegrad was built and what its arena holds",
+}
+
+
+def find_folder(name: str) -> Path:
+    """The folder of this name that came with the package.
+
+    Raises FileNotFoundError where there is none.
+    """
+    # Through __path__: in an editable install the package has more than one folder.
+    folders = [Path(entry) / name for entry in tapegrad.__path__]
+    for folder in folders:
+        if folder.is_dir():
+            return folder.resolve()
+    searched = ", ".join(map(str, folders))
+    raise FileNotFoundError(
+        f"this installation of tapegrad has no {name} folder: not in {searched}"
+    )
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the options that stand for themselves; commands have their own."""
+    commands = "\n".join(f"  {name:6}{purpose}" for name, purpose in _COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m tapegrad",
+        usage="%(prog)s [-h] [--version] [--cmakedir] [--includedir] [command ...]",
+        description=f"commands (each has its own --help):\n{commands}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    version = f"tapegrad {tapegrad.__version__}"
+    parser.add_argument("--version", action="version", version=version)
+    parser.add_argument(
+        "--cmakedir", action="store_true", help="print the folder of the CMake package and exit"
+    )
+    parser.add_argument(
+        "--includedir", action="store_true", help="print the folder of the C++ headers and exit"
+    )
+    parser.add_argument("command", nargs="?", choices=_COMMANDS, help=argparse.SUPPRESS)
+    return parser
+
+
+def run_command(name: str, argv: Sequence[str]) -> int:
+    """Run one command with the arguments after its name and return the exit status."""
+    # Imported here: no command pays for the imports of another.
+    command = import_module(f"tapegrad.{name}")
+    if name == "run":
+        return int(command.main(argv))
+    parser = argparse.ArgumentParser(
+        prog=f"python -m tapegrad {name}", description=_COMMANDS[name], allow_abbrev=False
+    )
+    command.add_arguments(parser)
+    return int(command.main(parser.parse_args(argv)))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the arguments (by default the process's) say and return the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in _COMMANDS:
+        return run_command(arguments[0], arguments[1:])
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    names = ["cmake"] * options.cmakedir + ["include"] * options.includedir
+    if not names:
+        parser.print_help()
+        return 0
+    try:
+        for name in names:
+            print(find_folder(name))
+    except FileNotFoundError as error:
+        print(f"tapegrad: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

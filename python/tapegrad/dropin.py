@@ -1,0 +1,108 @@
+"""`import micrograd` gives tapegrad: for programs that were written for micrograd."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from importlib import import_module
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+# Importing typing would be most of the time that `import tapegrad` takes.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+__all__ = ["install_as_micrograd"]
+
+_ORIGIN = "tapegrad"
+_PACKAGES = {"micrograd": ("engine", "nn", "util"), "micrograd.util": ("draw", "graph")}
+_ENGINE = "micrograd.engine"
+_ALIASES = {
+    "micrograd.nn": "tapegrad.nn",
+    "micrograd.util.draw": "tapegrad.draw",
+    "micrograd.util.graph": "tapegrad.graph",
+}
+
+
+class MicrogradImporter:
+    """Finds and loads the modules called micrograd, so that they also survive a reload."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The spec of a module of micrograd, None for any other name."""
+        if fullname in _PACKAGES or fullname in _ALIASES or fullname == _ENGINE:
+            # Any: importlib.abc, for a base class, takes as long to import as typing.
+            loader: Any = self
+            is_package = fullname in _PACKAGES
+            return ModuleSpec(fullname, loader, origin=_ORIGIN, is_package=is_package)
+        return None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """None: an ordinary new module."""
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Fill the module, or put tapegrad's own in its place."""
+        name = module.__name__
+        if name in _ALIASES:
+            # Not create_module: the import system would overwrite tapegrad's __spec__.
+            sys.modules[name] = import_module(_ALIASES[name])
+        elif name == _ENGINE:
+            _fill(module, Value=import_module("tapegrad").Value)
+        else:
+            _fill(module, __getattr__=_submodule_getter(name))
+
+
+def _fill(module: ModuleType, **attributes: Any) -> None:
+    vars(module).update(attributes)
+
+
+def _submodule_getter(package: str) -> Any:
+    def getter(name: str) -> ModuleType:
+        if name in _PACKAGES[package]:
+            return import_module(f"{package}.{name}")
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return getter
+
+
+def _is_ours(module: ModuleType) -> bool:
+    spec: ModuleSpec | None = getattr(module, "__spec__", None)
+    return spec is not None and (spec.origin == _ORIGIN or spec.name in _ALIASES.values())
+
+
+def install_as_micrograd() -> None:
+    """Make `import micrograd` and its submodules find tapegrad's, for the rest of the process.
+
+    These are `micrograd.engine` (Value), `micrograd.nn`, `micrograd.util.graph` and
+    `micrograd.util.draw`. An installed micrograd is not touched, only no longer found. Where it
+    was imported already, later imports find tapegrad's and a RuntimeWarning tells that names
+    taken before stay the original's. Calling this again changes nothing.
+
+    >>> install_as_micrograd()
+    >>> from micrograd.engine import Value
+    >>> Value(2.0) * 3
+    Value(data=6.0)
+    """
+    # By name, not type: after a reload of this module its class is a new one.
+    others = [finder for finder in sys.meta_path if type(finder).__name__ != "MicrogradImporter"]
+    sys.meta_path[:] = [MicrogradImporter(), *others]
+    originals = [
+        name
+        for name, module in sys.modules.items()
+        if (name == "micrograd" or name.startswith("micrograd.")) and not _is_ours(module)
+    ]
+    for name in originals:
+        del sys.modules[name]
+    if originals:
+        # The package has a function of this name, which calls this one.
+        through_package = sys._getframe(1).f_globals.get("__name__") == "tapegrad"
+        warnings.warn(
+            "micrograd was imported before install_as_micrograd(): imports find tapegrad's from "
+            "now on, but names taken from micrograd before stay the original's",
+            RuntimeWarning,
+            stacklevel=3 if through_package else 2,
+        )

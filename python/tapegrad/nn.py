@@ -1,0 +1,178 @@
+"""Neural networks of scalar Values, with micrograd's interface."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from operator import mul
+from typing import Any, TypeAlias
+
+from tapegrad._core import Value
+
+__all__ = ["MLP", "Layer", "Module", "Neuron"]
+
+Nonlin: TypeAlias = bool | str | Callable[[Value], Value] | None
+
+
+# Methods, not Value.relu and Value.tanh: other types of numbers have them too.
+def _relu(x: Value) -> Value:
+    return x.relu()
+
+
+def _tanh(x: Value) -> Value:
+    return x.tanh()
+
+
+_ACTIVATIONS: dict[str, tuple[str, Callable[[Value], Value] | None]] = {
+    "relu": ("ReLU", _relu),
+    "tanh": ("TanH", _tanh),
+    "linear": ("Linear", None),
+}
+
+
+def _activation(nonlin: Nonlin) -> tuple[str, Callable[[Value], Value] | None]:
+    """The name shown in reprs and the function (None: the identity) that `nonlin` asks for."""
+    if isinstance(nonlin, str):
+        if nonlin not in _ACTIVATIONS:
+            known = ", ".join(map(repr, _ACTIVATIONS))
+            raise ValueError(f"nonlin is {nonlin!r}: known are {known}, True, False or a callable")
+        return _ACTIVATIONS[nonlin]
+    if callable(nonlin):
+        return getattr(nonlin, "__name__", type(nonlin).__name__), nonlin
+    # Equality, not type: comparisons of NumPy numbers give np.True_.
+    if nonlin is None or (isinstance(nonlin, Hashable) and nonlin in (True, False)):
+        return _ACTIVATIONS["relu" if nonlin else "linear"]
+    kind = type(nonlin).__name__
+    raise TypeError(f"nonlin must be True, False, None, a name or a callable, not {kind}")
+
+
+class Module:
+    """What has parameters: the base of neurons, layers and networks.
+
+    >>> Module().parameters()
+    []
+    """
+
+    def zero_grad(self) -> None:
+        """Set the gradient of every parameter to zero."""
+        for p in self.parameters():
+            p.grad = 0.0
+
+    def parameters(self) -> list[Value]:
+        """The Values to train, always in the same order."""
+        return []
+
+
+class Neuron(Module):
+    """A weighted sum of `nin` inputs plus a bias, then a non-linearity.
+
+    Weights come from `random.uniform(-1, 1)`, the bias is 0. `nonlin` is True or "relu",
+    "tanh", a callable from Value to Value, or for none False, None or "linear".
+
+    Raises ValueError for an unknown name and TypeError for anything else that is no callable.
+
+    >>> Neuron(2)
+    ReLUNeuron(2)
+    >>> Neuron(3, nonlin="tanh")
+    TanHNeuron(3)
+    """
+
+    def __init__(self, nin: int, nonlin: Nonlin = True) -> None:
+        self.nonlin = nonlin
+        self.w = [Value(random.uniform(-1, 1)) for _ in range(nin)]
+        self.b = Value(0)
+
+    @property
+    def nonlin(self) -> Nonlin:
+        """The non-linearity, as it was given; it may be assigned."""
+        return self._nonlin
+
+    @nonlin.setter
+    def nonlin(self, nonlin: Nonlin) -> None:
+        self._name, self._activate = _activation(nonlin)
+        self._nonlin = nonlin
+
+    def __call__(self, x: Iterable[Any]) -> Value:
+        """The neuron's output; ValueError when `x` has not as many numbers as the neuron weights.
+
+        >>> neuron = Neuron(2, nonlin=False)
+        >>> neuron.w = [Value(2.0), Value(3.0)]
+        >>> neuron([1.0, 10.0])
+        Value(data=32.0)
+        """
+        weights = self.w
+        inputs: Any = x
+        try:
+            count = len(inputs)
+        except TypeError:
+            inputs = list(x)
+            count = len(inputs)
+        if count != len(weights):
+            raise ValueError(f"{self!r} takes {len(weights)} inputs, not {count}")
+        total: Value = sum(map(mul, weights, inputs), self.b)
+        activate = self._activate
+        return total if activate is None else activate(total)
+
+    def parameters(self) -> list[Value]:
+        """The weights, then the bias."""
+        return [*self.w, self.b]
+
+    def __repr__(self) -> str:
+        return f"{self._name}Neuron({len(self.w)})"
+
+
+class Layer(Module):
+    """`nout` neurons that see the same `nin` inputs; keywords go to every Neuron.
+
+    >>> Layer(2, 2, nonlin=False)
+    Layer of [LinearNeuron(2), LinearNeuron(2)]
+    """
+
+    def __init__(self, nin: int, nout: int, **kwargs: Nonlin) -> None:
+        self.neurons = [Neuron(nin, **kwargs) for _ in range(nout)]
+
+    def __call__(self, x: Iterable[Any]) -> Any:
+        """A list of the neurons' outputs, or the output itself when there is one neuron."""
+        inputs: Any = x if hasattr(x, "__len__") else list(x)
+        outputs = [neuron(inputs) for neuron in self.neurons]
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def parameters(self) -> list[Value]:
+        """The parameters of the neurons, neuron by neuron."""
+        return [p for neuron in self.neurons for p in neuron.parameters()]
+
+    def __repr__(self) -> str:
+        return f"Layer of [{', '.join(map(repr, self.neurons))}]"
+
+
+class MLP(Module):
+    """A multi-layer perceptron: layers of `nouts` neurons, the last one linear.
+
+    `nonlin` is the hidden layers' non-linearity, as Neuron takes it.
+
+    >>> MLP(2, [2, 1], nonlin="tanh")
+    MLP of [Layer of [TanHNeuron(2), TanHNeuron(2)], Layer of [LinearNeuron(2)]]
+    """
+
+    def __init__(self, nin: int, nouts: Sequence[int], *, nonlin: Nonlin = True) -> None:
+        sizes = [nin, *nouts]
+        hidden = [nonlin] * (len(nouts) - 1)
+        self.layers = [
+            Layer(before, after, nonlin=choice)
+            for before, after, choice in zip(sizes, nouts, [*hidden, False], strict=False)
+        ]
+
+    def __call__(self, x: Iterable[Any]) -> Any:
+        """The last layer's outputs: a list, or one Value where that layer has one neuron."""
+        signal: Any = x
+        for layer in self.layers:
+            # A layer of one neuron gives a Value, not a list.
+            signal = layer(signal if hasattr(signal, "__iter__") else [signal])
+        return signal
+
+    def parameters(self) -> list[Value]:
+        """The parameters of the layers, layer by layer."""
+        return [p for layer in self.layers for p in layer.parameters()]
+
+    def __repr__(self) -> str:
+        return f"MLP of [{', '.join(map(repr, self.layers))}]"

@@ -1,0 +1,212 @@
+"""Run a program that was written for micrograd, or for a class of its own, on tapegrad.
+
+`python -m tapegrad run [--replace-class NAME] script.py|notebook.ipynb [args...]`
+
+A process that the program starts by multiprocessing's spawn or forkserver is a new Python, in
+which micrograd is not tapegrad.
+"""
+
+from __future__ import annotations
+
+import argparse
+import builtins
+import os
+import sys
+import traceback
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any
+
+from tapegrad import _notebook
+from tapegrad._replace import compile_source, install_neighbour_finder, is_met, say
+from tapegrad.dropin import install_as_micrograd
+
+# Modules whose frames are no part of the program's tracebacks.
+_OWN_MODULES = {"tapegrad.run", "tapegrad._notebook", "tapegrad._replace"}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of what stands before the script's own arguments."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tapegrad run",
+        description="Run a script or a notebook as Python would, with micrograd being tapegrad.",
+        usage="%(prog)s [-h] [--replace-class NAME] script.py|notebook.ipynb [args ...]",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--replace-class",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="also use tapegrad's Value for a class of this name that the program defines "
+        "for itself, at the top level of the script or of a module beside it; may be repeated",
+    )
+    parser.add_argument("script", help="the program, everything after it is the program's own")
+    return parser
+
+
+def split_arguments(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arguments up to and with the script, and those after it.
+
+    argparse.REMAINDER would not do: it lets go of a `--` among the script's arguments.
+
+    >>> split_arguments(["--replace-class", "Value", "train.py", "-h", "--", "x"])
+    (['--replace-class', 'Value', 'train.py'], ['-h', '--', 'x'])
+    """
+    position = 0
+    while position < len(argv) and argv[position].startswith("-"):
+        position += 2 if argv[position] == "--replace-class" else 1
+    return list(argv[: position + 1]), list(argv[position + 1 :])
+
+
+class ProgramError(Exception):
+    """A program that cannot be run, and the exit status that Python has for it."""
+
+    def __init__(self, reason: str, status: int) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program as it was read: the cells are None for a script."""
+
+    path: str
+    source: bytes
+    cells: list[str] | None
+
+    @property
+    def folder(self) -> str:
+        """Where its own modules are."""
+        return os.path.dirname(os.path.realpath(self.path))
+
+
+def read_program(script: str) -> Program:
+    """Read a script, a notebook, or the `__main__.py` of a folder; raises ProgramError."""
+    path = os.path.abspath(script)
+    if os.path.isdir(path):
+        path = os.path.join(path, "__main__.py")
+        if not os.path.exists(path):
+            raise ProgramError(f"can't find '__main__' module in {script!r}", 1)
+    try:
+        source = Path(path).read_bytes()
+    except OSError as error:
+        reason = f"can't open file {path!r}: [Errno {error.errno}] {error.strerror}"
+        raise ProgramError(reason, 2) from None
+    if not path.lower().endswith(".ipynb"):
+        return Program(path, source, None)
+    try:
+        return Program(path, source, _notebook.read_cells(source.decode()))
+    except ValueError as error:
+        raise ProgramError(f"can't run {path!r} as a notebook: {error}", 2) from None
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the program that the arguments name; its exceptions and SystemExit come out of this.
+
+    Returns the exit status: 0 when the program ran to its end, otherwise what Python returns
+    for a program that it cannot run.
+    """
+    own, arguments = split_arguments(argv)
+    options = make_parser().parse_args(own)
+    names: list[str] = options.replace_class
+    try:
+        program = read_program(options.script)
+    except ProgramError as problem:
+        say(str(problem))
+        return problem.status
+    install_as_micrograd()
+    if names:
+        install_neighbour_finder(program.folder, names)
+    sys.argv[:] = [options.script, *arguments]
+    # In place of the folder that `python -m` put there; `python -P` put none.
+    if not getattr(sys.flags, "safe_path", False):
+        sys.path[0] = program.folder
+    _execute(program, names)
+    return 0
+
+
+def _execute(program: Program, names: Collection[str]) -> None:
+    try:
+        if program.cells is None:
+            loader = SourceFileLoader("__main__", program.path)
+            namespace = _make_main(__file__=program.path, __cached__=None, __loader__=loader)
+            exec(compile_source(program.source, program.path, names), namespace)
+        else:
+            # Without __file__ and in its own folder, as a kernel runs it.
+            os.chdir(os.path.dirname(program.path))
+            _notebook.run_cells(program.path, program.cells, _make_main(), names)
+    except SystemExit:
+        raise
+    except BaseException as error:
+        _show_program_only(error, is_notebook=program.cells is not None)
+        raise
+    finally:
+        for name in names:
+            if not is_met(name):
+                say(f"--replace-class {name}: the program defines no such class at its top level")
+
+
+def _make_main(**attributes: Any) -> dict[str, Any]:
+    """The namespace of a new `__main__` module."""
+    module = ModuleType("__main__")
+    namespace = vars(module)
+    namespace.update(__builtins__=builtins, **attributes)
+    sys.modules["__main__"] = module
+    return namespace
+
+
+def _show_program_only(error: BaseException, is_notebook: bool) -> None:
+    """See that the traceback of `error`, when Python shows it, has the program's frames only."""
+    for linked in _chain(error):
+        linked.__traceback__ = _program_frames(linked.__traceback__)
+    frames = error.__traceback__
+    show = sys.excepthook
+    if is_notebook and show is sys.__excepthook__:
+        # Before Python 3.13 the built-in one does not look for source lines in linecache.
+        show = traceback.print_exception
+
+    def excepthook(
+        kind: type[BaseException], value: BaseException, trace: TracebackType | None
+    ) -> None:
+        if value is error:
+            # Raising it again has added the frames that lead to the program.
+            value.__traceback__ = trace = frames
+        show(kind, value, trace)
+
+    sys.excepthook = excepthook
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """An exception with its causes and contexts."""
+    found: dict[int, BaseException] = {}
+    pending: list[BaseException | None] = [error]
+    while pending:
+        linked = pending.pop()
+        if linked is not None and id(linked) not in found:
+            found[id(linked)] = linked
+            pending += [linked.__cause__, linked.__context__]
+    return list(found.values())
+
+
+def _program_frames(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback without the frames of the modules that run the program."""
+    entries: list[TracebackType] = []
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__name__") in _OWN_MODULES:
+            # The import system hides its frames only where no loader stands between them.
+            while entries and _is_import_system(entries[-1]):
+                entries.pop()
+        else:
+            entries.append(trace)
+        trace = trace.tb_next
+    for entry, following in zip(entries, [*entries[1:], None], strict=False):
+        entry.tb_next = following
+    return entries[0] if entries else None
+
+
+def _is_import_system(entry: TracebackType) -> bool:
+    return entry.tb_frame.f_code.co_filename.startswith("<frozen importlib.")
