@@ -104,6 +104,12 @@ inline PyObject* wrap(Index node) {
   return reinterpret_cast<PyObject*>(handle);
 }
 
+// Whether the next operation needs neither a new block nor a new handle nor a check: then recording
+// and wrap() call nothing, and the compiler keeps an operator's path free of saved registers.
+inline bool ready() {
+  return tape().blocks().has_room() && free_handles != nullptr && !anomaly_on;
+}
+
 // Runs what may throw; a C++ exception becomes a Python one and the result `failed`.
 template <class Call, class Result = decltype(std::declval<Call>()())>
 Result guarded(Call call, Result failed = {}) {

@@ -13,6 +13,8 @@ namespace {
 
 template <std::size_t K>
 PyObject* unary_method(PyObject* self, PyObject*) {
+  if (ready()) [[likely]]
+    return wrap(tape().record<static_cast<Op>(K)>(node_of(self)));
   return guarded([&] { return wrap(tape().record<static_cast<Op>(K)>(node_of(self))); });
 }
 

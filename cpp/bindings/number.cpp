@@ -44,12 +44,11 @@ bool is_real_array_scalar(PyObject* object) {
 }  // namespace
 
 Reading read_number(PyObject* object, double& number) {
-  if (PyFloat_Check(object)) {
-    number = PyFloat_AS_DOUBLE(object);
-    return Reading::ok;
-  }
   if (PyLong_CheckExact(object)) {
     number = PyLong_AsDouble(object);
+  } else if (PyFloat_Check(object)) {
+    number = PyFloat_AS_DOUBLE(object);
+    return Reading::ok;
   } else {
     const PyNumberMethods* methods = Py_TYPE(object)->tp_as_number;
     if (methods == nullptr || (methods->nb_float == nullptr && methods->nb_index == nullptr) ||

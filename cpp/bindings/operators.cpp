@@ -23,16 +23,16 @@ template <Op code>
   });
 }
 
-// The pairs that programs are made of come first.
+// The pairs that programs are made of come first; all else is in binary_mixed.
 template <Op code>
 PyObject* binary(PyObject* a, PyObject* b) {
+  if (!ready()) [[unlikely]]
+    return binary_mixed<code>(a, b);
   if (Py_TYPE(a) == value_type) {
-    if (Py_TYPE(b) == value_type)
-      return guarded([&] { return wrap(tape().record<code>(node_of(a), node_of(b))); });
-    if (PyFloat_CheckExact(b))
-      return guarded([&] { return wrap(tape().record<code>(node_of(a), PyFloat_AS_DOUBLE(b))); });
+    if (Py_TYPE(b) == value_type) return wrap(tape().record<code>(node_of(a), node_of(b)));
+    if (PyFloat_CheckExact(b)) return wrap(tape().record<code>(node_of(a), PyFloat_AS_DOUBLE(b)));
   } else if (PyFloat_CheckExact(a) && Py_TYPE(b) == value_type) {
-    return guarded([&] { return wrap(tape().record<code>(PyFloat_AS_DOUBLE(a), node_of(b))); });
+    return wrap(tape().record<code>(PyFloat_AS_DOUBLE(a), node_of(b)));
   }
   return binary_mixed<code>(a, b);
 }

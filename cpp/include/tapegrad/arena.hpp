@@ -109,28 +109,33 @@ class Arena {
   // The chain of nodes that wait to be destroyed runs through their handle fields: no recursion,
   // no allocation, however deep the graph. No code of the embedding runs before it is done.
   void destroy(Index i) noexcept {
+    const Link* const links = blocks_.links();
+    Cell* const cells = blocks_.cells();
     Index chain = no_node;
     const auto drop = [&](Index operand) {
-      if (--cell(operand).owners != 0) return;
-      cell(operand).handle = reinterpret_cast<void*>(static_cast<std::uintptr_t>(chain));
+      Cell& below = cells[operand];
+      if (--below.owners != 0) return;
+      below.handle = reinterpret_cast<void*>(static_cast<std::uintptr_t>(chain));
       chain = operand;
     };
     for (;;) {
-      const Index first = link(i).operand[0] & ~due;
-      const Index second = link(i).operand[1];
-      if (cell(i).flags & flag::noted) [[unlikely]]
+      const Index first = links[i].operand[0] & ~due;
+      const Index second = links[i].operand[1];
+      if (cells[i].flags & flag::noted) [[unlikely]]
         destroy_note(i);
-      if (second == in_extra) [[unlikely]] {
-        destroy_extra(first, drop);
-      } else {
+      if (second < in_extra) {
         // The second operand is mostly the newer: destroyed next, it is at the tail.
-        if (first != no_node) drop(first);
-        if (second != no_node) drop(second);
+        drop(first);
+        drop(second);
+      } else if (second == in_extra) [[unlikely]] {
+        destroy_extra(first, drop);
+      } else if (first != no_node) {
+        drop(first);
       }
       blocks_.take_back(i);
       if (chain == no_node) break;
       i = chain;
-      chain = static_cast<Index>(reinterpret_cast<std::uintptr_t>(cell(i).handle));
+      chain = static_cast<Index>(reinterpret_cast<std::uintptr_t>(cells[i].handle));
     }
     if (discarded_ != nullptr && !discarding_) [[unlikely]]
       destroy_discarded();

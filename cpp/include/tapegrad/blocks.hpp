@@ -77,6 +77,9 @@ class Blocks {
     return leaves;
   }
 
+  // Whether the next push() needs no new block.
+  bool has_room() const noexcept { return top_ != end_; }
+
   Index push() {
     if (top_ == end_) [[unlikely]]
       begin_block();

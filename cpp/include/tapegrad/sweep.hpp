@@ -34,16 +34,17 @@ class Frontier {
     for (const Index i : lifted_) outer_->mark(i);
   }
 
-  void mark(Index i) noexcept {
-    Index& first = links_[i].operand[0];
-    if (first & due) return;
-    first |= due;
+  void mark(Link& l, Index i) noexcept {
+    l.operand[0] |= due;
     if (i / Blocks::size == block_) {
       ++here;
     } else {
       ++tape_.blocks().at(i / Blocks::size).due;
       ++elsewhere_;
     }
+  }
+  void mark(Index i) noexcept {
+    if (!(links_[i].operand[0] & due)) mark(links_[i], i);
   }
 
   void mark_operands(Index i) {
@@ -54,8 +55,7 @@ class Frontier {
   Index next(Index i) noexcept {
     if (here == 0) {
       if (elsewhere_ == 0) return no_node;
-      next_block();
-      i = (block_ + 1) * Blocks::size;
+      i = next_block();
     }
     do --i;
     while (!is_due(i));
@@ -70,16 +70,17 @@ class Frontier {
   // A leaf that never is due has its bit set for good; no leaf block is scanned for that reason
   // unless a leaf with a backward function is due in it.
   bool is_due(Index i) const noexcept {
-    const Link& l = links_[i];
-    return (l.operand[0] & due) != 0 && l.operand[0] != (due | no_node);
+    const Index first = links_[i].operand[0];
+    return (first & due) != 0 && first != (due | no_node);
   }
 
-  void next_block() noexcept {
+  [[gnu::noinline]] Index next_block() noexcept {
     Blocks& blocks = tape_.blocks();
     do block_ = blocks.before(block_);
     while (blocks.at(block_).due == 0);
     here = std::exchange(blocks.at(block_).due, 0);
     elsewhere_ -= here;
+    return (block_ + 1) * Blocks::size;
   }
 
   void lift(std::vector<Index>& nodes) {
@@ -97,10 +98,10 @@ class Frontier {
 inline void Tape::backward(Index root, double seed) {
   Link* const links = blocks().links();
   Frontier frontier(*this, root);
-  link(root).adjoint = seed;
+  links[root].adjoint = seed;
   if (cell(root).op == Op::leaf) return push_adjoint(root);
   double carry = 0.0;  // what the node at i receives from the one recorded just after it
-  for (Index i = root; i != no_node;) {
+  for (Index i = root;;) {
     Link& l = links[i];
     const double adjoint = l.adjoint + carry;
     l.adjoint = adjoint;
@@ -115,25 +116,25 @@ inline void Tape::backward(Index root, double seed) {
       }
       Link& below = links[operand];
       below.adjoint += amount;
-      if (!(below.operand[0] & due)) frontier.mark(operand);
+      if (!(below.operand[0] & due)) frontier.mark(below, operand);
     };
-    if (l.operand[1] < in_extra) {
-      give(l.operand[1], adjoint * l.partial[1]);
+    const Index second = l.operand[1];
+    if (second < in_extra) {
+      give(second, adjoint * l.partial[1]);
       give(l.operand[0], adjoint * l.partial[0]);
-    } else if (l.operand[1] == no_node) {
+    } else if (second == no_node) {
       give(l.operand[0], adjoint * l.partial[0]);
     } else {
       push_adjoint(i);
       frontier.mark_operands(i);
     }
     if (adjacent) {
-      --i;
-      if (links[i].operand[0] & due) {
-        links[i].operand[0] &= ~due;
-        --frontier.here;
-      }
+      Index& first = links[--i].operand[0];
+      frontier.here -= first / due;
+      first &= ~due;
     } else {
       i = frontier.next(i);
+      if (i == no_node) return;
     }
   }
 }
