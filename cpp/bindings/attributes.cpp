@@ -80,7 +80,9 @@ std::string symbol_of(Index node) {
 std::vector<Operand> shown_operands(Index node) {
   tape().show_constants(node);
   std::vector<Operand> operands;
-  tape().each_operand(node, [&](Index operand, double partial) { operands.push_back({operand, partial}); });
+  tape().each_operand(node, [&](Index operand, double partial) {
+    operands.push_back({operand, partial});
+  });
   return operands;
 }
 
@@ -100,8 +102,12 @@ PyObject* tuple_of_operands(PyObject* self, Make make) {
 
 extern "C" {
 
-PyObject* get_data(PyObject* self, void*) { return PyFloat_FromDouble(tape().cell(node_of(self)).primal); }
-PyObject* get_grad(PyObject* self, void*) { return PyFloat_FromDouble(tape().link(node_of(self)).adjoint); }
+PyObject* get_data(PyObject* self, void*) {
+  return PyFloat_FromDouble(tape().cell(node_of(self)).primal);
+}
+PyObject* get_grad(PyObject* self, void*) {
+  return PyFloat_FromDouble(tape().link(node_of(self)).adjoint);
+}
 int put_data(PyObject* self, PyObject* value, void*) { return set_data(self, value); }
 int put_grad(PyObject* self, PyObject* value, void*) { return set_grad(self, value); }
 
@@ -135,7 +141,8 @@ PyObject* get_children(PyObject* self, void*) {
   return tuple_of_operands(self, [](const Operand& operand) { return handle_of(operand.node); });
 }
 PyObject* get_local_grads(PyObject* self, void*) {
-  return tuple_of_operands(self, [](const Operand& operand) { return PyFloat_FromDouble(operand.partial); });
+  return tuple_of_operands(
+      self, [](const Operand& operand) { return PyFloat_FromDouble(operand.partial); });
 }
 PyObject* get_prev(PyObject* self, void*) {
   PyObject* children = get_children(self, nullptr);
@@ -210,12 +217,16 @@ std::vector<PyGetSetDef> attribute_definitions() {
   return {
       {"data", get_data, put_data, "The number itself, a float.", nullptr},
       {"grad", get_grad, put_grad,
-       "The derivative of the last root of backward() by this node, a float. It accumulates.", nullptr},
+       "The derivative of the last root of backward() by this node, a float. It accumulates.",
+       nullptr},
       {"label", get_label, put_label, "A name for drawings, kept by the node.", nullptr},
-      {"_op", get_op, put_op, "The symbol of the operation that made this node; '' for a leaf.", nullptr},
+      {"_op", get_op, put_op, "The symbol of the operation that made this node; '' for a leaf.",
+       nullptr},
       {"_prev", get_prev, nullptr, "The operands, as a set of Values.", nullptr},
-      {"_children", get_children, nullptr, "The operands in order, repeats kept, as a tuple.", nullptr},
-      {"_local_grads", get_local_grads, nullptr, "The partial derivative by each operand.", nullptr},
+      {"_children", get_children, nullptr, "The operands in order, repeats kept, as a tuple.",
+       nullptr},
+      {"_local_grads", get_local_grads, nullptr, "The partial derivative by each operand.",
+       nullptr},
       {"_backward", get_backward, put_backward,
        "Passes this node's gradient on to its operands when called. A callable assigned here takes its\n"
        "place, in backward() too.",

@@ -84,15 +84,17 @@ Index make_node(const Arguments& given) {
   if (given.label != nullptr && !set_text(given.label, "label", label)) return no_node;
   std::vector<Operand> operands;
   // A tuple of its own: the one given could change while numbers are converted.
-  const Reference children(given.children != nullptr ? PySequence_Tuple(given.children) : PyTuple_New(0));
+  const Reference children(given.children != nullptr ? PySequence_Tuple(given.children)
+                                                     : PyTuple_New(0));
   if (children.object == nullptr) {
     if (PyErr_ExceptionMatches(PyExc_TypeError))
-      PyErr_Format(PyExc_TypeError, "%s must be an iterable of Values, not '%s'", given.children_name,
-                   Py_TYPE(given.children)->tp_name);
+      PyErr_Format(PyExc_TypeError, "%s must be an iterable of Values, not '%s'",
+                   given.children_name, Py_TYPE(given.children)->tp_name);
     return no_node;
   }
   if (!read_children(children.object, given.children_name, operands)) return no_node;
-  if (given.local_grads != nullptr && !read_local_grads(given.local_grads, operands)) return no_node;
+  if (given.local_grads != nullptr && !read_local_grads(given.local_grads, operands))
+    return no_node;
   return guarded(
       [&] {
         const Index node = tape().open(primal, operands);
@@ -112,11 +114,12 @@ Index make_node(const Arguments& given) {
 
 // The third positional argument is micrograd's _op or microgpt's local gradients.
 bool read_arguments(PyObject* const* args, Py_ssize_t count, PyObject* names, Arguments& out) {
-  static const char* const parameters[] = {"data", "_children", "_op", "label",
-                                           "children", "_prev", "local_grads", "_local_grads"};
+  static const char* const parameters[] = {"data",     "_children", "_op",         "label",
+                                           "children", "_prev",     "local_grads", "_local_grads"};
   PyObject* found[8] = {};
   if (count > 4) {
-    PyErr_Format(PyExc_TypeError, "Value() takes at most 4 positional arguments (%zd given)", count);
+    PyErr_Format(PyExc_TypeError, "Value() takes at most 4 positional arguments (%zd given)",
+                 count);
     return false;
   }
   if (!split_arguments("Value", args, count, names, parameters, 8, 1, found)) return false;
@@ -132,7 +135,8 @@ bool read_arguments(PyObject* const* args, Py_ssize_t count, PyObject* names, Ar
     }
     found[6] = std::exchange(found[2], nullptr);
   }
-  out = {found[0], nullptr, "_children", found[6] != nullptr ? found[6] : found[7], found[2], found[3]};
+  out = {found[0], nullptr, "_children", found[6] != nullptr ? found[6] : found[7],
+         found[2], found[3]};
   for (const int k : {1, 4, 5}) {
     if (found[k] == nullptr) continue;
     if (out.children != nullptr) {
@@ -147,8 +151,9 @@ bool read_arguments(PyObject* const* args, Py_ssize_t count, PyObject* names, Ar
 
 }  // namespace
 
-bool split_arguments(const char* function, PyObject* const* args, Py_ssize_t count, PyObject* keywords,
-                     const char* const* names, Py_ssize_t most, Py_ssize_t least, PyObject** out) {
+bool split_arguments(const char* function, PyObject* const* args, Py_ssize_t count,
+                     PyObject* keywords, const char* const* names, Py_ssize_t most,
+                     Py_ssize_t least, PyObject** out) {
   if (count > most) {
     PyErr_Format(PyExc_TypeError, "%s() takes at most %zd argument%s (%zd given)", function, most,
                  most == 1 ? "" : "s", count);
@@ -165,45 +170,58 @@ bool split_arguments(const char* function, PyObject* const* args, Py_ssize_t cou
       return false;
     }
     if (out[k] != nullptr) {
-      PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument '%s'", function, names[k]);
+      PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument '%s'", function,
+                   names[k]);
       return false;
     }
     out[k] = args[count + j];
   }
   for (Py_ssize_t k = 0; k < least; ++k) {
     if (out[k] != nullptr) continue;
-    PyErr_Format(PyExc_TypeError, "%s() missing required argument '%s' (pos %zd)", function, names[k],
-                 k + 1);
+    PyErr_Format(PyExc_TypeError, "%s() missing required argument '%s' (pos %zd)", function,
+                 names[k], k + 1);
     return false;
   }
   return true;
 }
 
-extern "C" PyObject* value_vectorcall(PyObject* type, PyObject* const* args, size_t flags,
-                                      PyObject* names) {
-  const Py_ssize_t count = PyVectorcall_NARGS(flags);
-  auto* const wanted = reinterpret_cast<PyTypeObject*>(type);
-  // A program may have given the type an __init__ or __new__ of its own.
-  if (wanted != value_type || wanted->tp_init != value_init || wanted->tp_new != value_new) {
-    const Reference positional(PyTuple_New(count));
-    if (positional.object == nullptr) return nullptr;
-    for (Py_ssize_t k = 0; k < count; ++k) PyTuple_SET_ITEM(positional.object, k, Py_NewRef(args[k]));
-    const Reference by_name(names != nullptr ? PyDict_New() : nullptr);
-    if (names != nullptr && by_name.object == nullptr) return nullptr;
-    for (Py_ssize_t k = 0; names != nullptr && k < PyTuple_GET_SIZE(names); ++k)
-      if (PyDict_SetItem(by_name.object, PyTuple_GET_ITEM(names, k), args[count + k]) < 0) return nullptr;
-    return PyType_Type.tp_call(type, positional.object, by_name.object);
-  }
+// Calls the type as a type is called, for a program that has given it an __init__ or __new__.
+[[gnu::noinline]] static PyObject* call_type(PyObject* type, PyObject* const* args,
+                                             Py_ssize_t count, PyObject* names) {
+  const Reference positional(PyTuple_New(count));
+  if (positional.object == nullptr) return nullptr;
+  for (Py_ssize_t k = 0; k < count; ++k) PyTuple_SET_ITEM(positional.object, k, Py_NewRef(args[k]));
+  const Reference by_name(names != nullptr ? PyDict_New() : nullptr);
+  if (names != nullptr && by_name.object == nullptr) return nullptr;
+  for (Py_ssize_t k = 0; names != nullptr && k < PyTuple_GET_SIZE(names); ++k)
+    if (PyDict_SetItem(by_name.object, PyTuple_GET_ITEM(names, k), args[count + k]) < 0)
+      return nullptr;
+  return PyType_Type.tp_call(type, positional.object, by_name.object);
+}
+
+[[gnu::noinline]] static PyObject* make_value(PyObject* const* args, Py_ssize_t count,
+                                              PyObject* names) {
   if (count == 1 && names == nullptr) {
     double primal = 0.0;
-    if (PyFloat_CheckExact(args[0])) primal = PyFloat_AS_DOUBLE(args[0]);
-    else if (!need_number(args[0], "data", primal)) return nullptr;
+    if (!need_number(args[0], "data", primal)) return nullptr;
     return guarded([&] { return wrap(tape().leaf(primal)); });
   }
   Arguments given{};
   if (!read_arguments(args, count, names, given)) return nullptr;
   const Index node = make_node(given);
   return node == no_node ? nullptr : wrap(node);
+}
+
+extern "C" PyObject* value_vectorcall(PyObject* type, PyObject* const* args, size_t flags,
+                                      PyObject* names) {
+  const Py_ssize_t count = PyVectorcall_NARGS(flags);
+  auto* const wanted = reinterpret_cast<PyTypeObject*>(type);
+  if (wanted != value_type || wanted->tp_init != value_init || wanted->tp_new != value_new)
+      [[unlikely]]
+    return call_type(type, args, count, names);
+  if (count == 1 && names == nullptr && PyFloat_CheckExact(args[0]) && ready_for_leaf()) [[likely]]
+    return wrap(tape().leaf(PyFloat_AS_DOUBLE(args[0])));
+  return make_value(args, count, names);
 }
 
 extern "C" PyObject* value_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
@@ -213,7 +231,8 @@ extern "C" PyObject* value_new(PyTypeObject* type, PyObject* args, PyObject* key
   const Reference names(PyTuple_New(keywords != nullptr ? PyDict_GET_SIZE(keywords) : 0));
   if (names.object == nullptr) return nullptr;
   PyObject *name, *value;
-  for (Py_ssize_t at = 0, k = 0; keywords != nullptr && PyDict_Next(keywords, &at, &name, &value); ++k) {
+  for (Py_ssize_t at = 0, k = 0; keywords != nullptr && PyDict_Next(keywords, &at, &name, &value);
+       ++k) {
     PyTuple_SET_ITEM(names.object, k, Py_NewRef(name));
     all.push_back(value);
   }
@@ -223,7 +242,8 @@ extern "C" PyObject* value_new(PyTypeObject* type, PyObject* args, PyObject* key
   return node == no_node ? nullptr : adopt_as(type, node);
 }
 
-// Everything is done by __new__, as float does it; a subclass may still call super().__init__(data).
+// Everything is done by __new__, as float does it; a subclass may still call
+// super().__init__(data).
 extern "C" int value_init(PyObject*, PyObject*, PyObject*) { return 0; }
 
 }  // namespace tapegrad::python

@@ -20,7 +20,8 @@ Py_ssize_t parameter_count(const Description& what) {
 
 PyObject* not_a_number(const Description& what, std::string_view parameter, PyObject* given) {
   PyErr_Format(PyExc_TypeError, "%s(): %s must be a Value or a real number, not '%s'",
-               std::string(what.name).c_str(), std::string(parameter).c_str(), Py_TYPE(given)->tp_name);
+               std::string(what.name).c_str(), std::string(parameter).c_str(),
+               Py_TYPE(given)->tp_name);
   return nullptr;
 }
 
@@ -39,7 +40,8 @@ class Gathered {
     PyObject* iterator = PyObject_GetIter(iterable);
     if (iterator == nullptr) {
       if (PyErr_ExceptionMatches(PyExc_TypeError))
-        PyErr_Format(PyExc_TypeError, "%s(): %s must be an iterable of Values and numbers, not '%s'",
+        PyErr_Format(PyExc_TypeError,
+                     "%s(): %s must be an iterable of Values and numbers, not '%s'",
                      std::string(what.name).c_str(), std::string(parameter).c_str(),
                      Py_TYPE(iterable)->tp_name);
       return false;
@@ -54,7 +56,8 @@ class Gathered {
           any_node = true;
         }
       } else if (reading == Reading::unknown) {
-        not_a_number(what, std::string(parameter) + "[" + std::to_string(arguments.size()) + "]", item);
+        not_a_number(what, std::string(parameter) + "[" + std::to_string(arguments.size()) + "]",
+                     item);
       }
       Py_DECREF(item);
       if (reading != Reading::ok) {
@@ -83,12 +86,14 @@ PyObject* call_n_ary(std::size_t k, PyObject* const* given, Py_ssize_t parameter
   std::size_t lengths[3] = {};
   for (Py_ssize_t j = 0; j < parameters; ++j) {
     const std::size_t before = gathered.arguments.size();
-    if (!gathered.add_all(what, what.parameters[static_cast<std::size_t>(j)], given[j])) return nullptr;
+    if (!gathered.add_all(what, what.parameters[static_cast<std::size_t>(j)], given[j]))
+      return nullptr;
     lengths[j] = gathered.arguments.size() - before;
     if (j > 0 && lengths[j] != lengths[0]) {
       PyErr_Format(PyExc_ValueError, "%s(): %s has %zu elements and %s has %zu",
-                   std::string(what.name).c_str(), std::string(what.parameters[0]).c_str(), lengths[0],
-                   std::string(what.parameters[static_cast<std::size_t>(j)]).c_str(), lengths[j]);
+                   std::string(what.name).c_str(), std::string(what.parameters[0]).c_str(),
+                   lengths[0], std::string(what.parameters[static_cast<std::size_t>(j)]).c_str(),
+                   lengths[j]);
       return nullptr;
     }
   }
@@ -106,9 +111,10 @@ void add_function(PyObject* module) {
   constexpr const Description& what = ops::descriptions[K];
   if constexpr (!what.constant_last) {
     for (const std::string_view name : names_of(what)) {
-      auto* definition = new PyMethodDef{
-          kept(std::string(name)), reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function<K>)),
-          METH_FASTCALL | METH_KEYWORDS, kept(documentation(what, name, false))};
+      auto* definition =
+          new PyMethodDef{kept(std::string(name)),
+                          reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function<K>)),
+                          METH_FASTCALL | METH_KEYWORDS, kept(documentation(what, name, false))};
       PyObject* module_name = PyUnicode_FromString("tapegrad");
       PyObject* object = PyCFunction_NewEx(definition, nullptr, module_name);
       Py_XDECREF(module_name);
@@ -134,7 +140,8 @@ PyObject* call_operation(std::size_t k, PyObject* self, PyObject* const* args, P
   }
   PyObject* given[3] = {self};
   const Py_ssize_t least = most - first - (what.fallback ? 1 : 0);
-  if (!split_arguments(function.c_str(), args, count, keywords, names, most - first, least, given + first))
+  if (!split_arguments(function.c_str(), args, count, keywords, names, most - first, least,
+                       given + first))
     return nullptr;
   return guarded([&]() -> PyObject* {
     if (what.arity == variadic) return call_n_ary(k, given, most);
@@ -147,7 +154,8 @@ PyObject* call_operation(std::size_t k, PyObject* self, PyObject* const* args, P
       }
       const Reading reading = read_operand(given[j], arguments[j]);
       if (reading == Reading::error) return nullptr;
-      if (reading == Reading::unknown) return not_a_number(what, texts[j].empty() ? "x" : texts[j], given[j]);
+      if (reading == Reading::unknown)
+        return not_a_number(what, texts[j].empty() ? "x" : texts[j], given[j]);
       any_node |= arguments[j].node != no_node;
     }
     // A power of a plain exponent differentiates by the base alone.
@@ -167,7 +175,8 @@ std::string documentation(const Description& what, std::string_view name, bool m
   std::string text(name);
   text += method ? "($self" : "(";
   std::string rest;
-  for (std::size_t j = method ? 1 : 0; j < what.parameters.size() && !what.parameters[j].empty(); ++j) {
+  for (std::size_t j = method ? 1 : 0; j < what.parameters.size() && !what.parameters[j].empty();
+       ++j) {
     if (method || j > 0) rest += ", ";
     rest += what.parameters[j];
     if (what.fallback && (j + 1 == what.parameters.size() || what.parameters[j + 1].empty())) {
@@ -193,9 +202,8 @@ void register_functions(pybind11::module_& module) {
     if (!what.constant_last)
       for (const std::string_view name : names_of(what)) exported.append(name);
   module.attr("__all__") = exported;
-  [&]<std::size_t... K>(std::index_sequence<K...>) {
-    (add_function<K>(module.ptr()), ...);
-  }(std::make_index_sequence<ops::count>());
+  [&]<std::size_t... K>(std::index_sequence<K...>) { (add_function<K>(module.ptr()), ...); }
+  (std::make_index_sequence<ops::count>());
 }
 
 }  // namespace tapegrad::python

@@ -83,7 +83,8 @@ static void leave_attributes(Handle* handle, PyTypeObject* type) {
     Note& note = tape().need_note(handle->node);
     attached->dict = std::exchange(handle->dict, nullptr);
     if (type != value_type)
-      attached->type = reinterpret_cast<PyTypeObject*>(Py_NewRef(reinterpret_cast<PyObject*>(type)));
+      attached->type =
+          reinterpret_cast<PyTypeObject*>(Py_NewRef(reinterpret_cast<PyObject*>(type)));
     note.attachment = std::move(attached);
   } catch (const std::bad_alloc&) {
     // Attributes are lost rather than the interpreter.
@@ -97,7 +98,7 @@ static void keep_for_reuse(Handle* handle) {
 }
 
 // A handle with more to it than its node.
-static void dealloc_rich(Handle* handle) {
+[[gnu::noinline]] static void dealloc_rich(Handle* handle) {
   auto* self = reinterpret_cast<PyObject*>(handle);
   PyTypeObject* type = Py_TYPE(self);
   const Index node = handle->node;

@@ -65,9 +65,9 @@ inline Handle* as_handle(PyObject* object) { return reinterpret_cast<Handle*>(ob
 inline Index node_of(PyObject* object) { return as_handle(object)->node; }
 
 PyObject* allocate_handle();
-PyObject* new_handle(Index node);      // for a node that may have attributes or a subclass
-bool check_anomaly(Index node);        // false, with FloatingPointError set, if it is one
-PyObject* handle_of(Index node);       // the node's handle, made if there is none; a new reference
+PyObject* new_handle(Index node);  // for a node that may have attributes or a subclass
+bool check_anomaly(Index node);    // false, with FloatingPointError set, if it is one
+PyObject* handle_of(Index node);   // the node's handle, made if there is none; a new reference
 void track(Handle* handle);
 PythonBackward* python_backward(Index node);
 void set_memory_error(const std::bad_alloc& error);
@@ -80,7 +80,7 @@ inline Handle* free_handles = nullptr;
 inline std::size_t free_handle_count = 0;
 
 // Gives a fresh node, owned by the caller, its handle. Null, with the node released, on an error.
-inline PyObject* wrap(Index node) {
+[[gnu::always_inline]] inline PyObject* wrap(Index node) {
   if (anomaly_on) [[unlikely]]
     if (!check_anomaly(node)) {
       tape().release(node);
@@ -106,8 +106,10 @@ inline PyObject* wrap(Index node) {
 
 // Whether the next operation needs neither a new block nor a new handle nor a check: then recording
 // and wrap() call nothing, and the compiler keeps an operator's path free of saved registers.
-inline bool ready() {
-  return tape().blocks().has_room() && free_handles != nullptr && !anomaly_on;
+inline bool ready() { return tape().blocks().has_room() && free_handles != nullptr && !anomaly_on; }
+
+inline bool ready_for_leaf() {
+  return tape().blocks().has_leaf_room() && free_handles != nullptr && !anomaly_on;
 }
 
 // Runs what may throw; a C++ exception becomes a Python one and the result `failed`.

@@ -102,7 +102,9 @@ bool check_anomaly(Index node) {
     if (std::isnan(x) || (std::isinf(y) && std::isinf(x))) return true;
   }
   PyErr_Format(PyExc_FloatingPointError, "%s gave %s", told(node).c_str(),
-               std::isnan(y) ? "nan" : y > 0 ? "inf" : "-inf");
+               std::isnan(y) ? "nan"
+               : y > 0       ? "inf"
+                             : "-inf");
   return false;
 }
 
@@ -114,11 +116,12 @@ void checked_backward(Index root, double seed) {
     if (!std::isfinite(adjoint)) return;
     tape().each_operand(node, [&](Index operand, double partial) {
       if (std::isfinite(tape().link(operand).adjoint)) return;
-      PyErr_Format(PyExc_FloatingPointError,
-                   "backward: the gradient became %s in %s, whose own gradient is %s and partial derivative %s",
-                   std::string(py::str(py::float_(tape().link(operand).adjoint))).c_str(),
-                   told(node).c_str(), std::string(py::str(py::float_(adjoint))).c_str(),
-                   std::string(py::str(py::float_(partial))).c_str());
+      PyErr_Format(
+          PyExc_FloatingPointError,
+          "backward: the gradient became %s in %s, whose own gradient is %s and partial derivative %s",
+          std::string(py::str(py::float_(tape().link(operand).adjoint))).c_str(),
+          told(node).c_str(), std::string(py::str(py::float_(adjoint))).c_str(),
+          std::string(py::str(py::float_(partial))).c_str());
       throw PythonError{};
     });
   });

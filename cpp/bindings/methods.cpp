@@ -88,9 +88,8 @@ PyObject* format(PyObject* self, PyObject* specification) {
 
 std::vector<PyMethodDef> operation_methods() {
   std::vector<PyMethodDef> methods;
-  [&]<std::size_t... K>(std::index_sequence<K...>) {
-    (add_methods<K>(methods), ...);
-  }(std::make_index_sequence<ops::count>());
+  [&]<std::size_t... K>(std::index_sequence<K...>) { (add_methods<K>(methods), ...); }
+  (std::make_index_sequence<ops::count>());
   return methods;
 }
 
@@ -116,8 +115,10 @@ std::vector<PyMethodDef> other_methods() {
        "specification, str(self)."},
       {"__copy__", value_copy, METH_NOARGS,
        "__copy__($self, /)\n--\n\nA node of its own with the same operands, data, grad and attributes."},
-      {"__reduce_ex__", value_reduce, METH_O, "__reduce_ex__($self, protocol, /)\n--\n\nHelp copy and pickle."},
-      {"__setstate__", value_setstate, METH_O, "__setstate__($self, state, /)\n--\n\nHelp copy and pickle."},
+      {"__reduce_ex__", value_reduce, METH_O,
+       "__reduce_ex__($self, protocol, /)\n--\n\nHelp copy and pickle."},
+      {"__setstate__", value_setstate, METH_O,
+       "__setstate__($self, state, /)\n--\n\nHelp copy and pickle."},
       {nullptr, nullptr, 0, nullptr},
   };
 }

@@ -16,7 +16,8 @@ template <Op code>
   return guarded([&]() -> PyObject* {
     if (x.node == no_node) return wrap(tape().record<code>(x.primal, y.node));
     if (y.node == no_node) {
-      if constexpr (code == op<"pow">()) return wrap(tape().record<op<"pow_const">()>(x.node, y.primal));
+      if constexpr (code == op<"pow">())
+        return wrap(tape().record<op<"pow_const">()>(x.node, y.primal));
       else return wrap(tape().record<code>(x.node, y.primal));
     }
     return wrap(tape().record<code>(x.node, y.node));
@@ -98,8 +99,8 @@ extern "C" PyObject* value_float(PyObject*) {
 }
 
 extern "C" PyObject* value_repr(PyObject* self) {
-  char* text = PyOS_double_to_string(tape().cell(node_of(self)).primal, 'r', 0, Py_DTSF_ADD_DOT_0,
-                                     nullptr);
+  char* text =
+      PyOS_double_to_string(tape().cell(node_of(self)).primal, 'r', 0, Py_DTSF_ADD_DOT_0, nullptr);
   if (text == nullptr) return nullptr;
   PyObject* result = PyUnicode_FromFormat("Value(data=%s)", text);
   PyMem_Free(text);

@@ -76,7 +76,9 @@ Snapshot* snapshot_of(Index node) {
 
 // The nodes that `root` reaches without passing through another Snapshot, older ones first.
 std::vector<Index> reachable(Index root) {
-  const auto older = [](Index a, Index b) { return tape().blocks().order(a) < tape().blocks().order(b); };
+  const auto older = [](Index a, Index b) {
+    return tape().blocks().order(a) < tape().blocks().order(b);
+  };
   std::vector<Index> found;
   std::unordered_map<Index, bool> seen{{root, true}};
   std::vector<Index> waiting{root};
@@ -91,7 +93,8 @@ std::vector<Index> reachable(Index root) {
   }
   std::sort(found.begin(), found.end(), older);
   // Leaves have no order of creation; users are told apart from them by coming later.
-  std::stable_partition(found.begin(), found.end(), [](Index node) { return tape().cell(node).op == Op::leaf; });
+  std::stable_partition(found.begin(), found.end(),
+                        [](Index node) { return tape().cell(node).op == Op::leaf; });
   return found;
 }
 
@@ -104,7 +107,8 @@ py::object belongings(Index node) {
   const Note* note = tape().find_note(node);
   PyObject* dict = nullptr;
   if (void* handle = tape().cell(node).handle) dict = static_cast<Handle*>(handle)->dict;
-  else if (note != nullptr && note->attachment) dict = static_cast<Attachment*>(note->attachment.get())->dict;
+  else if (note != nullptr && note->attachment)
+    dict = static_cast<Attachment*>(note->attachment.get())->dict;
   const PythonBackward* backward = python_backward(node);
   PyObject* callable = backward != nullptr ? backward->callable : nullptr;
   if (note == nullptr && callable == nullptr && dict == nullptr) return py::none();
@@ -112,8 +116,8 @@ py::object belongings(Index node) {
     return o != nullptr ? py::reinterpret_borrow<py::object>(o) : py::object(py::none());
   };
   return py::make_tuple(text_or_none(note != nullptr ? &note->label : nullptr),
-                        text_or_none(note != nullptr ? note->symbol.get() : nullptr), object(callable),
-                        object(dict));
+                        text_or_none(note != nullptr ? note->symbol.get() : nullptr),
+                        object(callable), object(dict));
 }
 
 // `value` is the Value whose node is to have them.
@@ -136,7 +140,8 @@ py::tuple pack(Snapshot& snapshot) {
   const auto code_of = [&](Op op) {
     if (op == Op::leaf) return leaf_code;
     if (op == Op::open) return open_code;
-    const auto [at, added] = codes.emplace(static_cast<std::uint16_t>(op), static_cast<std::uint16_t>(codes.size()));
+    const auto [at, added] =
+        codes.emplace(static_cast<std::uint16_t>(op), static_cast<std::uint16_t>(codes.size()));
     if (added) names.append(std::string(description(op)->name));
     return at->second;
   };
@@ -147,9 +152,10 @@ py::tuple pack(Snapshot& snapshot) {
     if (cell.op != Op::leaf) tape().append_operands(node, list);
     const bool swapped = (cell.flags & flag::constant_left) && !tape().has_extra(node);
     if (swapped) std::swap(list[0], list[1]);
-    const NodeRecord record{cell.primal, tape().link(node).adjoint, static_cast<std::uint32_t>(list.size()),
-                            code_of(cell.op),
-                            static_cast<std::uint16_t>(cell.flags & (flag::constant_left | flag::constant_right))};
+    const NodeRecord record{
+        cell.primal, tape().link(node).adjoint, static_cast<std::uint32_t>(list.size()),
+        code_of(cell.op),
+        static_cast<std::uint16_t>(cell.flags & (flag::constant_left | flag::constant_right))};
     nodes.append(reinterpret_cast<const char*>(&record), sizeof record);
     for (const Operand& operand : list) {
       OperandRecord written{operand.partial, constant_place};
@@ -167,9 +173,11 @@ py::tuple pack(Snapshot& snapshot) {
       operands.append(reinterpret_cast<const char*>(&written), sizeof written);
     }
     if (cell.op == Op::leaf && cell.handle != nullptr)
-      leaves.append(py::make_tuple(k, py::reinterpret_borrow<py::object>(static_cast<PyObject*>(cell.handle))));
+      leaves.append(py::make_tuple(
+          k, py::reinterpret_borrow<py::object>(static_cast<PyObject*>(cell.handle))));
   }
-  return py::make_tuple(format_version, std::endian::native == std::endian::little ? "little" : "big",
+  return py::make_tuple(format_version,
+                        std::endian::native == std::endian::little ? "little" : "big",
                         py::tuple(names), py::bytes(nodes), py::bytes(operands), py::tuple(leaves),
                         py::tuple(foreign));
 }
@@ -184,10 +192,11 @@ Op code_named(const std::string& name) {
   damaged(("it has an unknown operation '" + name + "'").c_str());
 }
 
-std::unique_ptr<Snapshot> unpack(int version, const std::string& order, const std::vector<std::string>& names,
-                                 const py::bytes& node_bytes, const py::bytes& operand_bytes,
-                                 const std::vector<std::pair<std::size_t, py::object>>& leaves,
-                                 const std::vector<std::pair<const Snapshot*, std::size_t>>& foreign) {
+std::unique_ptr<Snapshot> unpack(
+    int version, const std::string& order, const std::vector<std::string>& names,
+    const py::bytes& node_bytes, const py::bytes& operand_bytes,
+    const std::vector<std::pair<std::size_t, py::object>>& leaves,
+    const std::vector<std::pair<const Snapshot*, std::size_t>>& foreign) {
   if (version != format_version) damaged("it is of another version");
   if (order != (std::endian::native == std::endian::little ? "little" : "big"))
     damaged("it is of a machine of another byte order");
@@ -211,7 +220,7 @@ std::unique_ptr<Snapshot> unpack(int version, const std::string& order, const st
     } else if (record.code == leaf_code) {
       snapshot->nodes.push_back(tape().leaf(record.primal));
     } else {
-      const Op code = record.code == open_code        ? Op::open
+      const Op code = record.code == open_code     ? Op::open
                       : record.code < names.size() ? code_named(names[record.code])
                                                    : (damaged("an operation is unknown"), Op::open);
       if (record.operands > operand_count - at) damaged("operands are missing");
@@ -221,11 +230,13 @@ std::unique_ptr<Snapshot> unpack(int version, const std::string& order, const st
         std::memcpy(&operand, operands.data() + at * sizeof operand, sizeof operand);
         Index node = no_node;
         if (operand.place >= 0) {
-          if (static_cast<std::size_t>(operand.place) >= k) damaged("an operand is younger than its user");
+          if (static_cast<std::size_t>(operand.place) >= k)
+            damaged("an operand is younger than its user");
           node = snapshot->nodes[static_cast<std::size_t>(operand.place)];
         } else if (operand.place != constant_place) {
           const auto which = static_cast<std::size_t>(-2 - operand.place);
-          if (which >= foreign.size() || foreign[which].second >= foreign[which].first->nodes.size())
+          if (which >= foreign.size() ||
+              foreign[which].second >= foreign[which].first->nodes.size())
             damaged("a part of it is missing");
           node = foreign[which].first->nodes[foreign[which].second];
         }
@@ -235,7 +246,8 @@ std::unique_ptr<Snapshot> unpack(int version, const std::string& order, const st
       const std::size_t wanted = what == nullptr || what->arity == variadic
                                      ? list.size()
                                      : what->arity + (what->constant_last ? 1 : 0);
-      if (list.empty() || list.size() != wanted) damaged("an operation has a wrong number of operands");
+      if (list.empty() || list.size() != wanted)
+        damaged("an operation has a wrong number of operands");
       snapshot->nodes.push_back(tape().restore(code, record.primal, 0, std::move(list)));
     }
     if (!given.contains(k)) tape().link(snapshot->nodes[k]).adjoint = record.adjoint;
@@ -276,9 +288,10 @@ py::dict all_belongings(const Snapshot& snapshot) {
 
 void restore_all_belongings(const Snapshot& snapshot, const py::dict& all) {
   for (const auto& [place, given] : all)
-    set_belongings(value_at(snapshot, place.cast<std::size_t>(),
-                            py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(value_type))),
-                   py::reinterpret_borrow<py::object>(given));
+    set_belongings(
+        value_at(snapshot, place.cast<std::size_t>(),
+                 py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(value_type))),
+        py::reinterpret_borrow<py::object>(given));
 }
 
 py::object reduce(PyObject* self) {
@@ -303,7 +316,8 @@ py::object reduce(PyObject* self) {
     snapshot = fresh.get();
     owner = py::cast(std::move(fresh));
   }
-  return py::make_tuple(core.attr("_value_at"), py::make_tuple(owner, snapshot->places.at(node), type));
+  return py::make_tuple(core.attr("_value_at"),
+                        py::make_tuple(owner, snapshot->places.at(node), type));
 }
 
 // Errors of pybind11's kind become Python's.

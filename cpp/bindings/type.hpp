@@ -31,7 +31,8 @@ std::vector<PyMethodDef> operation_methods();  // generated from the table
 std::vector<PyMethodDef> other_methods();      // backward, zero_grad, copying, ...
 
 // Whether arguments can be split into `names`, positional or by keyword; those not given are null.
-bool split_arguments(const char* function, PyObject* const* args, Py_ssize_t count, PyObject* keywords,
-                     const char* const* names, Py_ssize_t most, Py_ssize_t least, PyObject** out);
+bool split_arguments(const char* function, PyObject* const* args, Py_ssize_t count,
+                     PyObject* keywords, const char* const* names, Py_ssize_t most,
+                     Py_ssize_t least, PyObject** out);
 
 }  // namespace tapegrad::python

@@ -58,13 +58,16 @@ class Arena {
   Extra& place_extra(Index i, Extra extra) {
     if (free_extras_.empty()) {
       extras_.emplace_back();
-      free_extras_.reserve(extras_.size());  // so that giving one back cannot fail
+      // So that giving one back cannot fail.
+      if (free_extras_.capacity() < extras_.size()) free_extras_.reserve(2 * extras_.size());
       free_extras_.push_back(static_cast<Index>(extras_.size() - 1));
     }
     const Index number = free_extras_.back();
     free_extras_.pop_back();
     extras_[number] = std::move(extra);
-    link(i).operand[0] = number;
+    // A sweep may be under way; only a leaf's bit is no mark.
+    const Index first = link(i).operand[0];
+    link(i).operand[0] = number | (first == (due | no_node) ? 0 : first & due);
     link(i).operand[1] = in_extra;
     return extras_[number];
   }
@@ -87,6 +90,22 @@ class Arena {
     if (!discarding_) destroy_discarded();
   }
 
+  // While it lives, nothing is destroyed that was discarded.
+  class Busy {
+   public:
+    explicit Busy(Arena& arena)
+        : arena_(arena), outermost_(!std::exchange(arena.discarding_, true)) {}
+    Busy(const Busy&) = delete;
+    Busy& operator=(const Busy&) = delete;
+    ~Busy() {
+      if (outermost_) arena_.destroy_discarded();
+    }
+
+   private:
+    Arena& arena_;
+    bool outermost_;
+  };
+
   std::size_t bytes() const noexcept {
     return blocks_.bytes() + extras_.size() * sizeof(Extra) +
            notes_.size() * (sizeof(Note) + 2 * sizeof(void*));
@@ -108,29 +127,22 @@ class Arena {
  private:
   // The chain of nodes that wait to be destroyed runs through their handle fields: no recursion,
   // no allocation, however deep the graph. No code of the embedding runs before it is done.
-  void destroy(Index i) noexcept {
+  [[gnu::noinline]] void destroy(Index i) noexcept {
     const Link* const links = blocks_.links();
     Cell* const cells = blocks_.cells();
-    Index chain = no_node;
-    const auto drop = [&](Index operand) {
-      Cell& below = cells[operand];
-      if (--below.owners != 0) return;
-      below.handle = reinterpret_cast<void*>(static_cast<std::uintptr_t>(chain));
-      chain = operand;
-    };
-    for (;;) {
+    for (Index chain = no_node;;) {
       const Index first = links[i].operand[0] & ~due;
       const Index second = links[i].operand[1];
       if (cells[i].flags & flag::noted) [[unlikely]]
         destroy_note(i);
       if (second < in_extra) {
         // The second operand is mostly the newer: destroyed next, it is at the tail.
-        drop(first);
-        drop(second);
+        chain = drop(cells, first, chain);
+        chain = drop(cells, second, chain);
       } else if (second == in_extra) [[unlikely]] {
-        destroy_extra(first, drop);
+        chain = destroy_extra(first, chain);
       } else if (first != no_node) {
-        drop(first);
+        chain = drop(cells, first, chain);
       }
       blocks_.take_back(i);
       if (chain == no_node) break;
@@ -141,17 +153,25 @@ class Arena {
       destroy_discarded();
   }
 
-  template <class Drop>
-  void destroy_extra(Index number, Drop drop) noexcept {
+  // Takes one owner from the operand; without any left, it becomes the head of the chain.
+  static Index drop(Cell* cells, Index operand, Index chain) noexcept {
+    Cell& cell = cells[operand];
+    if (--cell.owners != 0) return chain;
+    cell.handle = reinterpret_cast<void*>(static_cast<std::uintptr_t>(chain));
+    return operand;
+  }
+
+  [[gnu::noinline]] Index destroy_extra(Index number, Index chain) noexcept {
     Extra& extra = extras_[number];
     for (const Operand& operand : extra.operands)
-      if (operand.node != no_node) drop(operand.node);
+      if (operand.node != no_node) chain = drop(blocks_.cells(), operand.node, chain);
     set_aside(std::move(extra.backward));
     extra = {};
     free_extras_.push_back(number);
+    return chain;
   }
 
-  void destroy_note(Index i) noexcept {
+  [[gnu::noinline]] void destroy_note(Index i) noexcept {
     const auto found = notes_.find(i);
     set_aside(std::move(found->second.attachment));
     notes_.erase(found);
@@ -164,7 +184,7 @@ class Arena {
   }
 
   // A destructor may release further nodes: they join the list and not the stack.
-  void destroy_discarded() noexcept {
+  [[gnu::noinline]] void destroy_discarded() noexcept {
     discarding_ = true;
     while (discarded_ != nullptr) {
       const std::unique_ptr<Owned> object(discarded_);

@@ -40,8 +40,8 @@ class Blocks {
     std::uint64_t sequence = 0;
     Index due = 0;  // nodes that a sweep, elsewhere just now, has found to be due here
     std::uint16_t dead = 0;
-    std::uint16_t used = 0;   // in a leaf block: slots ever used
-    std::uint16_t slot = 0;   // and, one higher, the first of the chain of those free again
+    std::uint16_t used = 0;  // in a leaf block: slots ever used
+    std::uint16_t slot = 0;  // and, one higher, the first of the chain of those free again
     bool leaves = false;
   };
 
@@ -51,6 +51,7 @@ class Blocks {
       const unsigned long long wanted = std::strtoull(text, nullptr, 10);
       if (wanted > 0) limit_ = static_cast<Index>(std::min<unsigned long long>(wanted, limit_));
     }
+    limit_ = std::max(limit_, 2 * size);  // one block for leaves, one for the rest
   }
 
   Link* links() noexcept { return links_; }
@@ -79,6 +80,7 @@ class Blocks {
 
   // Whether the next push() needs no new block.
   bool has_room() const noexcept { return top_ != end_; }
+  bool has_leaf_room() const noexcept { return roomy_ != none; }
 
   Index push() {
     if (top_ == end_) [[unlikely]]
@@ -122,8 +124,7 @@ class Blocks {
   std::size_t alive() const noexcept {
     std::size_t count = 0;
     for (const Block& block : blocks_)
-      if (block.leaves)
-        count += static_cast<std::size_t>(block.used) - block.dead;
+      if (block.leaves) count += static_cast<std::size_t>(block.used) - block.dead;
       else if (block.sequence != 0)
         count += (&block == &blocks_[current_] ? top_ - current_ * size : size) - block.dead;
     return count;
@@ -187,7 +188,9 @@ class Blocks {
 
   // Address space costs nothing until used, but a limited process may have little of it.
   void reserve() {
-    const auto round = [](std::size_t n) { return (n + commit_step - 1) / commit_step * commit_step; };
+    const auto round = [](std::size_t n) {
+      return (n + commit_step - 1) / commit_step * commit_step;
+    };
     for (std::size_t nodes = round(limit_); nodes >= commit_step; nodes = round(nodes / 2)) {
       if (link_pages_.reserve(nodes * sizeof(Link)) && cell_pages_.reserve(nodes * sizeof(Cell))) {
         links_ = reinterpret_cast<Link*>(link_pages_.base());
@@ -200,18 +203,26 @@ class Blocks {
     throw ArenaFull("the arena cannot begin: the system gives no address space");
   }
 
-  void take_back_dead() noexcept {
+  [[gnu::noinline]] void take_back_dead() noexcept {
     Block& block = blocks_[current_];
     for (; top_ % size != 0 && cells_[top_ - 1].flags & flag::dead; --top_) --block.dead;
   }
 
-  void take_back_leaf(Index i, Block& block) noexcept {
+  [[gnu::noinline]] void take_back_leaf(Index i, Block& block) noexcept {
     const Index id = i / size;
     const bool was_full = block.slot == 0 && block.used == size;
     links_[i].operand[0] = block.slot;
     block.slot = static_cast<std::uint16_t>(i % size + 1);
     ++block.dead;
-    if (was_full) list(id);
+    if (was_full) {
+      // One empty block is kept, the first: a second need not be.
+      const Index head = roomy_;
+      if (head != none && blocks_[head].dead == blocks_[head].used) {
+        unlist(head);
+        free_block(head);
+      }
+      list(id);
+    }
     if (block.dead == block.used && roomy_ != id) {
       unlist(id);
       free_block(id);

@@ -74,7 +74,8 @@ struct Dynamic {
 inline constexpr auto dynamic = []<std::size_t... K>(std::index_sequence<K...>) {
   return std::array<Dynamic, ops::count>{
       Dynamic{detail::record_any<K>, detail::value_any<K>, detail::partial_any<K>}...};
-}(std::make_index_sequence<ops::count>());
+}
+(std::make_index_sequence<ops::count>());
 
 inline void Tape::show_constants(Index i) {
   const Description* what = description(cell(i).op);
@@ -92,7 +93,8 @@ inline void Tape::show_constants(Index i) {
   }
   if (!constant) return;
   const double y = cell(i).primal;
-  const double adjoint = link(i).adjoint;
+  // A node that is due passes its adjoint on yet.
+  const double adjoint = link(i).operand[0] & due ? 0.0 : link(i).adjoint;
   for (std::size_t k = 0; k < operands.size(); ++k) {
     if (operands[k].node != no_node) continue;
     const Index node = leaf(operands[k].partial);
@@ -106,7 +108,10 @@ inline void Tape::show_constants(Index i) {
       l.operand[1] = node;
       l.partial[1] = operands[k].partial;
       if (cell(i).flags & flag::constant_left) {
+        const Index mark = l.operand[0] & due;  // a sweep may be under way
+        l.operand[0] ^= mark;
         std::swap(l.operand[0], l.operand[1]);
+        l.operand[0] |= mark;
         std::swap(l.partial[0], l.partial[1]);
       }
       cell(i).flags &= static_cast<std::uint16_t>(~(flag::constant_left | flag::constant_right));

@@ -98,7 +98,7 @@ inline double digamma(double x) {
   if (std::isinf(x)) return x > 0 ? x : std::numeric_limits<double>::quiet_NaN();
   double result = 0.0;
   if (x < 0.0) {
-    const double fraction = x - std::floor(x);
+    const double fraction = x - std::round(x);
     if (fraction == 0.0) return std::numeric_limits<double>::quiet_NaN();
     result = -std::numbers::pi / std::tan(std::numbers::pi * fraction);
     x = 1.0 - x;

@@ -16,7 +16,8 @@ using Index = std::uint32_t;
 // nothing is below a leaf, so no sweep ever needs to visit one.
 inline constexpr Index due = 0x80000000u;
 inline constexpr Index no_node = 0x7fffffffu;
-inline constexpr Index in_extra = 0x7ffffffeu;  // operands lie in an Extra, its number in operand[0]
+inline constexpr Index in_extra =
+    0x7ffffffeu;  // operands lie in an Extra, its number in operand[0]
 inline constexpr Index max_nodes = 0x7ffffe00u;
 
 // The half of a node that the sweep reads. A constant operand has no_node for its index and its

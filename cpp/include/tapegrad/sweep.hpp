@@ -84,7 +84,9 @@ class Frontier {
   }
 
   void lift(std::vector<Index>& nodes) {
+    const Index block = block_;
     for (Index i = (block_ + 1) * Blocks::size; (i = next(i)) != no_node;) nodes.push_back(i);
+    block_ = block;  // what is marked again lies here or below
   }
 
   Tape& tape_;

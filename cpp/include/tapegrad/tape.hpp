@@ -121,7 +121,8 @@ class Tape : public Arena {
       link(list_copy).adjoint = adjoint;
       return list_copy;
     }
-    const Link l = link(i);
+    Link l = link(i);
+    l.operand[0] &= ~due;  // a sweep may be under way
     const Index second = l.operand[1];
     const Index link_copy = place(cell(i).op, primal, flags, l);
     if (second != no_node) own(second);
@@ -145,7 +146,10 @@ class Tape : public Arena {
 
   // Passes on the adjoint of one node alone.
   void push_adjoint(Index i) {
-    if (has_extra(i) && extra(i).backward) return (*extra(i).backward)(i);
+    if (has_extra(i) && extra(i).backward) {
+      const Busy busy(*this);  // the function may be replaced while it runs
+      return (*extra(i).backward)(i);
+    }
     push_recorded(i);
   }
   void push_recorded(Index i) {
@@ -191,11 +195,14 @@ class Tape : public Arena {
   Index place_list(Op code, double primal, std::vector<Operand> operands, std::uint16_t flags = 0) {
     const Index i = push();
     link(i) = {0.0, {0.0, 0.0}, {no_node, no_node}};
-    cell(i) = {primal, nullptr, 1, Op::leaf, 0};
-    const Extra& extra = place_extra(i, {std::move(operands), nullptr});
-    cell(i).op = code;
-    cell(i).flags = flags;
-    for (const Operand& operand : extra.operands)
+    cell(i) = {primal, nullptr, 1, code, flags};
+    try {
+      place_extra(i, {std::move(operands), nullptr});
+    } catch (...) {
+      release(i);
+      throw;
+    }
+    for (const Operand& operand : extra(i).operands)
       if (operand.node != no_node) own(operand.node);
     return i;
   }

@@ -6,9 +6,9 @@
 //   a.grad();   // dy/da
 #pragma once
 
+#include <compare>
 #include <concepts>
 #include <cstddef>
-#include <compare>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -51,7 +51,10 @@ class Value {
   Index node() const noexcept { return node_; }
 
   // Afterwards grad() of every Value that this one was computed from has grown by its derivative.
-  void backward(double seed = 1.0) const { tape().backward(node_, seed); }
+  void backward(double seed = 1.0) const {
+    const Value root = *this;  // a backward function may drop the caller's
+    tape().backward(root.node_, seed);
+  }
   void zero_grad() const { tape().zero_adjoints(node_); }
 
   const std::string& label() const {
@@ -64,7 +67,7 @@ class Value {
   // The tape of this thread, made at first use; it outlives every Value of the thread.
   static Tape& tape() {
     if (tape_ == nullptr) [[unlikely]]
-      tape_ = new Tape;
+      begin();
     return *tape_;
   }
 
@@ -74,6 +77,19 @@ class Value {
  private:
   struct Adopted {};
   Value(Adopted, Index node) noexcept : node_(node) {}
+
+  // With the thread goes its tape, unless a Value lives on: in a static variable, say.
+  struct Keeper {
+    ~Keeper() {
+      if (tape_ == nullptr || tape_->blocks().alive() != 0) return;
+      delete std::exchange(tape_, nullptr);
+    }
+  };
+  static void begin() {
+    static thread_local Keeper keeper;
+    static_cast<void>(&keeper);
+    tape_ = new Tape;
+  }
 
   // A raw pointer, constant-initialised: reading it needs no guard.
   static inline thread_local constinit Tape* tape_ = nullptr;
@@ -106,6 +122,7 @@ inline Argument any_argument(Number auto x) { return {no_node, static_cast<doubl
 
 }  // namespace detail
 
+// clang-format off
 template <class X, class Y>
   requires Pair<X, Y>
 Value operator+(const X& x, const Y& y) {
@@ -126,6 +143,7 @@ template <class X, class Y>
 Value operator/(const X& x, const Y& y) {
   return detail::apply<"div">(x, y);
 }
+// clang-format on
 Value& operator+=(Value& x, const Scalar auto& y) { return x = x + y; }
 Value& operator-=(Value& x, const Scalar auto& y) { return x = x - y; }
 Value& operator*=(Value& x, const Scalar auto& y) { return x = x * y; }
@@ -133,7 +151,7 @@ Value& operator/=(Value& x, const Scalar auto& y) { return x = x / y; }
 
 // Comparisons are those of the data.
 template <class X, class Y>
-  requires Pair<X, Y>
+requires Pair<X, Y>
 auto operator<=>(const X& x, const Y& y) {
   const auto data = [](const auto& v) {
     if constexpr (std::same_as<std::remove_cvref_t<decltype(v)>, Value>) return v.data();
@@ -201,16 +219,27 @@ inline Value sum(std::span<const Value> xs) {
   return Value::adopt(Value::tape().record<op<"sum">()>(std::span<const Argument>(arguments)));
 }
 
-// Throws std::invalid_argument unless both have the same length.
+namespace detail {
+
 template <Scalar Y>
 Value dot(std::span<const Value> xs, std::span<const Y> ys) {
   if (xs.size() != ys.size()) throw std::invalid_argument("dot: sequences of different lengths");
   if (xs.empty()) return Value(0.0);
   std::vector<Argument> arguments;
   arguments.reserve(xs.size() + ys.size());
-  for (const Value& x : xs) arguments.push_back(detail::any_argument(x));
-  for (const Y& y : ys) arguments.push_back(detail::any_argument(y));
+  for (const Value& x : xs) arguments.push_back(any_argument(x));
+  for (const Y& y : ys) arguments.push_back(any_argument(y));
   return Value::adopt(Value::tape().record<op<"dot">()>(std::span<const Argument>(arguments)));
+}
+
+}  // namespace detail
+
+// Throws std::invalid_argument unless both have the same length.
+inline Value dot(std::span<const Value> xs, std::span<const Value> ys) {
+  return detail::dot(xs, ys);
+}
+inline Value dot(std::span<const Value> xs, std::span<const double> ys) {
+  return detail::dot(xs, ys);
 }
 
 }  // namespace tapegrad

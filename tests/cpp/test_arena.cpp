@@ -1,0 +1,294 @@
+#include <tapegrad/arena.hpp>
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "support.hpp"
+
+using namespace tapegrad;
+using testing::function;
+using testing::witness;
+
+namespace {
+
+constexpr Op neg = op<"neg">();
+constexpr Op add = op<"add">();
+
+std::size_t alive(const Arena& arena) { return arena.blocks().alive(); }
+
+}  // namespace
+
+TEST_CASE("a leaf is what it was given") {
+  Arena arena;
+  const Index x = arena.leaf(2.5);
+  CHECK(arena.cell(x).primal == 2.5);
+  CHECK(arena.link(x).adjoint == 0.0);
+  CHECK(arena.cell(x).op == Op::leaf);
+  CHECK(arena.cell(x).owners == 1);
+  CHECK(arena.cell(x).handle == nullptr);
+  CHECK(!arena.has_extra(x));
+  CHECK(arena.find_note(x) == nullptr);
+}
+
+TEST_CASE("a node lives as long as it has owners") {
+  Arena arena;
+  const Index x = arena.leaf(1.0);
+  arena.own(x);
+  arena.release(x);
+  CHECK(alive(arena) == 1);
+  arena.release(x);
+  CHECK(alive(arena) == 0);
+}
+
+TEST_CASE("operands live as long as a user does") {
+  Tape tape;
+  const Index x = tape.leaf(1.0);
+  const Index y = tape.record<neg>(x);
+  const Index z = tape.record<add>(y, y);
+  CHECK(tape.cell(y).owners == 3);
+  tape.release(x);
+  tape.release(y);
+  CHECK(alive(tape) == 3);
+  CHECK(tape.cell(y).primal == -1.0);
+  tape.release(z);
+  CHECK(alive(tape) == 0);
+}
+
+TEST_CASE("what outlives a graph is not touched when the graph goes") {
+  Tape tape;
+  const Index x = tape.leaf(1.0);
+  const Index y = tape.record<neg>(x);
+  const Index z = tape.record<add>(x, y);
+  const Index w = tape.record<add>(z, y);
+  tape.release(z);
+  tape.release(w);
+  CHECK(alive(tape) == 2);
+  CHECK(tape.cell(x).owners == 2);
+  CHECK(tape.cell(y).owners == 1);
+  CHECK(tape.cell(y).primal == -1.0);
+}
+
+TEST_CASE("a chain of ten million nodes is dropped without recursion") {
+  Tape tape;
+  const Index x = tape.leaf(1.0);
+  Index last = tape.record<neg>(x);
+  for (int k = 1; k < 10'000'000; ++k) {
+    const Index next = tape.record<neg>(last);
+    tape.release(last);
+    last = next;
+  }
+  CHECK(alive(tape) == 10'000'001);
+  CHECK(tape.cell(last).primal == 1.0);
+  tape.release(last);
+  CHECK(alive(tape) == 1);
+  tape.release(x);
+  CHECK(alive(tape) == 0);
+}
+
+TEST_CASE("a million users of one node are dropped in any order") {
+  Tape tape;
+  const Index x = tape.leaf(1.0);
+  std::vector<Index> users;
+  for (int k = 0; k < 1'000'000; ++k) users.push_back(tape.record<neg>(x));
+  CHECK(tape.cell(x).owners == 1'000'001);
+  for (std::size_t k = 0; k < users.size(); k += 2) tape.release(users[k]);
+  for (std::size_t k = users.size(); k-- > 0;)
+    if (k % 2 == 1) tape.release(users[k]);
+  CHECK(tape.cell(x).owners == 1);
+  CHECK(alive(tape) == 1);
+}
+
+TEST_CASE("a node of a million operands drops them all") {
+  Tape tape;
+  std::vector<Argument> arguments;
+  for (int k = 0; k < 1'000'000; ++k) arguments.push_back({tape.leaf(1.0), 1.0});
+  const Index total = tape.record<op<"sum">()>(arguments);
+  for (const Argument& argument : arguments) tape.release(argument.node);
+  CHECK(alive(tape) == 1'000'001);
+  CHECK(tape.cell(total).primal == 1e6);
+  tape.release(total);
+  CHECK(alive(tape) == 0);
+}
+
+TEST_CASE("operand lists and notes go with their node and their places are used again") {
+  Tape tape;
+  const Index x = tape.leaf(1.0);
+  const auto step = [&] {
+    std::vector<Index> nodes;
+    for (int k = 0; k < 100; ++k) {
+      nodes.push_back(tape.record<op<"clip">()>(std::vector<Argument>{{x, 1.0}, {}, {}}));
+      tape.need_note(nodes.back()).label = "a label too long for any small string";
+    }
+    for (const Index i : nodes) tape.release(i);
+  };
+  step();
+  const std::size_t bytes = tape.bytes();
+  for (int k = 0; k < 1000; ++k) step();
+  CHECK(tape.bytes() == bytes);
+  CHECK(tape.cell(x).owners == 1);
+}
+
+TEST_CASE("a slot that is used again has nothing of its former node") {
+  Tape tape;
+  const Index x = tape.leaf(1.0);
+  Index y = tape.record<neg>(x);
+  tape.need_note(y).label = "old";
+  tape.set_backward(y, function([](Index) {}));
+  tape.link(y).adjoint = 7.0;
+  tape.release(y);
+  const Index z = tape.record<neg>(x);
+  REQUIRE(z == y);
+  CHECK(tape.find_note(z) == nullptr);
+  CHECK(!tape.has_extra(z));
+  CHECK(tape.link(z).adjoint == 0.0);
+  tape.need_note(x).label = "old leaf";
+  tape.set_backward(x, function([](Index) {}));
+  tape.release(z);
+  tape.release(x);
+  const Index w = tape.leaf(2.0);
+  REQUIRE(w == x);
+  CHECK(tape.find_note(w) == nullptr);
+  CHECK(!tape.has_extra(w));
+}
+
+TEST_CASE("attachments and backward functions are destroyed with their node once") {
+  Tape tape;
+  int destroyed = 0;
+  struct Counting final : Backward {
+    explicit Counting(int& count) : count(count) {}
+    ~Counting() override { ++count; }
+    void operator()(Index) override {}
+    int& count;
+  };
+  const Index x = tape.leaf(1.0);
+  const Index y = tape.record<neg>(x);
+  tape.need_note(y).attachment = witness([&] { ++destroyed; });
+  tape.set_backward(y, std::make_unique<Counting>(destroyed));
+  CHECK(destroyed == 0);
+  tape.set_backward(y, std::make_unique<Counting>(destroyed));
+  CHECK(destroyed == 1);
+  tape.release(y);
+  CHECK(destroyed == 3);
+}
+
+TEST_CASE("an attachment is destroyed only when the nodes of its graph are gone") {
+  Tape tape;
+  const Index x = tape.leaf(1.0);
+  Index y = x;
+  std::vector<std::size_t> seen;
+  for (int k = 0; k < 5; ++k) {
+    const Index z = tape.record<neg>(y);
+    tape.release(y);
+    tape.need_note(z).attachment = witness([&] { seen.push_back(alive(tape)); });
+    y = z;
+  }
+  tape.release(y);
+  CHECK(seen == std::vector<std::size_t>(5, 0));
+}
+
+TEST_CASE("attachments that hold further nodes make a chain that is dropped without recursion") {
+  Tape tape;
+  const Index x = tape.leaf(1.0);
+  Index held = tape.record<neg>(x);
+  int destroyed = 0;
+  for (int k = 0; k < 300'000; ++k) {
+    const Index y = tape.record<neg>(x);
+    tape.need_note(y).attachment = witness([&tape, &destroyed, held] {
+      ++destroyed;
+      tape.release(held);
+    });
+    held = y;
+  }
+  tape.release(held);
+  CHECK(destroyed == 300'000);
+  CHECK(alive(tape) == 1);
+}
+
+TEST_CASE("a destructor may record and keep what it recorded") {
+  Tape tape;
+  const Index x = tape.leaf(1.0);
+  std::vector<Index> recorded;
+  for (int k = 0; k < 1000; ++k) {
+    const Index y = tape.record<neg>(x);
+    const Index z = tape.record<add>(y, x);
+    tape.release(y);
+    tape.need_note(y).attachment = witness([&] {
+      const Index a = tape.record<neg>(x);
+      const Index b = tape.record<add>(a, x);
+      tape.release(a);
+      tape.backward(b);
+      tape.release(tape.record<neg>(b));
+      recorded.push_back(b);
+    });
+    tape.release(z);
+  }
+  CHECK(recorded.size() == 1000);
+  CHECK(alive(tape) == 1 + 2 * recorded.size());
+  for (const Index b : recorded) {
+    CHECK(tape.cell(b).owners == 1);
+    CHECK(tape.cell(b).primal == 0.0);
+    tape.release(b);
+  }
+  CHECK(alive(tape) == 1);
+}
+
+TEST_CASE("what is discarded while another is being destroyed is destroyed after it") {
+  Arena arena;
+  std::vector<int> order;
+  arena.discard(witness([&] {
+    arena.discard(witness([&] { order.push_back(2); }));
+    order.push_back(1);
+  }));
+  CHECK(order == std::vector<int>{1, 2});
+  arena.discard(nullptr);
+  arena.discard(witness([&] { order.push_back(3); }));
+  CHECK(order.back() == 3);
+}
+
+TEST_CASE("operands in an extra keep their order and their constants") {
+  Tape tape;
+  const Index x = tape.leaf(3.0);
+  const Index y = tape.record<op<"sub">()>(10.0, x);
+  const Extra& extra = tape.need_extra(y);
+  REQUIRE(extra.operands.size() == 2);
+  CHECK(extra.operands[0].node == no_node);
+  CHECK(extra.operands[0].partial == 10.0);
+  CHECK(extra.operands[1].node == x);
+  CHECK(extra.operands[1].partial == -1.0);
+  CHECK(&tape.need_extra(y) == &extra);
+  tape.release(y);
+  CHECK(tape.cell(x).owners == 1);
+}
+
+TEST_CASE("labels stay with their nodes while others come and go") {
+  Tape tape;
+  std::vector<Index> nodes;
+  for (int k = 0; k < 2000; ++k) {
+    nodes.push_back(tape.leaf(k));
+    tape.need_note(nodes.back()).label = std::to_string(k);
+  }
+  for (std::size_t k = 0; k < nodes.size(); k += 3) tape.release(nodes[k]);
+  for (std::size_t k = 0; k < nodes.size(); ++k)
+    if (k % 3 != 0) CHECK(tape.find_note(nodes[k])->label == std::to_string(k));
+}
+
+TEST_CASE("a full arena leaves the graph as it was") {
+  Tape tape(2 * Blocks::size);
+  const Index x = tape.leaf(1.0);
+  const std::vector<Argument> arguments(3, Argument{x, 1.0});
+  std::vector<Index> nodes;
+  while (nodes.size() < Blocks::size) nodes.push_back(tape.record<neg>(x));
+  const std::uint32_t owners = tape.cell(x).owners;
+  const auto full = alive(tape);
+  CHECK_THROWS_AS(tape.record<neg>(x), ArenaFull);
+  CHECK_THROWS_AS(tape.record<add>(x, x), ArenaFull);
+  CHECK_THROWS_AS(tape.record<add>(2.0, x), ArenaFull);
+  CHECK_THROWS_AS(tape.record<op<"sum">()>(arguments), ArenaFull);
+  CHECK_THROWS_AS(tape.copy(nodes[0]), ArenaFull);
+  CHECK(tape.cell(x).owners == owners);
+  CHECK(alive(tape) == full);
+  tape.backward(nodes[0]);
+  CHECK(tape.link(x).adjoint == -1.0);
+}
