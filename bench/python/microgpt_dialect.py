@@ -117,10 +117,6 @@ class Transformer:
         self.q, self.k, self.v, self.o = (matrix(n, n) for _ in range(4))
         self.up, self.down = matrix(4 * n, n), matrix(n, 4 * n)
 
-    def parameters(self) -> list[Any]:
-        tables = (self.tokens, self.positions, self.head, self.q, self.k, self.v, self.o)
-        return [p for w in (*tables, self.up, self.down) for row in w for p in row]
-
     def attend(self, x: list[Any], keys: Matrix, values: Matrix) -> list[Any]:
         size = self.width // self.heads
         q = linear(x, self.q)

@@ -34,17 +34,15 @@ class Frontier {
     for (const Index i : lifted_) outer_->mark(i);
   }
 
-  void mark(Link& l, Index i) noexcept {
-    l.operand[0] |= due;
-    if (i / Blocks::size == block_) {
-      ++here;
-    } else {
-      ++tape_.blocks().at(i / Blocks::size).due;
-      ++elsewhere_;
-    }
-  }
   void mark(Index i) noexcept {
-    if (!(links_[i].operand[0] & due)) mark(links_[i], i);
+    if (links_[i].operand[0] & due) return;
+    links_[i].operand[0] |= due;
+    if (i / Blocks::size == block_) ++here;
+    else count_elsewhere(i);
+  }
+  void count_elsewhere(Index i) noexcept {
+    ++tape_.blocks().at(i / Blocks::size).due;
+    ++elsewhere_;
   }
 
   void mark_operands(Index i) {
@@ -53,10 +51,8 @@ class Frontier {
 
   // The newest due node below `i`, or no_node. It is due no longer.
   Index next(Index i) noexcept {
-    if (here == 0) {
-      if (elsewhere_ == 0) return no_node;
-      i = next_block();
-    }
+    if (here == 0) i = next_block();
+    if (i == no_node) return no_node;
     do --i;
     while (!is_due(i));
     links_[i].operand[0] &= ~due;
@@ -64,9 +60,6 @@ class Frontier {
     return i;
   }
 
-  Index here = 0;  // nodes due in the block that the sweep is in
-
- private:
   // A leaf that never is due has its bit set for good; no leaf block is scanned for that reason
   // unless a leaf with a backward function is due in it.
   bool is_due(Index i) const noexcept {
@@ -74,7 +67,9 @@ class Frontier {
     return (first & due) != 0 && first != (due | no_node);
   }
 
+  // Goes to the next block with something due; returns the index past its end, or no_node.
   [[gnu::noinline]] Index next_block() noexcept {
+    if (elsewhere_ == 0) return no_node;
     Blocks& blocks = tape_.blocks();
     do block_ = blocks.before(block_);
     while (blocks.at(block_).due == 0);
@@ -83,6 +78,9 @@ class Frontier {
     return (block_ + 1) * Blocks::size;
   }
 
+  Index here = 0;  // nodes due in the block that the sweep is in
+
+ private:
   void lift(std::vector<Index>& nodes) {
     const Index block = block_;
     for (Index i = (block_ + 1) * Blocks::size; (i = next(i)) != no_node;) nodes.push_back(i);
@@ -102,6 +100,7 @@ inline void Tape::backward(Index root, double seed) {
   Frontier frontier(*this, root);
   links[root].adjoint = seed;
   if (cell(root).op == Op::leaf) return push_adjoint(root);
+  Index here = 0;      // frontier.here, in a register
   double carry = 0.0;  // what the node at i receives from the one recorded just after it
   for (Index i = root;;) {
     Link& l = links[i];
@@ -118,7 +117,10 @@ inline void Tape::backward(Index root, double seed) {
       }
       Link& below = links[operand];
       below.adjoint += amount;
-      if (!(below.operand[0] & due)) frontier.mark(below, operand);
+      if (below.operand[0] & due) return;
+      below.operand[0] |= due;
+      if (operand / Blocks::size == i / Blocks::size) ++here;
+      else frontier.count_elsewhere(operand);
     };
     const Index second = l.operand[1];
     if (second < in_extra) {
@@ -127,16 +129,26 @@ inline void Tape::backward(Index root, double seed) {
     } else if (second == no_node) {
       give(l.operand[0], adjoint * l.partial[0]);
     } else {
+      frontier.here = here;
       push_adjoint(i);
       frontier.mark_operands(i);
+      here = frontier.here;
     }
     if (adjacent) {
       Index& first = links[--i].operand[0];
-      frontier.here -= first / due;
+      here -= first / due;
       first &= ~due;
     } else {
-      i = frontier.next(i);
-      if (i == no_node) return;
+      if (here == 0) {
+        frontier.here = 0;
+        i = frontier.next_block();
+        if (i == no_node) return;
+        here = frontier.here;
+      }
+      do --i;
+      while (!frontier.is_due(i));
+      links[i].operand[0] &= ~due;
+      --here;
     }
   }
 }
