@@ -206,10 +206,12 @@ bool split_arguments(const char* function, PyObject* const* args, Py_ssize_t cou
     if (!need_number(args[0], "data", primal)) return nullptr;
     return guarded([&] { return wrap(tape().leaf(primal)); });
   }
-  Arguments given{};
-  if (!read_arguments(args, count, names, given)) return nullptr;
-  const Index node = make_node(given);
-  return node == no_node ? nullptr : wrap(node);
+  return guarded([&]() -> PyObject* {
+    Arguments given{};
+    if (!read_arguments(args, count, names, given)) return nullptr;
+    const Index node = make_node(given);
+    return node == no_node ? nullptr : wrap(node);
+  });
 }
 
 extern "C" PyObject* value_vectorcall(PyObject* type, PyObject* const* args, size_t flags,
@@ -224,7 +226,7 @@ extern "C" PyObject* value_vectorcall(PyObject* type, PyObject* const* args, siz
   return make_value(args, count, names);
 }
 
-extern "C" PyObject* value_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
+static PyObject* make_of_type(PyTypeObject* type, PyObject* args, PyObject* keywords) {
   const Py_ssize_t count = PyTuple_GET_SIZE(args);
   std::vector<PyObject*> all;
   for (Py_ssize_t k = 0; k < count; ++k) all.push_back(PyTuple_GET_ITEM(args, k));
@@ -240,6 +242,10 @@ extern "C" PyObject* value_new(PyTypeObject* type, PyObject* args, PyObject* key
   if (!read_arguments(all.data(), count, names.object, given)) return nullptr;
   const Index node = make_node(given);
   return node == no_node ? nullptr : adopt_as(type, node);
+}
+
+extern "C" PyObject* value_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
+  return guarded([&] { return make_of_type(type, args, keywords); });
 }
 
 // Everything is done by __new__, as float does it; a subclass may still call

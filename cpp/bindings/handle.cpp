@@ -38,45 +38,79 @@ PythonBackward* python_backward(Index node) {
   return static_cast<PythonBackward*>(tape().extra(node).backward.get());
 }
 
+static void keep_for_reuse(Handle* handle) {
+  handle->dict = reinterpret_cast<PyObject*>(free_handles);
+  free_handles = handle;
+  ++free_handle_count;
+}
+
+// A new object may be refused, and may run the collector and so anything: `node` stays owned by the
+// caller throughout.
+static PyObject* new_object(PyTypeObject* type) {
+  if (type != value_type) return type->tp_alloc(type, 0);
+  if (free_handles == nullptr) return allocate_handle();
+  Handle* handle = free_handles;
+  free_handles = reinterpret_cast<Handle*>(handle->dict);
+  --free_handle_count;
+  handle->dict = nullptr;
+  Py_SET_REFCNT(reinterpret_cast<PyObject*>(handle), 1);
+  return reinterpret_cast<PyObject*>(handle);
+}
+
+static Attachment* attachment_of(Index node) {
+  Note* note = tape().find_note(node);
+  return note != nullptr ? static_cast<Attachment*>(note->attachment.get()) : nullptr;
+}
+
+static void refer(PyObject* object, Index node) {
+  Handle* handle = as_handle(object);
+  handle->node = node;
+  handle->tracked = handle->tracked || Py_TYPE(object) != value_type;  // as its allocation did
+  tape().cell(node).handle = handle;
+}
+
 PyObject* handle_of(Index node) {
   if (void* handle = tape().cell(node).handle) return Py_NewRef(static_cast<PyObject*>(handle));
   tape().own(node);
-  return new_handle(node);
-}
-
-PyObject* adopt_as(PyTypeObject* type, Index node) {
-  if (type == value_type) return wrap(node);
-  PyObject* object = type->tp_alloc(type, 0);
+  const Attachment* attached = attachment_of(node);
+  PyTypeObject* type =
+      attached != nullptr && attached->type != nullptr ? attached->type : value_type;
+  PyObject* kept_type = Py_NewRef(reinterpret_cast<PyObject*>(type));
+  PyObject* object = new_object(type);
+  Py_DECREF(kept_type);
   if (object == nullptr) {
     tape().release(node);
     return nullptr;
   }
-  as_handle(object)->node = node;
-  as_handle(object)->tracked = true;
-  tape().cell(node).handle = object;
-  return object;
-}
-
-PyObject* new_handle(Index node) {
-  Note* note = tape().find_note(node);
-  auto* attached = note != nullptr ? static_cast<Attachment*>(note->attachment.get()) : nullptr;
-  const bool on = std::exchange(anomaly_on, false);  // the node was checked when it was new
-  const bool subclass = attached != nullptr && attached->type != nullptr;
-  PyObject* object = adopt_as(subclass ? attached->type : value_type, node);
-  anomaly_on = on;
-  if (object == nullptr) return nullptr;
-  if (attached != nullptr) {
-    as_handle(object)->dict = std::exchange(attached->dict, nullptr);
-    note->attachment.reset();
+  // The collector may have run, and have asked for this very node.
+  if (void* handle = tape().cell(node).handle) {
+    PyObject* other = Py_NewRef(static_cast<PyObject*>(handle));
+    if (Py_TYPE(object) == value_type) keep_for_reuse(as_handle(object));
+    else Py_DECREF(object);
+    tape().release(node);
+    return other;
+  }
+  refer(object, node);
+  if (Attachment* left = attachment_of(node)) {
+    as_handle(object)->dict = std::exchange(left->dict, nullptr);
+    tape().discard(std::move(tape().find_note(node)->attachment));
   }
   if (as_handle(object)->dict != nullptr || python_backward(node) != nullptr)
     track(as_handle(object));
   return object;
 }
 
+PyObject* adopt_as(PyTypeObject* type, Index node) {
+  if (type == value_type) return wrap(node);
+  PyObject* object = type->tp_alloc(type, 0);
+  if (object == nullptr) tape().release(node);
+  else refer(object, node);
+  return object;
+}
+
 // What the handle held for its node goes to the node, if the node lives on.
 static void leave_attributes(Handle* handle, PyTypeObject* type) {
-  if (tape().cell(handle->node).owners == 1) return;
+  if (handle->node == unset_node || tape().cell(handle->node).owners == 1) return;
   if (handle->dict == nullptr && type == value_type) return;
   try {
     auto attached = std::make_unique<Attachment>();
@@ -91,12 +125,6 @@ static void leave_attributes(Handle* handle, PyTypeObject* type) {
   }
 }
 
-static void keep_for_reuse(Handle* handle) {
-  handle->dict = reinterpret_cast<PyObject*>(free_handles);
-  free_handles = handle;
-  ++free_handle_count;
-}
-
 // A handle with more to it than its node.
 [[gnu::noinline]] static void dealloc_rich(Handle* handle) {
   auto* self = reinterpret_cast<PyObject*>(handle);
@@ -105,8 +133,8 @@ static void keep_for_reuse(Handle* handle) {
   PyObject_GC_UnTrack(self);
   handle->tracked = false;
   tape().cell(node).handle = nullptr;
+  leave_attributes(handle, type);  // before a weak reference's callback asks for the node again
   if (handle->weakrefs != nullptr) PyObject_ClearWeakRefs(self);
-  leave_attributes(handle, type);
   PyObject* dict = std::exchange(handle->dict, nullptr);
   if (type == value_type && free_handle_count < most_free_handles) {
     keep_for_reuse(handle);
@@ -150,7 +178,9 @@ extern "C" int handle_clear(PyObject* self) {
 
 void PythonBackward::operator()(Index) {
   if (callable == nullptr) return;
-  PyObject* result = PyObject_CallNoArgs(callable);
+  PyObject* function = Py_NewRef(callable);  // the collector may clear ours meanwhile
+  PyObject* result = PyObject_CallNoArgs(function);
+  Py_DECREF(function);
   if (result == nullptr) throw PythonError{};
   Py_DECREF(result);
 }

@@ -32,6 +32,13 @@ inline Tape& tape() { return forever.tape; }
 
 inline PyTypeObject* value_type = nullptr;
 
+// What a handle refers to whose memory is zero: one made by object.__new__, once a program has
+// taken Value.__new__ away. The node is there for good.
+inline constexpr Index unset_node = 0;
+inline void reserve_unset_node() {
+  if (tape().leaf(0.0) == unset_node) tape().cell(unset_node).owners = 1u << 31;
+}
+
 // Counts changes to nodes, so that a snapshot knows whether it is still true.
 inline std::uint64_t changes = 0;
 // Whether detect_anomaly() is on.
@@ -65,9 +72,8 @@ inline Handle* as_handle(PyObject* object) { return reinterpret_cast<Handle*>(ob
 inline Index node_of(PyObject* object) { return as_handle(object)->node; }
 
 PyObject* allocate_handle();
-PyObject* new_handle(Index node);  // for a node that may have attributes or a subclass
-bool check_anomaly(Index node);    // false, with FloatingPointError set, if it is one
-PyObject* handle_of(Index node);   // the node's handle, made if there is none; a new reference
+bool check_anomaly(Index node);   // false, with FloatingPointError set, if it is one
+PyObject* handle_of(Index node);  // the node's handle, made if there is none; a new reference
 void track(Handle* handle);
 PythonBackward* python_backward(Index node);
 void set_memory_error(const std::bad_alloc& error);

@@ -51,7 +51,7 @@ py::dict build() {
 
 py::dict arena() {
   py::dict entry;
-  entry["nodes"] = tape().blocks().alive();
+  entry["nodes"] = tape().blocks().alive() - 1;  // without unset_node
   entry["capacity"] = tape().blocks().capacity();
   entry["limit"] = tape().blocks().limit();
   entry["bytes"] = tape().bytes();

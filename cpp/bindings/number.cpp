@@ -25,6 +25,7 @@ bool has_kind(PyObject* dtype, const char* kinds) {
 bool is_real_array_scalar(PyObject* object) {
   PyObject* dtype = PyObject_GetAttrString(object, "dtype");
   if (dtype == nullptr) {
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) return false;  // KeyboardInterrupt and its like
     PyErr_Clear();
     return true;
   }
@@ -53,7 +54,7 @@ Reading read_number(PyObject* object, double& number) {
     const PyNumberMethods* methods = Py_TYPE(object)->tp_as_number;
     if (methods == nullptr || (methods->nb_float == nullptr && methods->nb_index == nullptr) ||
         PyComplex_Check(object) || is_value(object) || !is_real_array_scalar(object))
-      return Reading::unknown;
+      return PyErr_Occurred() ? Reading::error : Reading::unknown;
     number = PyFloat_AsDouble(object);
   }
   return number == -1.0 && PyErr_Occurred() ? Reading::error : Reading::ok;

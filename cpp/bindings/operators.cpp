@@ -73,15 +73,16 @@ extern "C" PyObject* value_richcompare(PyObject* a, PyObject* b, int comparison)
   if (comparison == Py_EQ || comparison == Py_NE) Py_RETURN_NOTIMPLEMENTED;
   Argument x, y;
   read_operand(a, x);
-  switch (read_operand(b, y)) {
-    case Reading::error:
-      return nullptr;
-    case Reading::unknown:
-      Py_RETURN_NOTIMPLEMENTED;
-    case Reading::ok:
-      break;
-  }
-  Py_RETURN_RICHCOMPARE(x.primal, y.primal, comparison);
+  if (read_operand(b, y) == Reading::ok) Py_RETURN_RICHCOMPARE(x.primal, y.primal, comparison);
+  // An int too large for a float still compares with one.
+  if (!PyErr_Occurred()) Py_RETURN_NOTIMPLEMENTED;
+  if (!PyErr_ExceptionMatches(PyExc_OverflowError)) return nullptr;
+  PyErr_Clear();
+  PyObject* data = PyFloat_FromDouble(x.primal);
+  if (data == nullptr) return nullptr;
+  PyObject* result = PyObject_RichCompare(data, b, comparison);
+  Py_DECREF(data);
+  return result;
 }
 
 extern "C" Py_hash_t value_hash(PyObject* self) {

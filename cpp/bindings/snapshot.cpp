@@ -102,30 +102,44 @@ py::object text_or_none(const std::string* text) {
   return text != nullptr && !text->empty() ? py::object(py::str(*text)) : py::object(py::none());
 }
 
-// (label, symbol, backward function, attributes), or None where the node has nothing of the kind.
+// (label, symbol, backward function, attributes, subclass), or None for a node with nothing of
+// these.
 py::object belongings(Index node) {
   const Note* note = tape().find_note(node);
-  PyObject* dict = nullptr;
-  if (void* handle = tape().cell(node).handle) dict = static_cast<Handle*>(handle)->dict;
-  else if (note != nullptr && note->attachment)
-    dict = static_cast<Attachment*>(note->attachment.get())->dict;
+  PyObject *dict = nullptr, *type = nullptr;
+  if (void* handle = tape().cell(node).handle) {
+    dict = static_cast<Handle*>(handle)->dict;
+    type = reinterpret_cast<PyObject*>(Py_TYPE(static_cast<PyObject*>(handle)));
+  } else if (note != nullptr && note->attachment) {
+    const auto* attached = static_cast<const Attachment*>(note->attachment.get());
+    dict = attached->dict;
+    type = reinterpret_cast<PyObject*>(attached->type);
+  }
+  if (type == reinterpret_cast<PyObject*>(value_type)) type = nullptr;
   const PythonBackward* backward = python_backward(node);
   PyObject* callable = backward != nullptr ? backward->callable : nullptr;
-  if (note == nullptr && callable == nullptr && dict == nullptr) return py::none();
+  if (note == nullptr && callable == nullptr && dict == nullptr && type == nullptr)
+    return py::none();
   const auto object = [](PyObject* o) {
     return o != nullptr ? py::reinterpret_borrow<py::object>(o) : py::object(py::none());
   };
   return py::make_tuple(text_or_none(note != nullptr ? &note->label : nullptr),
                         text_or_none(note != nullptr ? note->symbol.get() : nullptr),
-                        object(callable), object(dict));
+                        object(callable), object(dict), object(type));
+}
+
+py::tuple five(const py::object& given) {
+  if (!PyTuple_Check(given.ptr()) || PyTuple_GET_SIZE(given.ptr()) != 5)
+    throw py::type_error("a node's state must be a tuple of five, or None");
+  return py::reinterpret_borrow<py::tuple>(given);
 }
 
 // `value` is the Value whose node is to have them.
 void set_belongings(py::handle value, const py::object& given) {
   if (given.is_none()) return;
   const std::uint64_t before = changes;  // these are changes to a new node, of no Snapshot
-  const auto [label, symbol, backward, attributes] =
-      given.cast<std::tuple<py::object, py::object, py::object, py::object>>();
+  const py::tuple all = five(given);
+  const py::object label = all[0], symbol = all[1], backward = all[2], attributes = all[3];
   if (!label.is_none()) value.attr("label") = label;
   if (!symbol.is_none()) value.attr("_op") = symbol;
   if (!backward.is_none()) value.attr("_backward") = backward;
@@ -248,7 +262,7 @@ std::unique_ptr<Snapshot> unpack(
                                      : what->arity + (what->constant_last ? 1 : 0);
       if (list.empty() || list.size() != wanted)
         damaged("an operation has a wrong number of operands");
-      snapshot->nodes.push_back(tape().restore(code, record.primal, 0, std::move(list)));
+      snapshot->nodes.push_back(tape().restore(code, record.primal, std::move(list)));
     }
     if (!given.contains(k)) tape().link(snapshot->nodes[k]).adjoint = record.adjoint;
     snapshot->places.emplace(snapshot->nodes[k], k);
@@ -262,9 +276,13 @@ py::object value_at(const Snapshot& snapshot, std::size_t place, const py::objec
   auto* wanted = reinterpret_cast<PyTypeObject*>(type.ptr());
   if (!PyType_Check(type.ptr()) || !PyType_IsSubtype(wanted, value_type))
     throw py::type_error("a Value's type must be Value or a subclass");
-  PyObject* handle = nullptr;
-  if (wanted == value_type || tape().cell(node).handle != nullptr) handle = handle_of(node);
-  else handle = (tape().own(node), adopt_as(wanted, node));
+  if (wanted != value_type && tape().cell(node).handle == nullptr) {
+    std::unique_ptr<Owned>& attached = tape().need_note(node).attachment;
+    if (attached == nullptr) attached = std::make_unique<Attachment>();
+    PyTypeObject*& kept = static_cast<Attachment*>(attached.get())->type;
+    if (kept == nullptr) kept = reinterpret_cast<PyTypeObject*>(Py_NewRef(type.ptr()));
+  }
+  PyObject* handle = handle_of(node);
   if (handle == nullptr) throw py::error_already_set();
   return py::reinterpret_steal<py::object>(handle);
 }
@@ -287,11 +305,14 @@ py::dict all_belongings(const Snapshot& snapshot) {
 }
 
 void restore_all_belongings(const Snapshot& snapshot, const py::dict& all) {
-  for (const auto& [place, given] : all)
-    set_belongings(
-        value_at(snapshot, place.cast<std::size_t>(),
-                 py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(value_type))),
-        py::reinterpret_borrow<py::object>(given));
+  const auto plain = py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(value_type));
+  for (const auto& [place, given] : all) {
+    const auto state = py::reinterpret_borrow<py::object>(given);
+    const py::object type = five(state)[4];
+    if (!PyLong_Check(place.ptr())) throw py::type_error("a node's place must be an int");
+    set_belongings(value_at(snapshot, place.cast<std::size_t>(), type.is_none() ? plain : type),
+                   state);
+  }
 }
 
 py::object reduce(PyObject* self) {
@@ -327,6 +348,8 @@ PyObject* translated(Call call) {
     return call().release().ptr();
   } catch (py::error_already_set& error) {
     error.restore();
+  } catch (const py::cast_error& error) {
+    PyErr_SetString(PyExc_TypeError, error.what());
   } catch (const py::builtin_exception& error) {
     error.set_error();
   } catch (const std::bad_alloc& error) {
@@ -366,8 +389,11 @@ void register_snapshots(py::module_& module) {
              auto& snapshot = self.cast<Snapshot&>();
              return py::make_tuple(py::type::of(self), pack(snapshot), all_belongings(snapshot));
            })
-      .def("__setstate__", &restore_all_belongings)
       .def("__len__", [](const Snapshot& snapshot) { return snapshot.nodes.size(); });
+  // pybind11 would take a method that is named __setstate__ when defined for a constructor.
+  const py::object type = module.attr("Snapshot");
+  type.attr("__setstate__") =
+      py::cpp_function(&restore_all_belongings, py::name("restore"), py::is_method(type));
   module.def("_value_at", &value_at);
   module.def("_restored_leaf", &restored_leaf);
 }

@@ -12,7 +12,8 @@ namespace tapegrad::python {
 namespace {
 
 constexpr char value_documentation[] =
-    "Value(data, _children=(), _op='', label='')\n--\n\n"
+    "Value(data, _children=(), _op='', label='', *, children=(), _prev=(), local_grads=(), "
+    "_local_grads=())\n--\n\n"
     "A number that remembers how it was computed, and gives back its derivatives.\n\n"
     "`data` is a real number. `_children`, Values, make it a node of its own with those operands: with a\n"
     "tuple of numbers in the place of `_op` (or as `local_grads=`) these are its partial derivatives; else\n"
@@ -27,6 +28,7 @@ constexpr char value_documentation[] =
 }  // namespace
 
 void register_value(pybind11::module_& module) {
+  reserve_unset_node();
   // CPython keeps pointers to these for as long as the type lives.
   static std::vector<PyGetSetDef> attributes = attribute_definitions();
   static std::vector<PyMethodDef> methods = operation_methods();

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
 
 from tapegrad import _core
 from tapegrad._core import *  # noqa: F403  # Value and the functions of the table of operations
@@ -31,10 +30,16 @@ def install_as_micrograd() -> None:
     dropin.install_as_micrograd()
 
 
-def __getattr__(name: str) -> ModuleType:
-    if name in _lazy_modules:
-        return importlib.import_module(f"tapegrad.{name}")
-    raise AttributeError(f"module 'tapegrad' has no attribute {name!r}")
+# Type checkers see the modules that are imported when first used; typing itself is slow to import.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tapegrad import draw, graph, nn
+else:
+
+    def __getattr__(name):
+        if name in _lazy_modules:
+            return importlib.import_module(f"tapegrad.{name}")
+        raise AttributeError(f"module 'tapegrad' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -265,7 +265,7 @@ TEST_CASE("a copy has no backward function") {
 TEST_CASE("a restored node is what was written down") {
   Tape tape;
   const Index x = tape.leaf(2.0);
-  const Index y = tape.restore(op<"sub">(), 3.0, 0, {{no_node, 5.0}, {x, -1.0}});
+  const Index y = tape.restore(op<"sub">(), 3.0, {{no_node, 5.0}, {x, -1.0}});
   CHECK(tape.cell(y).primal == 3.0);
   CHECK(tape.cell(y).op == op<"sub">());
   CHECK(operands(tape, y) == Operands{{x, -1.0}});

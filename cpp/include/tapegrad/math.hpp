@@ -85,6 +85,11 @@ inline double tanh_slope(double x, double tanh_x) {
   return 4.0 * sigmoid_slope(2.0 * x);
 }
 
+// expm1(x) + 1 cancels where expm1 comes near -1.
+inline double expm1_slope(double x, double expm1_x) {
+  return expm1_x < -0.5 ? std::exp(x) : expm1_x + 1.0;
+}
+
 // The normal distribution: erfc keeps the lower tail that 1 + erf would round away.
 inline double normal_cdf(double x) { return 0.5 * std::erfc(x * -(0.5 * std::numbers::sqrt2)); }
 inline double normal_pdf(double x) {

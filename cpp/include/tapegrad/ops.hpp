@@ -134,7 +134,7 @@ inline constexpr auto table = std::make_tuple(
   unary("exp2", "", "exp2", "2 to the power x", everywhere,
         [](auto x) { return exp2(x); }, [](auto, auto y) { return y * std::numbers::ln2; }),
   unary("expm1", "", "expm1", "exp(x) - 1, accurate near 0", everywhere,
-        [](auto x) { return expm1(x); }, [](auto, auto y) { return y + 1.0; }),
+        [](auto x) { return expm1(x); }, [](auto x, auto y) { return expm1_slope(x, y); }),
   unary("log", "", "log", "The natural logarithm.", positive,
         [](auto x) { return log(x); }, [](auto x, auto) { return 1.0 / x; }),
   unary("log1p", "", "log1p", "log(1 + x), accurate near 0", {-0.9, 6.0},

@@ -13,25 +13,33 @@
 namespace tapegrad {
 
 // The nodes that are due, while a sweep is under way. A backward function may begin a sweep inside
-// a sweep: the outer frontier is lifted off the nodes for as long as the inner one lasts.
+// a sweep, and let another thread go on with its own: whichever sweep goes on has its marks on the
+// nodes, and those of all others are lifted off.
 class Frontier {
  public:
   Frontier(Tape& tape, Index root)
       : tape_(tape), links_(tape.blocks().links()), block_(root / Blocks::size) {
-    if (tape.frontier_ != nullptr) tape.frontier_->lift(lifted_);
-    outer_ = std::exchange(tape.frontier_, this);
+    if (tape.frontier_ != nullptr) tape.frontier_->lift();
+    tape.frontier_ = this;
   }
   Frontier(const Frontier&) = delete;
   Frontier& operator=(const Frontier&) = delete;
 
   // After an exception, nodes may still be due.
   ~Frontier() {
-    if (here + elsewhere_ != 0) {
-      std::vector<Index> left;
-      lift(left);
+    if (tape_.frontier_ != this) return;
+    for (Index i = end_of_block(); (i = next(i)) != no_node;) {
     }
-    tape_.frontier_ = outer_;
-    for (const Index i : lifted_) outer_->mark(i);
+    tape_.frontier_ = nullptr;
+  }
+
+  // To be called after anything that may have begun or continued another sweep.
+  void go_on() {
+    if (tape_.frontier_ == this) return;
+    if (tape_.frontier_ != nullptr) tape_.frontier_->lift();
+    tape_.frontier_ = this;
+    for (const Index i : lifted_) mark(i);
+    lifted_.clear();
   }
 
   void mark(Index i) noexcept {
@@ -75,23 +83,26 @@ class Frontier {
     while (blocks.at(block_).due == 0);
     here = std::exchange(blocks.at(block_).due, 0);
     elsewhere_ -= here;
-    return (block_ + 1) * Blocks::size;
+    return end_of_block();
   }
 
   Index here = 0;  // nodes due in the block that the sweep is in
 
  private:
-  void lift(std::vector<Index>& nodes) {
+  Index end_of_block() const noexcept { return (block_ + 1) * Blocks::size; }
+
+  void lift() {
+    lifted_.reserve(here + elsewhere_);  // what can fail comes first
     const Index block = block_;
-    for (Index i = (block_ + 1) * Blocks::size; (i = next(i)) != no_node;) nodes.push_back(i);
+    for (Index i = end_of_block(); (i = next(i)) != no_node;) lifted_.push_back(i);
     block_ = block;  // what is marked again lies here or below
+    tape_.frontier_ = nullptr;
   }
 
   Tape& tape_;
   Link* links_;
   Index block_;
   std::size_t elsewhere_ = 0;
-  Frontier* outer_ = nullptr;
   std::vector<Index> lifted_;
 };
 
@@ -100,18 +111,17 @@ inline void Tape::backward(Index root, double seed) {
   Frontier frontier(*this, root);
   links[root].adjoint = seed;
   if (cell(root).op == Op::leaf) return push_adjoint(root);
-  Index here = 0;      // frontier.here, in a register
-  double carry = 0.0;  // what the node at i receives from the one recorded just after it
+  Index here = 0;  // frontier.here, in a register
+  double adjoint = seed;
   for (Index i = root;;) {
     Link& l = links[i];
-    const double adjoint = l.adjoint + carry;
-    l.adjoint = adjoint;
-    carry = 0.0;
+    // An operand recorded just before gets its adjoint in a register, summed as in memory.
     const Index previous = i % Blocks::size != 0 ? i - 1 : no_node;
+    double carry = 0.0;
     bool adjacent = false;
     const auto give = [&](Index operand, double amount) {
       if (operand == previous) {
-        carry += amount;
+        carry = (adjacent ? carry : links[operand].adjoint) + amount;
         adjacent = true;
         return;
       }
@@ -131,11 +141,13 @@ inline void Tape::backward(Index root, double seed) {
     } else {
       frontier.here = here;
       push_adjoint(i);
+      frontier.go_on();
       frontier.mark_operands(i);
       here = frontier.here;
     }
     if (adjacent) {
-      Index& first = links[--i].operand[0];
+      adjoint = links[--i].adjoint = carry;
+      Index& first = links[i].operand[0];
       here -= first / due;
       first &= ~due;
     } else {
@@ -149,6 +161,7 @@ inline void Tape::backward(Index root, double seed) {
       while (!frontier.is_due(i));
       links[i].operand[0] &= ~due;
       --here;
+      adjoint = links[i].adjoint;
     }
   }
 }
@@ -158,6 +171,7 @@ void Tape::walk(Index root, Visit visit) {
   Frontier frontier(*this, root);
   for (Index i = root; i != no_node; i = frontier.next(i)) {
     visit(i);
+    frontier.go_on();
     frontier.mark_operands(i);
   }
 }

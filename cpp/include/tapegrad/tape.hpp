@@ -130,8 +130,20 @@ class Tape : public Arena {
   }
 
   // A node as it was written down elsewhere; constants are told by no_node.
-  Index restore(Op code, double primal, std::uint16_t flags, std::vector<Operand> operands) {
-    return place_list(code, primal, std::move(operands), flags);
+  Index restore(Op code, double primal, std::vector<Operand> operands) {
+    const bool constant = operands[0].node == no_node || operands.back().node == no_node;
+    const bool no_operand = operands[0].node == no_node && operands.back().node == no_node;
+    if (operands.size() > 2 || no_operand) return place_list(code, primal, std::move(operands));
+    const std::uint16_t flags = !constant                     ? 0
+                                : operands[0].node == no_node ? flag::constant_left
+                                                              : flag::constant_right;
+    if (flags == flag::constant_left) std::swap(operands[0], operands[1]);
+    const Operand second = operands.size() == 2 ? operands[1] : Operand{no_node, 0.0};
+    const Index i =
+        place(code, primal, flags,
+              {0.0, {operands[0].partial, second.partial}, {operands[0].node, second.node}});
+    if (second.node != no_node) own(second.node);
+    return i;
   }
 
   void set_backward(Index i, std::unique_ptr<Backward> backward) {
@@ -154,7 +166,13 @@ class Tape : public Arena {
   }
   void push_recorded(Index i) {
     const double adjoint = link(i).adjoint;
-    each_operand(i, [&](Index node, double partial) { link(node).adjoint += partial * adjoint; });
+    const auto give = [&](Index node, double partial) { link(node).adjoint += adjoint * partial; };
+    if (has_extra(i)) return each_operand(i, give);
+    // In the order of the sweep, so that sums are the same to the last bit.
+    const Link& l = link(i);
+    const Index first = l.operand[0] & ~due;
+    if (l.operand[1] != no_node) give(l.operand[1], l.partial[1]);
+    if (first != no_node) give(first, l.partial[0]);
   }
 
   // Clears the adjoint of the root and of every node that it reaches.

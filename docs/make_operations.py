@@ -1,0 +1,146 @@
+"""Write operations.md from the table of operations and from PyTorch's values at edges.
+
+Run it with tapegrad installed, after a change to either: python docs/make_operations.py
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import tapegrad
+from tapegrad import _core
+
+HERE = Path(__file__).parent
+PAGE = HERE / "operations.md"
+EDGES = HERE.parent / "tests" / "python" / "data" / "torch_edges.json"
+
+INF = float("inf")
+# The points of torch_edges.json that the page shows, by operation.
+SHOWN: dict[str, list[tuple[float, ...]]] = {
+    "relu": [(0.0,)],
+    "leaky_relu": [(0.0,)],
+    "abs": [(0.0,)],
+    "maximum": [(2.0, 2.0)],
+    "minimum": [(2.0, 2.0)],
+    "clip": [(-1.0, -1.0, 1.0), (1.0, -1.0, 1.0), (2.0, -1.0, 1.0)],
+    "pow": [
+        *((0.0, 0.0), (2.0, 0.0), (0.0, 2.0), (0.0, 0.5), (0.0, -1.0)),
+        *((-2.0, 3.0), (-2.0, 0.5)),
+    ],
+    "pow_const": [
+        *((0.0, 0.0), (2.0, 0.0), (0.0, 2.0), (0.0, 0.5), (0.0, -1.0)),
+        *((-2.0, 3.0), (-2.0, 0.5)),
+    ],
+    "div": [(1.0, 0.0), (0.0, 0.0)],
+    "reciprocal": [(0.0,)],
+    "sqrt": [(0.0,), (-1.0,)],
+    "log": [(0.0,), (-1.0,)],
+    "log1p": [(-1.0,)],
+    "asin": [(1.0,), (2.0,)],
+    "acos": [(1.0,)],
+    "acosh": [(1.0,)],
+    "atanh": [(1.0,)],
+    "atan2": [(0.0, 0.0)],
+    "hypot": [(0.0, 0.0)],
+    "lgamma": [(0.0,), (-1.0,)],
+    "exp": [(710.0,)],
+    "tanh": [(710.0,), (-INF,)],
+    "sigmoid": [(-1000.0,), (INF,)],
+}
+
+INTRODUCTION = """\
+# Operations
+
+<!-- Written by docs/make_operations.py from the table of operations: run it, do not edit. -->
+
+Each operation is a function of `tapegrad` and a method of `Value`: `tapegrad.exp(x)` and `x.exp()`.
+Some have a second name, NumPy's. Functions take Values and plain numbers in any mixture: a Value
+among them gives a Value, plain numbers alone give a float. `sum` and `dot` take iterables, are
+functions only, and make one node however many operands they have.
+"""
+KINKS = """
+## Kinks and edges
+
+Nothing raises: numbers are IEEE doubles, and values and derivatives at kinks, edges and infinities
+are PyTorch's. These come from {source}. `tests/python/data/torch_edges.json` has many more, and
+the tests hold tapegrad to all of them.
+"""
+
+
+def call(entry: dict[str, Any], name: str) -> str:
+    """How the operation is written in Python, under one of its names."""
+    if entry["constant_last"]:
+        return f" {entry['symbol']} ".join(entry["parameters"])
+    return name + str(inspect.signature(getattr(tapegrad, name)))
+
+
+def number(x: float) -> str:
+    """A number in few digits, zero without a sign."""
+    return format(x + 0.0, ".6g")
+
+
+def prose(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return re.sub(r"([|*_<>])", r"\\\1", text)
+
+
+def row(cells: Iterable[str]) -> str:
+    """A line of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def table(head: Sequence[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    """The lines of a Markdown table."""
+    yield from ("", row(head), row("---" for _ in head), *map(row, rows))
+
+
+def operation_rows() -> Iterator[list[str]]:
+    """What each operation is called, and what it is."""
+    for entry in _core.operations():
+        alias = entry["alias"]
+        yield [
+            f"`{call(dict(entry), entry['name'])}`",
+            f"`{alias}`" if alias else "",
+            f"`{entry['symbol']}`",
+            prose(entry["summary"]),
+        ]
+
+
+def edge_rows(cases: list[dict[str, Any]]) -> Iterator[list[str]]:
+    """PyTorch's value and derivatives at the points that are shown."""
+    # By text: 0.0 and -0.0 are equal.
+    stored = {(case["op"], repr(case["args"])): case for case in cases}
+    entries = {entry["name"]: entry for entry in _core.operations()}
+    for name, points in SHOWN.items():
+        parameters = entries[name]["parameters"]
+        for point in points:
+            case = stored[name, repr(list(point))]
+            where = zip(parameters, point, strict=False)
+            derivatives = zip(parameters, case["grads"], strict=False)
+            yield [
+                f"`{call(dict(entries[name]), name)}`",
+                ", ".join(f"{parameter} = {number(x)}" for parameter, x in where),
+                number(case["value"]),
+                ", ".join(f"{number(d)} by {parameter}" for parameter, d in derivatives),
+            ]
+
+
+def page() -> str:
+    """The text of operations.md."""
+    edges = json.loads(EDGES.read_text())
+    lines = [
+        INTRODUCTION.rstrip(),
+        *table(["function", "also", "in drawings", "what it is"], operation_rows()),
+        KINKS.format(source=edges["source"]).rstrip(),
+        *table(["operation", "at", "value", "derivative"], edge_rows(edges["cases"])),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

@@ -1,0 +1,245 @@
+"""The garbage collector: cycles go, what a live graph needs stays, plain Values are no burden."""
+
+from __future__ import annotations
+
+import gc
+import math
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from contract import nodes, nodes_now
+from tapegrad import Value
+
+
+@pytest.fixture(autouse=True)
+def _collected_by_hand() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def lecture_tanh(x: Value) -> Value:
+    t = math.tanh(x.data)
+    out = Value(t, (x,), "tanh")
+
+    def _backward() -> None:
+        x.grad += (1 - t**2) * out.grad
+
+    out._backward = _backward
+    return out
+
+
+def test_plain_values_are_not_tracked() -> None:
+    x = Value(1)
+    everything = [x, x + 1, x * x, x.exp(), Value(2, (x,), (1.0,)), +x, (x + 2)._children[1]]
+    everything[1].label = "named"
+    everything[1].data = everything[1].grad = 5.0
+    everything[1].backward()
+    assert not any(gc.is_tracked(v) for v in everything)
+
+
+def test_a_value_is_tracked_once_its_node_owns_an_object() -> None:
+    with_attribute, with_backward = Value(1), Value(1)
+    with_attribute.m = 0.0  # type: ignore[attr-defined]
+    with_backward._backward = lambda: None
+    assert gc.is_tracked(with_attribute)
+    assert gc.is_tracked(with_backward)
+
+
+def test_a_value_that_comes_back_is_tracked_again_if_it_must_be() -> None:
+    x = Value(1)
+    x.m = [1]  # type: ignore[attr-defined]
+    y = x + 1
+    del x
+    assert gc.is_tracked(y._children[0])
+    assert not gc.is_tracked(y._children[1])
+
+
+def to_itself_by_attribute() -> Value:
+    x = Value(1)
+    x.me = x  # type: ignore[attr-defined]
+    return x
+
+
+def to_itself_by_closure() -> Value:
+    return lecture_tanh(Value(1))
+
+
+def to_itself_by_list() -> Value:
+    x = Value(1) * 2
+    x.all = [[x]]  # type: ignore[attr-defined]
+    return x
+
+
+def through_a_subclass() -> Value:
+    class Node(Value):
+        pass
+
+    x = Node(1.0)
+    x.me = x  # type: ignore[attr-defined]
+    return x
+
+
+def two_that_know_each_other() -> Value:
+    x, y = Value(1), Value(2)
+    x.other, y.other = y, x  # type: ignore[attr-defined]
+    return x
+
+
+def to_a_later_result_by_attribute() -> Value:
+    x = Value(1)
+    x.user = x * 2  # type: ignore[attr-defined]
+    return x
+
+
+def to_a_later_result_by_closure() -> Value:
+    x = Value(1)
+    y = x.exp()
+    x._backward = lambda: print(y)
+    return y
+
+
+def through_an_operand_without_a_variable() -> Value:
+    x = Value(1).exp()
+    y = x * 2 + 1
+    x.loss = y  # type: ignore[attr-defined]
+    return y
+
+
+cycles = [
+    to_itself_by_attribute,
+    to_itself_by_closure,
+    to_itself_by_list,
+    through_a_subclass,
+    two_that_know_each_other,
+    to_a_later_result_by_attribute,
+    to_a_later_result_by_closure,
+    through_an_operand_without_a_variable,
+]
+
+
+@pytest.mark.parametrize("make", cycles)
+def test_a_cycle_is_collected(make: Callable[[], Value]) -> None:
+    before = nodes()
+    gone = weakref.ref(make())
+    nodes()
+    assert gone() is None
+    assert nodes() == before
+
+
+@pytest.mark.parametrize("make", cycles)
+def test_a_cycle_that_is_held_is_kept_whole(make: Callable[[], Value]) -> None:
+    held = make()
+    before, attributes = nodes_now(), set(vars(held))
+    for _ in range(3):
+        gc.collect()
+    assert nodes_now() == before
+    assert set(vars(held)) == attributes
+    (held * 2).backward()
+    assert held.grad == 2.0
+
+
+def test_one_collection_frees_a_chain_of_closures_as_it_does_in_pure_python() -> None:
+    before = nodes()
+    x = Value(0.5)
+    for _ in range(50):
+        x = lecture_tanh(x)
+    x.backward()
+    del x
+    gc.collect()
+    assert nodes_now() == before
+
+
+def test_training_with_closures_stays_flat_under_the_automatic_collector() -> None:
+    w = Value(0.5)
+    gc.enable()
+    most = []
+    for _ in range(300):
+        x = w
+        for _ in range(100):
+            x = lecture_tanh(x)
+        x.backward()
+        most.append(nodes_now())
+    assert max(most[200:]) <= 2 * max(most[:100])
+
+
+@pytest.mark.parametrize("depth", [1, 2, 10])
+def test_a_closure_that_a_live_graph_needs_is_never_cleared(depth: int) -> None:
+    w = Value(0.5)
+    x = w
+    for _ in range(depth):
+        x = lecture_tanh(x)
+    top = x * 1.0
+    del x
+    for _ in range(3):
+        gc.collect()
+    top.backward()
+    want, data = 1.0, 0.5
+    for _ in range(depth):
+        data = math.tanh(data)
+        want *= 1 - data**2
+    assert w.grad == pytest.approx(want, rel=1e-13)
+
+
+def test_attributes_in_a_cycle_that_a_live_graph_needs_are_never_cleared() -> None:
+    x = Value(1) * 2
+    x.me = [x]  # type: ignore[attr-defined]
+    x.text = "kept"  # type: ignore[attr-defined]
+    top = x + 1
+    del x
+    gc.collect()
+    again = top._children[0]
+    assert again.text == "kept"  # type: ignore[attr-defined]
+    assert again.me == [again]  # type: ignore[attr-defined]
+
+
+def test_a_finaliser_that_uses_a_dying_value_keeps_it_whole() -> None:
+    saved: list[Value] = []
+
+    class Thing:
+        def __init__(self, value: Value) -> None:
+            self.value = value
+
+        def __del__(self) -> None:
+            saved.append(self.value * 3)
+
+    x = lecture_tanh(Value(0.5))
+    x.thing = Thing(x)  # type: ignore[attr-defined]
+    del x
+    gc.collect()
+    (top,) = saved
+    top.backward()
+    leaf = top._children[0]._children[0]
+    assert leaf.grad == pytest.approx(3 * (1 - math.tanh(0.5) ** 2))
+    gc.collect()
+    assert hasattr(top._children[0], "thing")
+
+
+def test_a_cleared_value_can_still_be_used_by_a_late_finaliser() -> None:
+    heard: list[Any] = []
+    x = Value(2.0)
+    x.me = x  # type: ignore[attr-defined]
+
+    class Late(list[Any]):
+        def __del__(self) -> None:
+            value = self[0]
+            heard.append((value.data, (value * 2).data, value._children))
+
+    x.late = Late([x])  # type: ignore[attr-defined]
+    del x
+    gc.collect()
+    assert heard == [(2.0, 4.0, ())]
+
+
+def test_the_collector_reports_what_a_node_owns() -> None:
+    x = Value(1)
+    thing = ["owned"]
+    x.thing = thing  # type: ignore[attr-defined]
+    step = x._backward = lambda: None
+    assert vars(x) in gc.get_referents(x)
+    assert step in gc.get_referents(x)
+    assert Value in gc.get_referents(x)

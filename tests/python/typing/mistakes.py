@@ -1,0 +1,40 @@
+"""Mistakes that a type checker has to find: each `type: ignore` must be needed."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+import tapegrad
+from tapegrad import Value
+
+v = Value(1.0)
+
+Value("2")  # type: ignore[arg-type]
+Value(None)  # type: ignore[arg-type]
+Value(1j)  # type: ignore[arg-type]
+Value([1])  # type: ignore[arg-type]
+Value(v)  # type: ignore[arg-type]
+Value(np.zeros(3))  # type: ignore[arg-type]
+Value(1.0, (3,))  # type: ignore[arg-type]
+Value(1.0, (v,), 3)  # type: ignore[arg-type]
+Value(1.0, parents=(v,))  # type: ignore[call-arg]
+
+v + "x"  # type: ignore[operator]
+v**1j  # type: ignore[operator]
+v % 2  # type: ignore[operator]
+assert v < "x"  # type: ignore[operator]
+math.exp(v)  # type: ignore[arg-type]
+float(v)  # type: ignore[arg-type]
+tapegrad.exp("2")  # type: ignore[call-overload]
+tapegrad.sum(3)  # type: ignore[call-overload]
+v.maximum(None)  # type: ignore[arg-type]
+
+v.data = "x"  # type: ignore[assignment]
+v.grad = None  # type: ignore[assignment]
+v.label = 3  # type: ignore[assignment]
+v._backward = 3  # type: ignore[assignment]
+v._prev = set()  # type: ignore[misc]
+v.gard = 0.0  # type: ignore[attr-defined]
+v.tanhh()  # type: ignore[attr-defined]
