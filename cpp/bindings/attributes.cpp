@@ -179,19 +179,19 @@ int put_backward(PyObject* self, PyObject* value, void*) {
         return 0;
       },
       -1);
-  if (failed == 0) track(as_handle(self));
+  if (failed == 0) let_collect(as_handle(self));
   return failed;
 }
 
 PyObject* get_dict(PyObject* self, void*) {
   PyObject* dict = PyObject_GenericGetDict(self, nullptr);
-  if (dict != nullptr) track(as_handle(self));
+  if (dict != nullptr) let_collect(as_handle(self));  // who knows what will be put into it
   return dict;
 }
 int put_dict(PyObject* self, PyObject* value, void*) {
   ++changes;
   const int failed = PyObject_GenericSetDict(self, value, nullptr);
-  if (as_handle(self)->dict != nullptr) track(as_handle(self));
+  if (as_handle(self)->dict != nullptr) let_collect(as_handle(self));
   return failed;
 }
 
@@ -207,7 +207,11 @@ extern "C" int value_setattro(PyObject* self, PyObject* name, PyObject* value) {
   }
   ++changes;
   const int failed = PyObject_GenericSetAttr(self, name, value);
-  if (as_handle(self)->dict != nullptr) track(as_handle(self));
+  PyObject* dict = as_handle(self)->dict;
+  if (dict == nullptr) return failed;
+  // CPython does not track a dict of numbers and strings: no cycle can go through it.
+  if (PyObject_GC_IsTracked(dict)) let_collect(as_handle(self));
+  else track(as_handle(self));
   return failed;
 }
 

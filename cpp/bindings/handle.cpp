@@ -33,6 +33,44 @@ void track(Handle* handle) {
   if (!PyObject_GC_IsTracked(object)) PyObject_GC_Track(object);
 }
 
+void let_collect(Handle* handle) {
+  track(handle);
+  tape().cell(handle->node).flags |= flag::heritable;
+}
+
+Held::~Held() {
+  for (PyObject* handle : handles) {
+    --tape().find_note(as_handle(handle)->node)->held_by;
+    Py_DECREF(handle);
+  }
+}
+
+PyObject* hold_operands(Handle* handle) {
+  auto* self = reinterpret_cast<PyObject*>(handle);
+  const bool done = guarded([&] {
+    auto held = std::make_unique<Held>();
+    std::vector<Index> operands;
+    tape().each_operand(handle->node, [&](Index operand, double) { operands.push_back(operand); });
+    held->handles.reserve(operands.size());
+    for (const Index operand : operands) {
+      if (!(tape().cell(operand).flags & flag::heritable)) continue;
+      Note& note = tape().need_note(operand);
+      PyObject* object = handle_of(operand);
+      if (object == nullptr) return false;
+      ++note.held_by;
+      held->handles.push_back(object);
+    }
+    tape().need_note(handle->node).held = std::move(held);
+    return true;
+  });
+  if (!done) {
+    Py_DECREF(self);
+    return nullptr;
+  }
+  track(handle);
+  return self;
+}
+
 PythonBackward* python_backward(Index node) {
   if (!tape().has_extra(node)) return nullptr;
   return static_cast<PythonBackward*>(tape().extra(node).backward.get());
@@ -95,7 +133,9 @@ PyObject* handle_of(Index node) {
     as_handle(object)->dict = std::exchange(left->dict, nullptr);
     tape().discard(std::move(tape().find_note(node)->attachment));
   }
-  if (as_handle(object)->dict != nullptr || python_backward(node) != nullptr)
+  const Note* note = tape().find_note(node);
+  if (as_handle(object)->dict != nullptr || python_backward(node) != nullptr ||
+      (note != nullptr && note->held))
     track(as_handle(object));
   return object;
 }
@@ -157,20 +197,28 @@ extern "C" void handle_dealloc(PyObject* self) {
   tape().release(node);
 }
 
-// A node's Python objects are reported only while this handle is its sole owner: what a live graph
-// still needs is never cleared.
+// A node's Python objects are reported only while each of its owners is this handle, or holds this
+// handle and so is seen by the collector: what a live graph still needs is never cleared.
+static bool is_accounted_for(const Handle* handle) {
+  const Note* note = tape().find_note(handle->node);
+  return tape().cell(handle->node).owners == 1 + (note != nullptr ? note->held_by : 0);
+}
+
 extern "C" int handle_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
   const Handle* handle = as_handle(self);
-  if (tape().cell(handle->node).owners != 1) return 0;
+  if (!is_accounted_for(handle)) return 0;
   Py_VISIT(handle->dict);
   if (PythonBackward* backward = python_backward(handle->node)) Py_VISIT(backward->callable);
+  const Note* note = tape().find_note(handle->node);
+  if (note != nullptr && note->held)
+    for (PyObject* operand : static_cast<const Held*>(note->held.get())->handles) Py_VISIT(operand);
   return 0;
 }
 
 extern "C" int handle_clear(PyObject* self) {
   Handle* handle = as_handle(self);
-  if (tape().cell(handle->node).owners != 1) return 0;
+  if (!is_accounted_for(handle)) return 0;
   Py_CLEAR(handle->dict);
   if (PythonBackward* backward = python_backward(handle->node)) Py_CLEAR(backward->callable);
   return 0;

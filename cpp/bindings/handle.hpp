@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 #include "tapegrad/lookup.hpp"
 #include "tapegrad/tape.hpp"
@@ -62,6 +63,13 @@ struct Attachment : Owned {
   PyTypeObject* type = nullptr;
 };
 
+// The handles of operands that own objects in which a cycle may run, or that come of such: the
+// collector follows them from user to operand as it would in Python.
+struct Held : Owned {
+  ~Held() override;
+  std::vector<PyObject*> handles;
+};
+
 // Thrown through the core when a Python error is set.
 struct PythonError {};
 
@@ -77,6 +85,11 @@ PyObject* handle_of(Index node);  // the node's handle, made if there is none; a
 void track(Handle* handle);
 PythonBackward* python_backward(Index node);
 void set_memory_error(const std::bad_alloc& error);
+
+// From now on the collector looks at the node's objects, and at all that is computed from it.
+void let_collect(Handle* handle);
+// Gives a fresh node with heritable operands its Held; null, with the handle gone, on an error.
+PyObject* hold_operands(Handle* handle);
 
 // The same for a subclass of Value.
 PyObject* adopt_as(PyTypeObject* type, Index node);
@@ -106,7 +119,10 @@ inline std::size_t free_handle_count = 0;
   }
   handle->node = node;
   handle->dict = nullptr;
-  tape().cell(node).handle = handle;
+  Cell& cell = tape().cell(node);
+  cell.handle = handle;
+  if (cell.flags & flag::heritable) [[unlikely]]
+    return hold_operands(handle);
   return reinterpret_cast<PyObject*>(handle);
 }
 

@@ -311,4 +311,4 @@ def test_every_method_has_a_docstring_and_a_signature() -> None:
         method = getattr(Value, name)
         assert method.__doc__
         assert method.__text_signature__
-    assert Value.__text_signature__ == "(data, _children=(), _op='', label='')"
+    assert Value.__text_signature__.startswith("(data, _children=(), _op='', label='', *, ")

@@ -174,6 +174,7 @@ class Arena {
   [[gnu::noinline]] void destroy_note(Index i) noexcept {
     const auto found = notes_.find(i);
     set_aside(std::move(found->second.attachment));
+    set_aside(std::move(found->second.held));
     notes_.erase(found);
   }
 

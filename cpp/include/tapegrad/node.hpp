@@ -45,6 +45,7 @@ inline constexpr std::uint16_t constant_right = 1;  // the second operand is a n
 inline constexpr std::uint16_t constant_left = 2;   // the first is, and the Link holds the second
 inline constexpr std::uint16_t noted = 4;           // has a Note
 inline constexpr std::uint16_t dead = 8;            // waits for the rest of its block
+inline constexpr std::uint16_t heritable = 16;      // the embedding's: whoever uses it has it too
 }  // namespace flag
 
 // An object of the embedding that a node owns. Destroyed only when the arena is at rest, since its
@@ -77,6 +78,8 @@ struct Note {
   std::string label;
   std::unique_ptr<std::string> symbol;  // where it is not the table's
   std::unique_ptr<Owned> attachment;
+  std::unique_ptr<Owned> held;  // what the embedding keeps alive for as long as the node is
+  Index held_by = 0;            // how many such objects hold this node's handle
 };
 
 }  // namespace tapegrad

@@ -45,7 +45,7 @@ class Tape : public Arena {
     const Index i =
         place(code, z, 0,
               {{}, {std::get<0>(e.partials)(x, y, z), std::get<1>(e.partials)(x, y, z)}, {a, b}});
-    own(b);
+    own_second(i, b);
     return i;
   }
 
@@ -102,7 +102,7 @@ class Tape : public Arena {
     const Operand second = operands.size() == 2 ? operands[1] : Operand{no_node, 0.0};
     const Index i = place(Op::open, primal, 0,
                           {0.0, {first.partial, second.partial}, {first.node, second.node}});
-    if (second.node != no_node) own(second.node);
+    if (second.node != no_node) own_second(i, second.node);
     return i;
   }
 
@@ -125,7 +125,7 @@ class Tape : public Arena {
     l.operand[0] &= ~due;  // a sweep may be under way
     const Index second = l.operand[1];
     const Index link_copy = place(cell(i).op, primal, flags, l);
-    if (second != no_node) own(second);
+    if (second != no_node) own_second(link_copy, second);
     return link_copy;
   }
 
@@ -142,7 +142,7 @@ class Tape : public Arena {
     const Index i =
         place(code, primal, flags,
               {0.0, {operands[0].partial, second.partial}, {operands[0].node, second.node}});
-    if (second.node != no_node) own(second.node);
+    if (second.node != no_node) own_second(i, second.node);
     return i;
   }
 
@@ -205,8 +205,10 @@ class Tape : public Arena {
   Index place(Op code, double primal, std::uint16_t flags, const Link& l) {
     const Index i = push();
     link(i) = l;
-    cell(i) = {primal, nullptr, 1, code, flags};
-    own(l.operand[0]);
+    Cell& first = cell(l.operand[0]);
+    const auto inherited = static_cast<std::uint16_t>(first.flags & flag::heritable);
+    cell(i) = {primal, nullptr, 1, code, static_cast<std::uint16_t>(flags | inherited)};
+    ++first.owners;
     return i;
   }
 
@@ -221,8 +223,15 @@ class Tape : public Arena {
       throw;
     }
     for (const Operand& operand : extra(i).operands)
-      if (operand.node != no_node) own(operand.node);
+      if (operand.node != no_node) own_second(i, operand.node);
     return i;
+  }
+
+  // The first operand's owner is counted by place().
+  void own_second(Index i, Index operand) noexcept {
+    Cell& second = cell(operand);
+    cell(i).flags |= second.flags & flag::heritable;
+    ++second.owners;
   }
 
   std::vector<double> primals_;
