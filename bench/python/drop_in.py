@@ -179,7 +179,8 @@ for _ in range({nodes}):
     x = x * a
 print((rss() - before) / {nodes})
 """
-    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout)
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return float(child.stdout)
 
 
 def import_milliseconds(repeat: int) -> float:
@@ -210,7 +211,9 @@ def main() -> None:
     for name in ("demo step, s", "microgpt forward and backward, s"):
         times = report[name]
         report[name.split(",")[0] + ", times faster"] = {
-            peer: seconds / times["tapegrad"] for peer, seconds in times.items() if peer != "tapegrad"
+            peer: seconds / times["tapegrad"]
+            for peer, seconds in times.items()
+            if peer != "tapegrad"
         }
     for title, figures in report.items():
         print(title)

@@ -1,7 +1,7 @@
 """A character GPT written on scalars, for any class in microgpt's dialect, and such a class.
 
-Own writing in the manner of Karpathy's microgpt: the class keeps `_children` and `_local_grads`, and
-the model is lists of lists of scalars.
+Own writing in the manner of Karpathy's microgpt: the class keeps `_children` and `_local_grads`,
+and the model is lists of lists of scalars.
 """
 
 from __future__ import annotations

@@ -179,19 +179,18 @@ int put_backward(PyObject* self, PyObject* value, void*) {
         return 0;
       },
       -1);
-  if (failed == 0) let_collect(as_handle(self));
-  return failed;
+  return failed == 0 && let_collect(as_handle(self)) ? 0 : -1;
 }
 
 PyObject* get_dict(PyObject* self, void*) {
   PyObject* dict = PyObject_GenericGetDict(self, nullptr);
-  if (dict != nullptr) let_collect(as_handle(self));  // who knows what will be put into it
+  if (dict != nullptr && !let_collect(as_handle(self))) Py_CLEAR(dict);  // it may be filled later
   return dict;
 }
 int put_dict(PyObject* self, PyObject* value, void*) {
   ++changes;
   const int failed = PyObject_GenericSetDict(self, value, nullptr);
-  if (as_handle(self)->dict != nullptr) let_collect(as_handle(self));
+  if (as_handle(self)->dict != nullptr && !let_collect(as_handle(self))) return -1;
   return failed;
 }
 
@@ -210,8 +209,8 @@ extern "C" int value_setattro(PyObject* self, PyObject* name, PyObject* value) {
   PyObject* dict = as_handle(self)->dict;
   if (dict == nullptr) return failed;
   // CPython does not track a dict of numbers and strings: no cycle can go through it.
-  if (PyObject_GC_IsTracked(dict)) let_collect(as_handle(self));
-  else track(as_handle(self));
+  if (!PyObject_GC_IsTracked(dict)) track(as_handle(self));
+  else if (!let_collect(as_handle(self))) return -1;
   return failed;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <string>
+#include <unordered_set>
 
 namespace tapegrad::python {
 
@@ -33,11 +34,6 @@ void track(Handle* handle) {
   if (!PyObject_GC_IsTracked(object)) PyObject_GC_Track(object);
 }
 
-void let_collect(Handle* handle) {
-  track(handle);
-  tape().cell(handle->node).flags |= flag::heritable;
-}
-
 Held::~Held() {
   for (PyObject* handle : handles) {
     --tape().find_note(as_handle(handle)->node)->held_by;
@@ -45,30 +41,62 @@ Held::~Held() {
   }
 }
 
+static bool hold(Index node) {
+  auto held = std::make_unique<Held>();
+  std::vector<Index> operands;
+  tape().each_operand(node, [&](Index operand, double) { operands.push_back(operand); });
+  held->handles.reserve(operands.size());
+  for (const Index operand : operands) {
+    if (!(tape().cell(operand).flags & flag::heritable)) continue;
+    Note& note = tape().need_note(operand);
+    PyObject* object = handle_of(operand);
+    if (object == nullptr) return false;
+    ++note.held_by;
+    held->handles.push_back(object);
+  }
+  Note& note = tape().need_note(node);
+  tape().discard(std::exchange(note.held, std::move(held)));
+  if (void* handle = tape().cell(node).handle) track(static_cast<Handle*>(handle));
+  return true;
+}
+
 PyObject* hold_operands(Handle* handle) {
   auto* self = reinterpret_cast<PyObject*>(handle);
-  const bool done = guarded([&] {
-    auto held = std::make_unique<Held>();
-    std::vector<Index> operands;
-    tape().each_operand(handle->node, [&](Index operand, double) { operands.push_back(operand); });
-    held->handles.reserve(operands.size());
-    for (const Index operand : operands) {
-      if (!(tape().cell(operand).flags & flag::heritable)) continue;
-      Note& note = tape().need_note(operand);
-      PyObject* object = handle_of(operand);
-      if (object == nullptr) return false;
-      ++note.held_by;
-      held->handles.push_back(object);
-    }
-    tape().need_note(handle->node).held = std::move(held);
-    return true;
+  if (guarded([&] { return hold(handle->node); })) return self;
+  Py_DECREF(self);
+  return nullptr;
+}
+
+static bool is_accounted_for(Index node) {
+  const Note* note = tape().find_note(node);
+  return tape().cell(node).owners == 1 + (note != nullptr ? note->held_by : 0);
+}
+
+// Users recorded before their operand owned anything: found by a scan of all that is newer.
+static bool hold_in_users(Index node) {
+  std::unordered_set<Index> below{node};
+  std::vector<Index> users;
+  tape().blocks().each_newer(node, [&](Index user) {
+    bool uses = false;
+    tape().each_operand(user, [&](Index operand, double) { uses |= below.contains(operand); });
+    if (!uses) return;
+    below.insert(user);
+    users.push_back(user);
   });
-  if (!done) {
-    Py_DECREF(self);
-    return nullptr;
+  for (const Index user : users) tape().own(user);  // making handles may run the collector
+  bool done = true;
+  for (const Index user : users) {
+    tape().cell(user).flags |= flag::heritable;
+    done = done && hold(user);
   }
+  for (const Index user : users) tape().release(user);
+  return done;
+}
+
+bool let_collect(Handle* handle) {
   track(handle);
-  return self;
+  tape().cell(handle->node).flags |= flag::heritable;
+  return is_accounted_for(handle->node) || guarded([&] { return hold_in_users(handle->node); });
 }
 
 PythonBackward* python_backward(Index node) {
@@ -199,15 +227,10 @@ extern "C" void handle_dealloc(PyObject* self) {
 
 // A node's Python objects are reported only while each of its owners is this handle, or holds this
 // handle and so is seen by the collector: what a live graph still needs is never cleared.
-static bool is_accounted_for(const Handle* handle) {
-  const Note* note = tape().find_note(handle->node);
-  return tape().cell(handle->node).owners == 1 + (note != nullptr ? note->held_by : 0);
-}
-
 extern "C" int handle_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
   const Handle* handle = as_handle(self);
-  if (!is_accounted_for(handle)) return 0;
+  if (!is_accounted_for(handle->node)) return 0;
   Py_VISIT(handle->dict);
   if (PythonBackward* backward = python_backward(handle->node)) Py_VISIT(backward->callable);
   const Note* note = tape().find_note(handle->node);
@@ -218,7 +241,7 @@ extern "C" int handle_traverse(PyObject* self, visitproc visit, void* arg) {
 
 extern "C" int handle_clear(PyObject* self) {
   Handle* handle = as_handle(self);
-  if (!is_accounted_for(handle)) return 0;
+  if (!is_accounted_for(handle->node)) return 0;
   Py_CLEAR(handle->dict);
   if (PythonBackward* backward = python_backward(handle->node)) Py_CLEAR(backward->callable);
   return 0;

@@ -87,7 +87,8 @@ PythonBackward* python_backward(Index node);
 void set_memory_error(const std::bad_alloc& error);
 
 // From now on the collector looks at the node's objects, and at all that is computed from it.
-void let_collect(Handle* handle);
+// False, with an error set, where there is no memory for that.
+bool let_collect(Handle* handle);
 // Gives a fresh node with heritable operands its Held; null, with the handle gone, on an error.
 PyObject* hold_operands(Handle* handle);
 

@@ -115,6 +115,8 @@ std::vector<PyMethodDef> other_methods() {
        "specification, str(self)."},
       {"__copy__", value_copy, METH_NOARGS,
        "__copy__($self, /)\n--\n\nA node of its own with the same operands, data, grad and attributes."},
+      {"__deepcopy__", value_deepcopy, METH_O,
+       "__deepcopy__($self, memo, /)\n--\n\nA copy of the whole graph that this node was computed from."},
       {"__reduce_ex__", value_reduce, METH_O,
        "__reduce_ex__($self, protocol, /)\n--\n\nHelp copy and pickle."},
       {"__setstate__", value_setstate, METH_O,

@@ -74,8 +74,10 @@ Snapshot* snapshot_of(Index node) {
   return nullptr;
 }
 
-// The nodes that `root` reaches without passing through another Snapshot, older ones first.
-std::vector<Index> reachable(Index root) {
+// The nodes that `root` reaches, older ones first; not those, nor what only they reach, that
+// `known` tells.
+template <class Known>
+std::vector<Index> reachable(Index root, Known known) {
   const auto older = [](Index a, Index b) {
     return tape().blocks().order(a) < tape().blocks().order(b);
   };
@@ -85,7 +87,7 @@ std::vector<Index> reachable(Index root) {
   while (!waiting.empty()) {
     const Index node = waiting.back();
     waiting.pop_back();
-    if (node != root && snapshot_of(node) != nullptr) continue;
+    if (node != root && known(node)) continue;
     found.push_back(node);
     tape().each_operand(node, [&](Index operand, double) {
       if (seen.emplace(operand, true).second) waiting.push_back(operand);
@@ -147,6 +149,15 @@ void set_belongings(py::handle value, const py::object& given) {
   changes = before;
 }
 
+// The operands as restore() takes them: in the order of the operation.
+std::vector<Operand> ordered_operands(Index node) {
+  std::vector<Operand> list;
+  tape().append_operands(node, list);
+  if (tape().cell(node).flags & flag::constant_left && !tape().has_extra(node))
+    std::swap(list[0], list[1]);
+  return list;
+}
+
 py::tuple pack(Snapshot& snapshot) {
   std::string nodes, operands;
   py::list names, leaves, foreign;
@@ -162,10 +173,8 @@ py::tuple pack(Snapshot& snapshot) {
   for (std::size_t k = 0; k < snapshot.nodes.size(); ++k) {
     const Index node = snapshot.nodes[k];
     const Cell& cell = tape().cell(node);
-    std::vector<Operand> list;
-    if (cell.op != Op::leaf) tape().append_operands(node, list);
-    const bool swapped = (cell.flags & flag::constant_left) && !tape().has_extra(node);
-    if (swapped) std::swap(list[0], list[1]);
+    const std::vector<Operand> list =
+        cell.op == Op::leaf ? std::vector<Operand>{} : ordered_operands(node);
     const NodeRecord record{
         cell.primal, tape().link(node).adjoint, static_cast<std::uint32_t>(list.size()),
         code_of(cell.op),
@@ -270,9 +279,8 @@ std::unique_ptr<Snapshot> unpack(
   return snapshot;
 }
 
-py::object value_at(const Snapshot& snapshot, std::size_t place, const py::object& type) {
-  if (place >= snapshot.nodes.size()) throw py::index_error("no such node in this snapshot");
-  const Index node = snapshot.nodes[place];
+// The node's Value; where it has none yet, one of that type.
+py::object value_of_type(Index node, const py::object& type) {
   auto* wanted = reinterpret_cast<PyTypeObject*>(type.ptr());
   if (!PyType_Check(type.ptr()) || !PyType_IsSubtype(wanted, value_type))
     throw py::type_error("a Value's type must be Value or a subclass");
@@ -285,6 +293,27 @@ py::object value_at(const Snapshot& snapshot, std::size_t place, const py::objec
   PyObject* handle = handle_of(node);
   if (handle == nullptr) throw py::error_already_set();
   return py::reinterpret_steal<py::object>(handle);
+}
+
+py::object value_at(const Snapshot& snapshot, std::size_t place, const py::object& type) {
+  if (place >= snapshot.nodes.size()) throw py::index_error("no such node in this snapshot");
+  return value_of_type(snapshot.nodes[place], type);
+}
+
+PyObject* handle_of_living(Index node) {
+  return Py_XNewRef(static_cast<PyObject*>(tape().cell(node).handle));
+}
+
+// A copy whose operands are the copies of the node's; the caller owns it.
+Index copied_with(Index node, const std::unordered_map<Index, Index>& copy_of) {
+  const Op code = tape().cell(node).op;
+  if (code == Op::leaf) return tape().copy(node);
+  std::vector<Operand> list = ordered_operands(node);
+  for (Operand& operand : list)
+    if (operand.node != no_node) operand.node = copy_of.at(operand.node);
+  const Index copy = tape().restore(code, tape().cell(node).primal, std::move(list));
+  tape().link(copy).adjoint = tape().link(node).adjoint;
+  return copy;
 }
 
 py::object restored_leaf(const py::object& type, const py::float_& data, const py::float_& grad) {
@@ -330,7 +359,7 @@ py::object reduce(PyObject* self) {
     owner = snapshot_object(snapshot);
   } else {
     auto fresh = std::make_unique<Snapshot>();
-    for (const Index one : reachable(node)) {
+    for (const Index one : reachable(node, [](Index n) { return snapshot_of(n) != nullptr; })) {
       fresh->places.emplace(one, fresh->nodes.size());
       fresh->add(one);
     }
@@ -354,6 +383,8 @@ PyObject* translated(Call call) {
     error.set_error();
   } catch (const std::bad_alloc& error) {
     set_memory_error(error);
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
   }
   return nullptr;
 }
@@ -378,6 +409,64 @@ extern "C" PyObject* value_copy(PyObject* self, PyObject*) {
     auto copy = py::reinterpret_steal<py::object>(object);
     set_belongings(copy, belongings(node_of(self)));
     return copy;
+  });
+}
+
+// All nodes are copied before any attribute is, since attributes may lead back to them.
+static py::object deep_copy(PyObject* self, const py::dict& memo) {
+  const Index root = node_of(self);
+  const auto key = [](PyObject* object) {
+    return py::int_(reinterpret_cast<std::uintptr_t>(object));
+  };
+  Snapshot copies;  // owns the new nodes until they have users
+  std::unordered_map<Index, Index> copy_of;
+  std::vector<std::pair<py::object, Index>> originals;
+  for (const Index node : reachable(root, [](Index) { return false; })) {
+    const auto original = py::reinterpret_steal<py::object>(handle_of_living(node));
+    if (original && memo.contains(key(original.ptr()))) {
+      const py::object known = memo[key(original.ptr())];
+      if (is_value(known.ptr())) {
+        copy_of.emplace(node, node_of(known.ptr()));
+        continue;
+      }
+    }
+    const Index copy = copied_with(node, copy_of);
+    copies.nodes.push_back(copy);
+    copy_of.emplace(node, copy);
+    originals.emplace_back(original, node);
+  }
+  const py::object copy_module = py::module_::import("copy");
+  const py::object plain =
+      py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(value_type));
+  std::vector<std::pair<py::object, py::object>> pending;
+  for (const auto& [original, node] : originals) {
+    const py::object given = belongings(node);
+    if (!original && given.is_none()) continue;
+    py::object type = given.is_none() ? plain : five(given)[4];
+    const py::object value = value_of_type(copy_of.at(node), type.is_none() ? plain : type);
+    if (original) {
+      memo[key(original.ptr())] = value;
+      // As copy does: what the memo knows by its address must live as long as the memo.
+      memo.attr("setdefault")(key(memo.ptr()), py::list()).attr("append")(original);
+    }
+    pending.emplace_back(value, given);
+  }
+  for (const auto& [value, given] : pending) {
+    if (given.is_none()) continue;
+    py::tuple all = five(given);
+    py::object attributes = all[3];
+    if (!attributes.is_none()) attributes = copy_module.attr("deepcopy")(attributes, memo);
+    set_belongings(value, py::make_tuple(all[0], all[1], all[2], attributes, all[4]));
+  }
+  PyObject* result = handle_of(copy_of.at(root));
+  if (result == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(result);
+}
+
+extern "C" PyObject* value_deepcopy(PyObject* self, PyObject* memo) {
+  return translated([&]() -> py::object {
+    if (!PyDict_Check(memo)) throw py::type_error("memo must be a dict");
+    return deep_copy(self, py::reinterpret_borrow<py::dict>(memo));
   });
 }
 

@@ -7,6 +7,7 @@ namespace tapegrad::python {
 
 extern "C" {
 PyObject* value_copy(PyObject* self, PyObject*);
+PyObject* value_deepcopy(PyObject* self, PyObject* memo);
 PyObject* value_reduce(PyObject* self, PyObject* protocol);
 PyObject* value_setstate(PyObject* self, PyObject* state);
 }

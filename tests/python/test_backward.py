@@ -197,15 +197,20 @@ def test_zero_grad_on_a_leaf_and_on_constants() -> None:
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])
-def test_a_plain_numbers_gradient_accumulates_as_its_micrograd_node_would(times: int) -> None:
-    looked_at, later = Value(3.0), Value(3.0)
-    first, second = looked_at * 4.0, later * 4.0
-    constant = first._children[1]
+def test_a_plain_number_that_was_looked_at_accumulates_as_its_micrograd_node(times: int) -> None:
+    product = Value(3.0) * 4.0
+    constant = product._children[1]
     for _ in range(times):
-        first.backward()
-        second.backward()
+        product.backward()
     assert constant.grad == 3.0 * times
-    assert second._children[1].grad == 3.0 * times
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_plain_number_looked_at_later_has_the_gradient_that_its_users_implies(times: int) -> None:
+    product = Value(3.0) * 4.0
+    for _ in range(times):
+        product.backward()
+    assert product._children[1].grad == 3.0 * product.grad == 3.0
 
 
 def step_by_hand(root: Any) -> None:

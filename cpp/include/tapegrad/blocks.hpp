@@ -121,6 +121,24 @@ class Blocks {
     }
   }
 
+  // Calls visit(node) for each living node with operands that is newer than `node`, older ones
+  // first.
+  template <class Visit>
+  void each_newer(Index node, Visit visit) const {
+    std::vector<Index> newer;
+    const Index last = blocks_[node / size].leaves ? none : node / size;
+    for (Index block = current_; block != none; block = blocks_[block].previous) {
+      newer.push_back(block);
+      if (block == last) break;
+    }
+    for (; !newer.empty(); newer.pop_back()) {
+      const Index base = newer.back() * size;
+      const Index end = newer.back() == current_ ? top_ : base + size;
+      for (Index i = base / size == last ? node + 1 : base; i < end; ++i)
+        if (!(cells_[i].flags & flag::dead)) visit(i);
+    }
+  }
+
   std::size_t alive() const noexcept {
     std::size_t count = 0;
     for (const Block& block : blocks_)
