@@ -183,6 +183,30 @@ print((rss() - before) / {nodes})
     return float(child.stdout)
 
 
+def growth_while_training(steps: int = 10**5) -> float:
+    """Growth of the resident set from the 100th step on, in MiB, in a new process."""
+    code = f"""
+import os, random
+from tapegrad import Value, nn
+def rss():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+random.seed(0)
+model = nn.MLP(2, [4, 1])
+points = [((0.0, 1.0), 1.0), ((1.0, 1.0), -1.0)]
+for step in range({steps}):
+    loss = sum((model([Value(a) for a in x]) - y) ** 2 for x, y in points)
+    model.zero_grad()
+    loss.backward()
+    for p in model.parameters():
+        p.data -= 0.01 * p.grad
+    if step == 100:
+        before = rss()
+print((rss() - before) / 2**20)
+"""
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return float(child.stdout)
+
+
 def import_milliseconds(repeat: int) -> float:
     """`import tapegrad` beyond Python's own start."""
 
@@ -206,6 +230,7 @@ def main() -> None:
         "microgpt forward and backward, s": microgpt_times(options.repeat),
         "sweep, ns a node": sweep_costs(options.repeat),
         "bytes a node": bytes_a_node(),
+        "growth over 10^5 steps, MiB": growth_while_training(),
         "import, ms": import_milliseconds(options.repeat * 2),
     }
     for name in ("demo step, s", "microgpt forward and backward, s"):
