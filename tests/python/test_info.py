@@ -38,7 +38,8 @@ def test_the_text_names_version_compiler_flags_python_and_arena(tmp_path: Path) 
         build["flags"],
         f"{platform.python_implementation()} {platform.python_version()}\n",
         f"operations    {len(_core.operations())}\n",
-        f"0 alive, room for 0 so far, at most {arena['limit']:,}\n",
+        "0 alive, room for ",
+        f" so far, at most {arena['limit']:,}\n",
         f"{arena['bytes_per_node']} for a node, and {arena['bytes_per_handle']} for a Value",
         "TAPEGRAD_MAX_NODES",
     ):
