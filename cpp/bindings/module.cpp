@@ -3,10 +3,22 @@
 
 #include "handle.hpp"
 
+namespace {
+
+constexpr char refusal[] = "tapegrad does not support subinterpreters";
+
+bool is_main_interpreter() { return PyInterpreterState_Get() == PyInterpreterState_Main(); }
+
+}  // namespace
+
+// May run again in one process, for a program that drops the module and imports it anew: nodes, the
+// type and classes are then those of the first time.
 PYBIND11_MODULE(_core_of_main_interpreter, module) {
   using namespace tapegrad::python;
+  // Asked again: since Python 3.12 the function below may run in the main interpreter first.
+  if (!is_main_interpreter()) throw pybind11::import_error(refusal);
   module.doc() = "The compiled core of tapegrad.";
-  new (&forever.tape) tapegrad::Tape;
+  if (value_type == nullptr) new (&forever.tape) tapegrad::Tape;
   register_value(module);
   register_functions(module);
   register_snapshots(module);
@@ -16,8 +28,8 @@ PYBIND11_MODULE(_core_of_main_interpreter, module) {
 // Nodes belong to one interpreter. Asked before pybind11 begins, which waits for ever in a
 // subinterpreter of Python 3.11 and before.
 PyMODINIT_FUNC PyInit__core() {
-  if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
-    PyErr_SetString(PyExc_ImportError, "tapegrad does not support subinterpreters");
+  if (!is_main_interpreter()) {
+    PyErr_SetString(PyExc_ImportError, refusal);
     return nullptr;
   }
   return PyInit__core_of_main_interpreter();

@@ -470,8 +470,10 @@ extern "C" PyObject* value_deepcopy(PyObject* self, PyObject* memo) {
   });
 }
 
-void register_snapshots(py::module_& module) {
-  py::class_<Snapshot>(module, "Snapshot", "A graph's nodes while they are copied or pickled.")
+static py::object make_class(py::module_& module) {
+  const py::class_<Snapshot> type(module, "Snapshot",
+                                  "A graph's nodes while they are copied or pickled.");
+  py::class_<Snapshot>(type)
       .def(py::init(&unpack))
       .def("__reduce__",
            [](py::object self) {
@@ -480,9 +482,14 @@ void register_snapshots(py::module_& module) {
            })
       .def("__len__", [](const Snapshot& snapshot) { return snapshot.nodes.size(); });
   // pybind11 would take a method that is named __setstate__ when defined for a constructor.
-  const py::object type = module.attr("Snapshot");
   type.attr("__setstate__") =
       py::cpp_function(&restore_all_belongings, py::name("restore"), py::is_method(type));
+  return type;
+}
+
+void register_snapshots(py::module_& module) {
+  const bool known = py::detail::get_type_info(typeid(Snapshot)) != nullptr;
+  module.attr("Snapshot") = known ? py::object(py::type::of<Snapshot>()) : make_class(module);
   module.def("_value_at", &value_at);
   module.def("_restored_leaf", &restored_leaf);
 }

@@ -27,7 +27,7 @@ constexpr char value_documentation[] =
 
 }  // namespace
 
-void register_value(pybind11::module_& module) {
+static PyTypeObject* make_type(pybind11::module_& module) {
   reserve_unset_node();
   // CPython keeps pointers to these for as long as the type lives.
   static std::vector<PyGetSetDef> attributes = attribute_definitions();
@@ -56,10 +56,16 @@ void register_value(pybind11::module_& module) {
                                slots.data()};
   PyObject* type = PyType_FromModuleAndSpec(module.ptr(), &specification, nullptr);
   if (type == nullptr) throw pybind11::error_already_set();
-  value_type = reinterpret_cast<PyTypeObject*>(type);
-  value_type->tp_name = "Value";  // as messages name a Python class; __module__ is set already
-  value_type->tp_vectorcall = value_vectorcall;
-  if (PyModule_AddObjectRef(module.ptr(), "Value", type) < 0) throw pybind11::error_already_set();
+  auto* made = reinterpret_cast<PyTypeObject*>(type);
+  made->tp_name = "Value";  // as messages name a Python class; __module__ is set already
+  made->tp_vectorcall = value_vectorcall;
+  return made;
+}
+
+void register_value(pybind11::module_& module) {
+  if (value_type == nullptr) value_type = make_type(module);
+  if (PyModule_AddObjectRef(module.ptr(), "Value", reinterpret_cast<PyObject*>(value_type)) < 0)
+    throw pybind11::error_already_set();
 }
 
 }  // namespace tapegrad::python
