@@ -37,6 +37,7 @@ class Gathered {
   }
 
   bool add_all(const Description& what, std::string_view parameter, PyObject* iterable) {
+    const std::size_t before = arguments.size();
     PyObject* iterator = PyObject_GetIter(iterable);
     if (iterator == nullptr) {
       if (PyErr_ExceptionMatches(PyExc_TypeError))
@@ -56,7 +57,8 @@ class Gathered {
           any_node = true;
         }
       } else if (reading == Reading::unknown) {
-        not_a_number(what, std::string(parameter) + "[" + std::to_string(arguments.size()) + "]",
+        not_a_number(what,
+                     std::string(parameter) + "[" + std::to_string(arguments.size() - before) + "]",
                      item);
       }
       Py_DECREF(item);
