@@ -9,7 +9,9 @@ namespace tapegrad::python {
 
 namespace {
 
-constexpr std::size_t most_free_handles = 1 << 15;
+constexpr Index most_free_handles = 1 << 15;
+
+Index free_handle_count() { return free_handles != nullptr ? free_handles->node + 1 : 0; }
 
 }  // namespace
 
@@ -105,9 +107,9 @@ PythonBackward* python_backward(Index node) {
 }
 
 static void keep_for_reuse(Handle* handle) {
+  handle->node = free_handle_count();
   handle->dict = reinterpret_cast<PyObject*>(free_handles);
   free_handles = handle;
-  ++free_handle_count;
 }
 
 // A new object may be refused, and may run the collector and so anything: `node` stays owned by the
@@ -117,7 +119,6 @@ static PyObject* new_object(PyTypeObject* type) {
   if (free_handles == nullptr) return allocate_handle();
   Handle* handle = free_handles;
   free_handles = reinterpret_cast<Handle*>(handle->dict);
-  --free_handle_count;
   handle->dict = nullptr;
   Py_SET_REFCNT(reinterpret_cast<PyObject*>(handle), 1);
   return reinterpret_cast<PyObject*>(handle);
@@ -204,7 +205,7 @@ static void leave_attributes(Handle* handle, PyTypeObject* type) {
   leave_attributes(handle, type);  // before a weak reference's callback asks for the node again
   if (handle->weakrefs != nullptr) PyObject_ClearWeakRefs(self);
   PyObject* dict = std::exchange(handle->dict, nullptr);
-  if (type == value_type && free_handle_count < most_free_handles) {
+  if (type == value_type && free_handle_count() < most_free_handles) {
     keep_for_reuse(handle);
   } else {
     type->tp_free(self);
@@ -217,7 +218,7 @@ static void leave_attributes(Handle* handle, PyTypeObject* type) {
 extern "C" void handle_dealloc(PyObject* self) {
   Handle* handle = as_handle(self);
   if (Py_TYPE(self) != value_type || handle->tracked || handle->weakrefs != nullptr ||
-      free_handle_count >= most_free_handles) [[unlikely]]
+      free_handle_count() >= most_free_handles) [[unlikely]]
     return dealloc_rich(handle);
   const Index node = handle->node;
   tape().cell(node).handle = nullptr;

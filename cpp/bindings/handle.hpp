@@ -95,9 +95,9 @@ PyObject* hold_operands(Handle* handle);
 // The same for a subclass of Value.
 PyObject* adopt_as(PyTypeObject* type, Index node);
 
-// Dead handles, chained through `dict`, keep their reference to the type.
+// Dead handles, chained through `dict`, keep their reference to the type; `node` says how many are
+// below.
 inline Handle* free_handles = nullptr;
-inline std::size_t free_handle_count = 0;
 
 // Gives a fresh node, owned by the caller, its handle. Null, with the node released, on an error.
 [[gnu::always_inline]] inline PyObject* wrap(Index node) {
@@ -109,7 +109,6 @@ inline std::size_t free_handle_count = 0;
   Handle* handle = free_handles;
   if (handle != nullptr) [[likely]] {
     free_handles = reinterpret_cast<Handle*>(handle->dict);
-    --free_handle_count;
     Py_SET_REFCNT(reinterpret_cast<PyObject*>(handle), 1);
   } else {
     handle = as_handle(allocate_handle());

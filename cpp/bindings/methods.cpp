@@ -12,10 +12,15 @@ namespace tapegrad::python {
 namespace {
 
 template <std::size_t K>
-PyObject* unary_method(PyObject* self, PyObject*) {
-  if (ready()) [[likely]]
-    return wrap(tape().record<static_cast<Op>(K)>(node_of(self)));
+[[gnu::noinline]] PyObject* unary_checked(PyObject* self) {
   return guarded([&] { return wrap(tape().record<static_cast<Op>(K)>(node_of(self))); });
+}
+
+template <std::size_t K>
+PyObject* unary_method(PyObject* self, PyObject*) {
+  if (!ready()) [[unlikely]]
+    return unary_checked<K>(self);
+  return wrap(tape().record<static_cast<Op>(K)>(node_of(self)));
 }
 
 // Methods of more parameters than self.
