@@ -41,19 +41,6 @@ int set_grad(PyObject* self, PyObject* value) {
   return 0;
 }
 
-int need_text(PyObject* value, const char* name, std::string& out) {
-  if (value == nullptr) return refuse_deletion(name);
-  if (!PyUnicode_Check(value)) {
-    PyErr_Format(PyExc_TypeError, "%s must be a str, not '%s'", name, Py_TYPE(value)->tp_name);
-    return -1;
-  }
-  Py_ssize_t size = 0;
-  const char* bytes = PyUnicode_AsUTF8AndSize(value, &size);
-  if (bytes == nullptr) return -1;
-  out.assign(bytes, static_cast<std::size_t>(size));
-  return 0;
-}
-
 // As Python programs write exponents: `**2`, `**-1`, `**0.5`.
 std::string exponent_text(double exponent) {
   char text[32];
@@ -86,6 +73,20 @@ std::vector<Operand> shown_operands(Index node) {
   return operands;
 }
 
+// While it lives, CPython may put a dict of the handle's own where none is.
+class Opened {
+ public:
+  explicit Opened(Handle* handle) : handle_(handle) { handle->dict = attributes_of(handle); }
+  Opened(const Opened&) = delete;
+  Opened& operator=(const Opened&) = delete;
+  ~Opened() {
+    if (handle_->dict == nullptr) handle_->dict = no_attributes;
+  }
+
+ private:
+  Handle* handle_;
+};
+
 template <class Make>
 PyObject* tuple_of_operands(PyObject* self, Make make) {
   return guarded([&]() -> PyObject* {
@@ -116,8 +117,9 @@ PyObject* get_label(PyObject* self, void*) {
   return note != nullptr ? to_text(note->label) : PyUnicode_FromStringAndSize(nullptr, 0);
 }
 int put_label(PyObject* self, PyObject* value, void*) {
+  if (value == nullptr) return refuse_deletion("label");
   std::string text;
-  if (need_text(value, "label", text) < 0) return -1;
+  if (!need_text(value, "label", text)) return -1;
   ++changes;
   return guarded([&] { return tape().need_note(node_of(self)).label = std::move(text), 0; }, -1);
 }
@@ -126,8 +128,9 @@ PyObject* get_op(PyObject* self, void*) {
   return guarded([&] { return to_text(symbol_of(node_of(self))); });
 }
 int put_op(PyObject* self, PyObject* value, void*) {
+  if (value == nullptr) return refuse_deletion("_op");
   std::string text;
-  if (need_text(value, "_op", text) < 0) return -1;
+  if (!need_text(value, "_op", text)) return -1;
   ++changes;
   return guarded(
       [&] {
@@ -183,14 +186,16 @@ int put_backward(PyObject* self, PyObject* value, void*) {
 }
 
 PyObject* get_dict(PyObject* self, void*) {
+  const Opened opened(as_handle(self));
   PyObject* dict = PyObject_GenericGetDict(self, nullptr);
   if (dict != nullptr && !let_collect(as_handle(self))) Py_CLEAR(dict);  // it may be filled later
   return dict;
 }
 int put_dict(PyObject* self, PyObject* value, void*) {
   ++changes;
+  const Opened opened(as_handle(self));
   const int failed = PyObject_GenericSetDict(self, value, nullptr);
-  if (as_handle(self)->dict != nullptr && !let_collect(as_handle(self))) return -1;
+  if (attributes_of(as_handle(self)) != nullptr && !let_collect(as_handle(self))) return -1;
   return failed;
 }
 
@@ -205,8 +210,9 @@ extern "C" int value_setattro(PyObject* self, PyObject* name, PyObject* value) {
     if (name == name_grad) return set_grad(self, value);
   }
   ++changes;
+  const Opened opened(as_handle(self));
   const int failed = PyObject_GenericSetAttr(self, name, value);
-  PyObject* dict = as_handle(self)->dict;
+  PyObject* dict = attributes_of(as_handle(self));
   if (dict == nullptr) return failed;
   // CPython does not track a dict of numbers and strings: no cycle can go through it.
   if (!PyObject_GC_IsTracked(dict)) track(as_handle(self));

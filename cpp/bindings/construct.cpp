@@ -63,25 +63,13 @@ struct Arguments {
   PyObject* label;
 };
 
-bool set_text(PyObject* text, const char* name, std::string& out) {
-  if (!PyUnicode_Check(text)) {
-    PyErr_Format(PyExc_TypeError, "%s must be a str, not '%s'", name, Py_TYPE(text)->tp_name);
-    return false;
-  }
-  Py_ssize_t size = 0;
-  const char* bytes = PyUnicode_AsUTF8AndSize(text, &size);
-  if (bytes == nullptr) return false;
-  out.assign(bytes, static_cast<std::size_t>(size));
-  return true;
-}
-
 // A new node owned by the caller, or no_node with an error set.
 Index make_node(const Arguments& given) {
   double primal = 0.0;
   std::string symbol, label;
   if (!need_number(given.data, "data", primal)) return no_node;
-  if (given.symbol != nullptr && !set_text(given.symbol, "_op", symbol)) return no_node;
-  if (given.label != nullptr && !set_text(given.label, "label", label)) return no_node;
+  if (given.symbol != nullptr && !need_text(given.symbol, "_op", symbol)) return no_node;
+  if (given.label != nullptr && !need_text(given.label, "label", label)) return no_node;
   std::vector<Operand> operands;
   // A tuple of its own: the one given could change while numbers are converted.
   const Reference children(given.children != nullptr ? PySequence_Tuple(given.children)

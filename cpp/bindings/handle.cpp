@@ -24,7 +24,7 @@ PyObject* allocate_handle() {
   Handle* handle = PyObject_GC_New(Handle, value_type);
   if (handle == nullptr) return nullptr;
   handle->tracked = false;
-  handle->dict = nullptr;
+  handle->dict = no_attributes;
   handle->weakrefs = nullptr;
   return reinterpret_cast<PyObject*>(handle);
 }
@@ -119,7 +119,7 @@ static PyObject* new_object(PyTypeObject* type) {
   if (free_handles == nullptr) return allocate_handle();
   Handle* handle = free_handles;
   free_handles = reinterpret_cast<Handle*>(handle->dict);
-  handle->dict = nullptr;
+  handle->dict = no_attributes;
   Py_SET_REFCNT(reinterpret_cast<PyObject*>(handle), 1);
   return reinterpret_cast<PyObject*>(handle);
 }
@@ -159,11 +159,11 @@ PyObject* handle_of(Index node) {
   }
   refer(object, node);
   if (Attachment* left = attachment_of(node)) {
-    as_handle(object)->dict = std::exchange(left->dict, nullptr);
+    if (left->dict != nullptr) as_handle(object)->dict = std::exchange(left->dict, nullptr);
     tape().discard(std::move(tape().find_note(node)->attachment));
   }
   const Note* note = tape().find_note(node);
-  if (as_handle(object)->dict != nullptr || python_backward(node) != nullptr ||
+  if (attributes_of(as_handle(object)) != nullptr || python_backward(node) != nullptr ||
       (note != nullptr && note->held))
     track(as_handle(object));
   return object;
@@ -177,14 +177,20 @@ PyObject* adopt_as(PyTypeObject* type, Index node) {
   return object;
 }
 
+static PyObject* take_attributes(Handle* handle) {
+  PyObject* dict = attributes_of(handle);
+  handle->dict = no_attributes;
+  return dict;
+}
+
 // What the handle held for its node goes to the node, if the node lives on.
 static void leave_attributes(Handle* handle, PyTypeObject* type) {
   if (handle->node == unset_node || tape().cell(handle->node).owners == 1) return;
-  if (handle->dict == nullptr && type == value_type) return;
+  if (attributes_of(handle) == nullptr && type == value_type) return;
   try {
     auto attached = std::make_unique<Attachment>();
     Note& note = tape().need_note(handle->node);
-    attached->dict = std::exchange(handle->dict, nullptr);
+    attached->dict = take_attributes(handle);
     if (type != value_type)
       attached->type =
           reinterpret_cast<PyTypeObject*>(Py_NewRef(reinterpret_cast<PyObject*>(type)));
@@ -204,7 +210,7 @@ static void leave_attributes(Handle* handle, PyTypeObject* type) {
   tape().cell(node).handle = nullptr;
   leave_attributes(handle, type);  // before a weak reference's callback asks for the node again
   if (handle->weakrefs != nullptr) PyObject_ClearWeakRefs(self);
-  PyObject* dict = std::exchange(handle->dict, nullptr);
+  PyObject* dict = take_attributes(handle);
   if (type == value_type && free_handle_count() < most_free_handles) {
     keep_for_reuse(handle);
   } else {
@@ -232,7 +238,7 @@ extern "C" int handle_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
   const Handle* handle = as_handle(self);
   if (!is_accounted_for(handle->node)) return 0;
-  Py_VISIT(handle->dict);
+  Py_VISIT(attributes_of(handle));
   if (PythonBackward* backward = python_backward(handle->node)) Py_VISIT(backward->callable);
   const Note* note = tape().find_note(handle->node);
   if (note != nullptr && note->held)
@@ -243,7 +249,7 @@ extern "C" int handle_traverse(PyObject* self, visitproc visit, void* arg) {
 extern "C" int handle_clear(PyObject* self) {
   Handle* handle = as_handle(self);
   if (!is_accounted_for(handle->node)) return 0;
-  Py_CLEAR(handle->dict);
+  Py_XDECREF(take_attributes(handle));
   if (PythonBackward* backward = python_backward(handle->node)) Py_CLEAR(backward->callable);
   return 0;
 }

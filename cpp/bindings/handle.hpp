@@ -5,6 +5,7 @@
 #include <Python.h>
 
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -17,10 +18,25 @@ namespace tapegrad::python {
 struct Handle {
   PyObject_HEAD
   Index node;
-  bool tracked;  // by the collector: only while the node owns a Python object
-  PyObject* dict;
+  bool tracked;    // by the collector: only while the node owns a Python object
+  PyObject* dict;  // no_attributes, or its own
   PyObject* weakrefs;
 };
+
+// CPython 3.11 specialises method calls on objects with a dict slot only where a dict is in it; so
+// there an empty one, that nobody else gets to see, stands for none.
+#if PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030C0000
+inline PyObject* no_attributes = nullptr;
+inline bool prepare_no_attributes() { return (no_attributes = PyDict_New()) != nullptr; }
+#else
+inline constexpr PyObject* no_attributes = nullptr;
+inline bool prepare_no_attributes() { return true; }
+#endif
+
+// The handle's own dict of attributes; null where it has none.
+inline PyObject* attributes_of(const Handle* handle) {
+  return handle->dict != no_attributes ? handle->dict : nullptr;
+}
 
 // Constructed when the module is first loaded, never destroyed: handles may outlive every static.
 union Forever {
@@ -118,7 +134,7 @@ inline Handle* free_handles = nullptr;
     }
   }
   handle->node = node;
-  handle->dict = nullptr;
+  handle->dict = no_attributes;
   Cell& cell = tape().cell(node);
   cell.handle = handle;
   if (cell.flags & flag::heritable) [[unlikely]]
@@ -155,5 +171,7 @@ Reading read_operand(PyObject* object, Argument& argument);
 Reading read_number(PyObject* object, double& number);
 // Sets a TypeError naming the argument where it is no number.
 bool need_number(PyObject* object, const char* name, double& number);
+// The same for a str.
+bool need_text(PyObject* object, const char* name, std::string& text);
 
 }  // namespace tapegrad::python

@@ -1,4 +1,4 @@
-// What counts as a plain number.
+// What counts as a plain number, and as text.
 #include "handle.hpp"
 
 #include <cstring>
@@ -81,6 +81,18 @@ bool need_number(PyObject* object, const char* name, double& number) {
       return false;
   }
   return false;
+}
+
+bool need_text(PyObject* object, const char* name, std::string& text) {
+  if (!PyUnicode_Check(object)) {
+    PyErr_Format(PyExc_TypeError, "%s must be a str, not '%s'", name, Py_TYPE(object)->tp_name);
+    return false;
+  }
+  Py_ssize_t size = 0;
+  const char* bytes = PyUnicode_AsUTF8AndSize(object, &size);
+  if (bytes == nullptr) return false;
+  text.assign(bytes, static_cast<std::size_t>(size));
+  return true;
 }
 
 }  // namespace tapegrad::python

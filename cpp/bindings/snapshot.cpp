@@ -110,7 +110,7 @@ py::object belongings(Index node) {
   const Note* note = tape().find_note(node);
   PyObject *dict = nullptr, *type = nullptr;
   if (void* handle = tape().cell(node).handle) {
-    dict = static_cast<Handle*>(handle)->dict;
+    dict = attributes_of(static_cast<Handle*>(handle));
     type = reinterpret_cast<PyObject*>(Py_TYPE(static_cast<PyObject*>(handle)));
   } else if (note != nullptr && note->attachment) {
     const auto* attached = static_cast<const Attachment*>(note->attachment.get());

@@ -28,6 +28,7 @@ constexpr char value_documentation[] =
 }  // namespace
 
 static PyTypeObject* make_type(pybind11::module_& module) {
+  if (!prepare_no_attributes()) throw pybind11::error_already_set();
   reserve_unset_node();
   // CPython keeps pointers to these for as long as the type lives.
   static std::vector<PyGetSetDef> attributes = attribute_definitions();

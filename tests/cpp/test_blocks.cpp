@@ -186,6 +186,17 @@ TEST_CASE("blocks whose leaves are dead go back to the pool") {
   CHECK(room_for_nodes(pool) >= 7 * size);
 }
 
+TEST_CASE("a leaf made and dropped over and over keeps its slot, which does not count as alive") {
+  Pool pool;
+  const std::vector<Index> leaves = pool.push_leaves(size);
+  const Index slot = pool.push_leaf();
+  for (int k = 0; k < 1000; ++k) {
+    pool.blocks.take_back(slot);
+    CHECK(pool.blocks.alive() == size);
+    REQUIRE(pool.push_leaf() == slot);
+  }
+}
+
 TEST_CASE("past its limit the arena says that it is full, and can be used on") {
   Pool pool(2 * size);
   const std::vector<Index> nodes = pool.push(2 * size);

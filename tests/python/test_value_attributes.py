@@ -211,6 +211,30 @@ def test_any_other_attribute_may_be_set_read_and_deleted() -> None:
     assert not hasattr(p, "m")
 
 
+def test_attributes_are_each_value_s_own() -> None:
+    first, second = Value(1.0), Value(2.0)
+    vars(first)["m"] = 1
+    first.v = 2
+    assert vars(second) == {} and vars(first) is not vars(second)
+    assert not hasattr(second, "m") and not hasattr(Value(3.0), "v")
+    del first.m, first.v
+    assert vars(first) == {}
+    with pytest.raises(AttributeError, match="m"):
+        del second.m
+
+
+def test_a_failed_assignment_leaves_no_attribute_behind() -> None:
+    class Locked(Value):
+        @property
+        def m(self) -> int:
+            return 3
+
+    v = Locked(1.0)
+    with pytest.raises(AttributeError):
+        v.m = 4  # type: ignore[misc]
+    assert vars(v) == {} and vars(Value(1.0)) == {}
+
+
 def test_the_dictionary_of_attributes_can_be_used_and_replaced() -> None:
     p = Value(1)
     p.__dict__["m"] = 1

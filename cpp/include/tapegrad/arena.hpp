@@ -40,7 +40,11 @@ class Arena {
 
   void own(Index i) noexcept { ++cell(i).owners; }
   void release(Index i) noexcept {
-    if (--cell(i).owners == 0) destroy(i);
+    Cell& c = cell(i);
+    if (--c.owners != 0) return;
+    if (c.op == Op::leaf && c.flags == 0 && link(i).operand[1] == no_node)
+      return blocks_.take_back_leaf(i);
+    destroy(i);
   }
 
   bool has_extra(Index i) const noexcept { return link(i).operand[1] == in_extra; }

@@ -80,7 +80,7 @@ class Blocks {
 
   // Whether the next push() needs no new block.
   bool has_room() const noexcept { return top_ != end_; }
-  bool has_leaf_room() const noexcept { return roomy_ != none; }
+  bool has_leaf_room() const noexcept { return spare_ != none || roomy_ != none; }
 
   Index push() {
     if (top_ == end_) [[unlikely]]
@@ -89,6 +89,7 @@ class Blocks {
   }
 
   Index push_leaf() {
+    if (spare_ != none) return std::exchange(spare_, none);
     if (roomy_ == none) [[unlikely]]
       begin_leaf_block();
     Block& block = blocks_[roomy_];
@@ -113,12 +114,19 @@ class Blocks {
       return;
     }
     Block& block = block_of(i);
-    if (block.leaves) return take_back_leaf(i, block);
+    if (block.leaves) return take_back_leaf(i);
     cells_[i].flags = flag::dead;
     if (++block.dead == size && i / size != current_) {
       unlink(i / size);
       free_block(i / size);
     }
+  }
+
+  // The same for a leaf. One slot is kept apart for the next leaf, so that a program which makes
+  // and drops a number at a time need not go to a block for it.
+  void take_back_leaf(Index i) noexcept {
+    if (spare_ == none) spare_ = i;
+    else return_to_block(i);
   }
 
   // Calls visit(node) for each living node with operands that is newer than `node`, older ones
@@ -141,6 +149,7 @@ class Blocks {
 
   std::size_t alive() const noexcept {
     std::size_t count = 0;
+    if (spare_ != none) --count;
     for (const Block& block : blocks_)
       if (block.leaves) count += static_cast<std::size_t>(block.used) - block.dead;
       else if (block.sequence != 0)
@@ -172,6 +181,7 @@ class Blocks {
   }
 
   Index take_block() {
+    if (free_ == none && spare_ != none) return_to_block(std::exchange(spare_, none));
     if (free_ != none) return std::exchange(free_, blocks_[free_].next);
     const auto block = static_cast<Index>(blocks_.size());
     if (block >= limit_ / size)
@@ -226,8 +236,9 @@ class Blocks {
     for (; top_ % size != 0 && cells_[top_ - 1].flags & flag::dead; --top_) --block.dead;
   }
 
-  [[gnu::noinline]] void take_back_leaf(Index i, Block& block) noexcept {
+  [[gnu::noinline]] void return_to_block(Index i) noexcept {
     const Index id = i / size;
+    Block& block = blocks_[id];
     const bool was_full = block.slot == 0 && block.used == size;
     links_[i].operand[0] = block.slot;
     block.slot = static_cast<std::uint16_t>(i % size + 1);
@@ -266,6 +277,7 @@ class Blocks {
   Index current_ = none;
   Index free_ = none;   // chain of blocks to use next
   Index roomy_ = none;  // list of leaf blocks with a free slot
+  Index spare_ = none;  // a leaf's slot
   Index limit_;
   Index committed_ = 0;
   std::size_t reserved_ = 0;
