@@ -46,7 +46,17 @@ struct Operation : Description {
   std::tuple<Partials...> partials;
 };
 
+// A partial derivative that is the same everywhere, known when compiling: it need not be written
+// down.
+template <int number>
+struct Constant {
+  constexpr operator double() const { return number; }
+};
+
 namespace ops {
+
+inline constexpr Constant<1> one;
+inline constexpr Constant<-1> minus_one;
 
 inline constexpr Interval everywhere{-4.0, 4.0};
 inline constexpr Interval positive{0.05, 6.0};
@@ -102,10 +112,10 @@ inline constexpr auto table = std::make_tuple(
   // arithmetic
   binary("add", "", "+", "x + y", {"x", "y"}, {everywhere, everywhere},
          [](auto x, auto y) { return x + y; },
-         [](auto, auto, auto) { return 1.0; }, [](auto, auto, auto) { return 1.0; }),
+         [](auto, auto, auto) { return one; }, [](auto, auto, auto) { return one; }),
   binary("sub", "subtract", "-", "x - y", {"x", "y"}, {everywhere, everywhere},
          [](auto x, auto y) { return x - y; },
-         [](auto, auto, auto) { return 1.0; }, [](auto, auto, auto) { return -1.0; }),
+         [](auto, auto, auto) { return one; }, [](auto, auto, auto) { return minus_one; }),
   binary("mul", "multiply", "*", "x * y", {"x", "y"}, {everywhere, everywhere},
          [](auto x, auto y) { return x * y; },
          [](auto, auto y, auto) { return y; }, [](auto x, auto, auto) { return x; }),
@@ -120,7 +130,7 @@ inline constexpr auto table = std::make_tuple(
          [](auto x, auto c) { return power(x, c); },
          [](auto x, auto c, auto) { return where(c == 0.0, 0.0, c * power(x, c - 1.0)); }),
   unary("neg", "negative", "neg", "-x", everywhere,
-        [](auto x) { return -x; }, [](auto, auto) { return -1.0; }),
+        [](auto x) { return -x; }, [](auto, auto) { return minus_one; }),
   unary("abs", "absolute", "abs", "The absolute value; its derivative at 0 is 0.", {0.05, 4.0},
         [](auto x) { return abs(x); },
         [](auto x, auto) { return where(x > 0.0, 1.0, where(x < 0.0, -1.0, 0.0)); }),
@@ -234,7 +244,7 @@ inline constexpr auto table = std::make_tuple(
           for (std::size_t k = 1; k < x.size(); ++k) total = total + x[k];
           return total;
         },
-        [](auto, std::size_t) { return 1.0; }),
+        [](auto, std::size_t) { return one; }),
   n_ary("dot", "The sum of the products of two sequences.", {"xs", "ys"},
         [](auto x) {
           const std::size_t n = x.size() / 2;

@@ -36,6 +36,25 @@ class Pages {
     return true;
   }
 
+  // The same, all of it usable and zero at once: each page is there when it is first touched.
+  bool reserve_usable(std::size_t bytes) noexcept {
+#if defined(_WIN32)
+    void* address = VirtualAlloc(nullptr, bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    if (address == nullptr) return false;
+#else
+    void* address = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (address == MAP_FAILED) return false;
+#if defined(MADV_HUGEPAGE)
+    madvise(address, bytes, MADV_HUGEPAGE);
+#endif
+#endif
+    release();
+    base_ = static_cast<std::byte*>(address);
+    bytes_ = bytes;
+    return true;
+  }
+
   // Makes the bytes from `from` to `to` usable and zero.
   bool commit(std::size_t from, std::size_t to) noexcept {
 #if defined(_WIN32)

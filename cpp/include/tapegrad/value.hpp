@@ -6,27 +6,24 @@
 //   a.grad();   // dy/da
 #pragma once
 
-#include <compare>
-#include <concepts>
 #include <cstddef>
 #include <span>
 #include <stdexcept>
 #include <string>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "functions.hpp"
 #include "tape.hpp"
 
 namespace tapegrad {
-
-template <class T>
-concept Number = std::is_arithmetic_v<T>;
 
 // One reference to a node of this thread's tape; copies refer to the same node. A Value belongs to
 // the thread that made it.
 class Value {
  public:
+  static constexpr bool is_recorded = true;
+
   Value() : Value(0.0) {}
   Value(Number auto primal) : node_(tape().leaf(static_cast<double>(primal))) {}
   Value(const Value& other) noexcept : node_(other.node_) {
@@ -71,10 +68,24 @@ class Value {
     return *tape_;
   }
 
-  friend Value operator+(const Value& x) { return x; }
-  friend Value operator-(const Value& x) { return adopt(tape().record<op<"neg">()>(x.node_)); }
+  // Records an operation of Values and plain numbers.
+  template <Op code, class... X>
+  static Value apply(const X&... x) {
+    if constexpr (sizeof...(X) <= 2) {
+      return adopt(tape().record<code>(node_or_number(x)...));
+    } else {
+      const Argument arguments[] = {argument(x)...};
+      return adopt(tape().record<code>(std::span<const Argument>(arguments)));
+    }
+  }
+
+  static Argument argument(const Value& x) noexcept { return {x.node_, x.data()}; }
+  static Argument argument(double x) noexcept { return {no_node, x}; }
 
  private:
+  static Index node_or_number(const Value& x) noexcept { return x.node_; }
+  static double node_or_number(double x) noexcept { return x; }
+
   struct Adopted {};
   Value(Adopted, Index node) noexcept : node_(node) {}
 
@@ -97,138 +108,25 @@ class Value {
   Index node_;
 };
 
-template <class T>
-concept Scalar = std::same_as<T, Value> || Number<T>;
-template <class X, class Y>
-concept Pair = (std::same_as<X, Value> && Scalar<Y>) || (Number<X> && std::same_as<Y, Value>);
-
-namespace detail {
-
-inline Index argument(const Value& x) { return x.node(); }
-inline double argument(Number auto x) { return static_cast<double>(x); }
-
-template <Name name>
-Value apply(const Value& x) {
-  return Value::adopt(Value::tape().record<op<name>()>(x.node()));
-}
-
-template <Name name, class X, class Y>
-Value apply(const X& x, const Y& y) {
-  return Value::adopt(Value::tape().record<op<name>()>(argument(x), argument(y)));
-}
-
-inline Argument any_argument(const Value& x) { return {x.node(), x.data()}; }
-inline Argument any_argument(Number auto x) { return {no_node, static_cast<double>(x)}; }
-
-}  // namespace detail
-
-// clang-format off
-template <class X, class Y>
-  requires Pair<X, Y>
-Value operator+(const X& x, const Y& y) {
-  return detail::apply<"add">(x, y);
-}
-template <class X, class Y>
-  requires Pair<X, Y>
-Value operator-(const X& x, const Y& y) {
-  return detail::apply<"sub">(x, y);
-}
-template <class X, class Y>
-  requires Pair<X, Y>
-Value operator*(const X& x, const Y& y) {
-  return detail::apply<"mul">(x, y);
-}
-template <class X, class Y>
-  requires Pair<X, Y>
-Value operator/(const X& x, const Y& y) {
-  return detail::apply<"div">(x, y);
-}
-// clang-format on
-Value& operator+=(Value& x, const Scalar auto& y) { return x = x + y; }
-Value& operator-=(Value& x, const Scalar auto& y) { return x = x - y; }
-Value& operator*=(Value& x, const Scalar auto& y) { return x = x * y; }
-Value& operator/=(Value& x, const Scalar auto& y) { return x = x / y; }
-
-// Comparisons are those of the data.
-template <class X, class Y>
-requires Pair<X, Y>
-auto operator<=>(const X& x, const Y& y) {
-  const auto data = [](const auto& v) {
-    if constexpr (std::same_as<std::remove_cvref_t<decltype(v)>, Value>) return v.data();
-    else return static_cast<double>(v);
-  };
-  return data(x) <=> data(y);
-}
-
-// clang-format off
-inline Value abs(const Value& x) { return detail::apply<"abs">(x); }
-inline Value square(const Value& x) { return detail::apply<"square">(x); }
-inline Value reciprocal(const Value& x) { return detail::apply<"reciprocal">(x); }
-inline Value exp(const Value& x) { return detail::apply<"exp">(x); }
-inline Value exp2(const Value& x) { return detail::apply<"exp2">(x); }
-inline Value expm1(const Value& x) { return detail::apply<"expm1">(x); }
-inline Value log(const Value& x) { return detail::apply<"log">(x); }
-inline Value log1p(const Value& x) { return detail::apply<"log1p">(x); }
-inline Value log2(const Value& x) { return detail::apply<"log2">(x); }
-inline Value log10(const Value& x) { return detail::apply<"log10">(x); }
-inline Value sqrt(const Value& x) { return detail::apply<"sqrt">(x); }
-inline Value cbrt(const Value& x) { return detail::apply<"cbrt">(x); }
-inline Value sin(const Value& x) { return detail::apply<"sin">(x); }
-inline Value cos(const Value& x) { return detail::apply<"cos">(x); }
-inline Value tan(const Value& x) { return detail::apply<"tan">(x); }
-inline Value asin(const Value& x) { return detail::apply<"asin">(x); }
-inline Value acos(const Value& x) { return detail::apply<"acos">(x); }
-inline Value atan(const Value& x) { return detail::apply<"atan">(x); }
-inline Value sinh(const Value& x) { return detail::apply<"sinh">(x); }
-inline Value cosh(const Value& x) { return detail::apply<"cosh">(x); }
-inline Value tanh(const Value& x) { return detail::apply<"tanh">(x); }
-inline Value asinh(const Value& x) { return detail::apply<"asinh">(x); }
-inline Value acosh(const Value& x) { return detail::apply<"acosh">(x); }
-inline Value atanh(const Value& x) { return detail::apply<"atanh">(x); }
-inline Value sigmoid(const Value& x) { return detail::apply<"sigmoid">(x); }
-inline Value softplus(const Value& x) { return detail::apply<"softplus">(x); }
-inline Value relu(const Value& x) { return detail::apply<"relu">(x); }
-inline Value leaky_relu(const Value& x, const Scalar auto& slope) { return detail::apply<"leaky_relu">(x, slope); }
-inline Value leaky_relu(const Value& x) { return detail::apply<"leaky_relu">(x, 0.01); }
-inline Value gelu(const Value& x) { return detail::apply<"gelu">(x); }
-inline Value silu(const Value& x) { return detail::apply<"silu">(x); }
-inline Value erf(const Value& x) { return detail::apply<"erf">(x); }
-inline Value erfc(const Value& x) { return detail::apply<"erfc">(x); }
-inline Value lgamma(const Value& x) { return detail::apply<"lgamma">(x); }
-inline Value pow(const Value& x, Number auto c) { return detail::apply<"pow_const">(x, c); }
-inline Value pow(const Value& x, const Value& y) { return detail::apply<"pow">(x, y); }
-inline Value pow(Number auto x, const Value& y) { return detail::apply<"pow">(x, y); }
-template <class X, class Y> requires Pair<X, Y> Value atan2(const X& y, const Y& x) { return detail::apply<"atan2">(y, x); }
-template <class X, class Y> requires Pair<X, Y> Value hypot(const X& x, const Y& y) { return detail::apply<"hypot">(x, y); }
-template <class X, class Y> requires Pair<X, Y> Value maximum(const X& x, const Y& y) { return detail::apply<"maximum">(x, y); }
-template <class X, class Y> requires Pair<X, Y> Value minimum(const X& x, const Y& y) { return detail::apply<"minimum">(x, y); }
-// clang-format on
-
-Value clip(const Value& x, const Scalar auto& low, const Scalar auto& high) {
-  const Argument arguments[] = {detail::any_argument(x), detail::any_argument(low),
-                                detail::any_argument(high)};
-  return Value::adopt(Value::tape().record<op<"clip">()>(std::span<const Argument>(arguments)));
-}
-
 // One node, however many operands.
 inline Value sum(std::span<const Value> xs) {
   if (xs.empty()) return Value(0.0);
   std::vector<Argument> arguments;
   arguments.reserve(xs.size());
-  for (const Value& x : xs) arguments.push_back(detail::any_argument(x));
+  for (const Value& x : xs) arguments.push_back(Value::argument(x));
   return Value::adopt(Value::tape().record<op<"sum">()>(std::span<const Argument>(arguments)));
 }
 
 namespace detail {
 
-template <Scalar Y>
+template <class Y>
 Value dot(std::span<const Value> xs, std::span<const Y> ys) {
   if (xs.size() != ys.size()) throw std::invalid_argument("dot: sequences of different lengths");
   if (xs.empty()) return Value(0.0);
   std::vector<Argument> arguments;
   arguments.reserve(xs.size() + ys.size());
-  for (const Value& x : xs) arguments.push_back(any_argument(x));
-  for (const Y& y : ys) arguments.push_back(any_argument(y));
+  for (const Value& x : xs) arguments.push_back(Value::argument(x));
+  for (const Y& y : ys) arguments.push_back(Value::argument(y));
   return Value::adopt(Value::tape().record<op<"dot">()>(std::span<const Argument>(arguments)));
 }
 

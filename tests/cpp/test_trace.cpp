@@ -1,0 +1,322 @@
+#include <tapegrad/trace.hpp>
+#include <tapegrad/value.hpp>
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <random>
+#include <stdexcept>
+#include <thread>
+#include <utility>
+#include <vector>
+
+using tapegrad::ArenaFull;
+using tapegrad::Op;
+using tapegrad::Trace;
+using tapegrad::Traced;
+using tapegrad::Value;
+
+namespace {
+
+namespace ops = tapegrad::ops;
+using doctest::Approx;
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+template <class T>
+T model(const T& x, const T& y) {
+  T z = exp(-x) * sin(y) + sqrt(x) / log(y) - pow(x, 1.5) + tanh(x * y) * 2.0;
+  z += 3.0 - x;
+  z /= y;
+  z = maximum(z, clip(x, 0.25, y));
+  return pow(2.0, z) + atan2(z, x) - hypot(3.0, z);
+}
+
+// Random programs over a few numbers, the same for every number type.
+template <class T>
+T random_program(unsigned seed, const std::vector<T>& inputs) {
+  std::mt19937 random(seed);
+  std::vector<T> made = inputs;
+  const auto any = [&]() -> const T& { return made[random() % made.size()]; };
+  for (int k = 0; k < 60; ++k) switch (random() % 8) {
+      case 0:
+        made.push_back(any() + any());
+        break;
+      case 1:
+        made.push_back(any() - any());
+        break;
+      case 2:
+        made.push_back(tanh(any() * any()));
+        break;
+      case 3:
+        made.push_back(any() / (square(any()) + 1.0));
+        break;
+      case 4:
+        made.push_back(-any());
+        break;
+      case 5:
+        made.push_back(sigmoid(any()) * 0.5);
+        break;
+      case 6:
+        made.push_back(2.0 - any());
+        break;
+      default:
+        made.push_back(clip(any(), -1.0, any() + 2.0));
+    }
+  T total = made.back();
+  for (std::size_t k = 0; k < 10; ++k) total += any();
+  return total;
+}
+
+// The partials of operation K at the middle of its domain, by a Traced and by a Value.
+template <std::size_t K>
+void same_as_values() {
+  constexpr const auto& what = ops::descriptions[K];
+  constexpr Op code = static_cast<Op>(K);
+  if constexpr (what.arity == 1 && !what.constant_last) {
+    const double at = 0.3 * what.domain[0].low + 0.7 * what.domain[0].high;
+    Trace trace;
+    const Traced x = trace.input(at);
+    const Traced y = Traced::apply<code>(x);
+    trace.backward(y);
+    const Value a = at;
+    const Value b = Value::apply<code>(a);
+    b.backward();
+    CAPTURE(what.name);
+    CHECK(y.data() == b.data());
+    CHECK(trace.adjoint(x) == a.grad());
+  } else if constexpr (what.arity == 2) {
+    const double at[] = {0.3 * what.domain[0].low + 0.7 * what.domain[0].high,
+                         0.4 * what.domain[1].low + 0.6 * what.domain[1].high};
+    Trace trace;
+    const Traced x[] = {trace.input(at[0]), trace.input(at[1])};
+    const Traced all[] = {Traced::apply<code>(x[0], x[1]), Traced::apply<code>(x[0], at[1]),
+                          Traced::apply<code>(at[0], x[1])};
+    const Value a[] = {at[0], at[1]};
+    const Value same[] = {Value::apply<code>(a[0], a[1]), Value::apply<code>(a[0], at[1]),
+                          Value::apply<code>(at[0], a[1])};
+    CAPTURE(what.name);
+    for (std::size_t k = 0; k < 3; ++k) {
+      trace.backward(all[k]);
+      same[k].backward();
+      CHECK(all[k].data() == same[k].data());
+      CHECK(trace.adjoint(x[0]) == a[0].grad());
+      CHECK(trace.adjoint(x[1]) == a[1].grad());
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("the program of the first page") {
+  Trace trace;
+  const Traced a = trace.input(2.0), b = trace.input(-3.0);
+  const Traced y = tanh(a * b + 6.5);
+  trace.backward(y);
+  const double slope = 1.0 - std::tanh(0.5) * std::tanh(0.5);
+  CHECK(y.data() == std::tanh(0.5));
+  CHECK(trace.adjoint(a) == Approx(-3.0 * slope).epsilon(1e-14));
+  CHECK(trace.adjoint(b) == Approx(2.0 * slope).epsilon(1e-14));
+}
+
+TEST_CASE("every operation has the value and the partials that Values have") {
+  []<std::size_t... K>(std::index_sequence<K...>) { (same_as_values<K>(), ...); }
+  (std::make_index_sequence<ops::count>());
+}
+
+TEST_CASE("a function of both kinds of numbers has one gradient") {
+  Trace trace;
+  const Traced x = trace.input(0.7), y = trace.input(1.9);
+  const Traced z = model(x, y);
+  trace.backward(z);
+  const Value a = 0.7, b = 1.9;
+  const Value c = model(a, b);
+  c.backward();
+  CHECK(z.data() == c.data());
+  CHECK(trace.adjoint(x) == Approx(a.grad()).epsilon(1e-13));
+  CHECK(trace.adjoint(y) == Approx(b.grad()).epsilon(1e-13));
+}
+
+TEST_CASE("random programs have the gradients that Values have") {
+  Trace trace;
+  for (unsigned seed = 0; seed < 300; ++seed) {
+    trace.clear();
+    std::vector<Traced> inputs;
+    std::vector<Value> values;
+    for (const double primal : {0.5, -1.25, 2.0}) {
+      inputs.push_back(trace.input(primal));
+      values.emplace_back(primal);
+    }
+    const Traced y = random_program(seed, inputs);
+    const Value z = random_program(seed, values);
+    trace.backward(y);
+    z.backward();
+    REQUIRE(y.data() == z.data());
+    for (std::size_t k = 0; k < inputs.size(); ++k) {
+      CAPTURE(seed);
+      CHECK(trace.adjoint(inputs[k]) == Approx(values[k].grad()).epsilon(1e-12));
+    }
+  }
+}
+
+TEST_CASE("nothing is recorded of plain numbers") {
+  const Traced two = 2;
+  CHECK((two * 3.5f + 1 - tanh(two)).data() == 8.0 - std::tanh(2.0));
+  CHECK(two.is_constant());
+  Trace trace;
+  const Traced y = exp(two) * two;
+  CHECK(trace.size() == 0);
+  trace.backward(y);
+  const Traced x = trace.input(3.0);
+  CHECK((x * two).is_constant() == false);
+  CHECK(trace.size() == 1);
+  CHECK(trace.adjoint(x) == 0.0);
+}
+
+TEST_CASE("comparisons are those of the data") {
+  Trace trace;
+  const Traced x = trace.input(1.0), y = trace.input(2.0);
+  CHECK(x < y);
+  CHECK(y >= 2.0);
+  CHECK(0.5 < x);
+  CHECK(std::max(x, y).data() == 2.0);
+  CHECK(trace.size() == 0);
+}
+
+TEST_CASE("adjoints of inputs add up until they are cleared, those of results do not stay") {
+  Trace trace;
+  const Traced x = trace.input(3.0);
+  const Traced square = x * x;
+  const Traced cube = square * x;
+  trace.backward(square);
+  CHECK(trace.adjoint(x) == 6.0);
+  trace.backward(cube, 2.0);
+  CHECK(trace.adjoint(x) == 6.0 + 54.0);
+  CHECK(trace.adjoint(square) == 0.0);
+  trace.zero_adjoints();
+  trace.backward(square);
+  CHECK(trace.adjoint(x) == 6.0);
+  trace.backward(x);
+  CHECK(trace.adjoint(x) == 7.0);
+}
+
+TEST_CASE("what a root was not computed from gives it nothing, infinite slopes neither") {
+  Trace trace;
+  const Traced x = trace.input(0.0);
+  const Traced before = log(x);
+  const Traced y = x * 3.0;
+  const Traced after = sqrt(x) * before;
+  trace.backward(y);
+  CHECK(trace.adjoint(x) == 3.0);
+  CHECK(after.data() != after.data());
+  trace.zero_adjoints();
+  trace.backward(before);
+  CHECK(trace.adjoint(x) == infinity);
+}
+
+TEST_CASE("adjoints that cancel leave nothing behind") {
+  Trace trace;
+  const Traced x = trace.input(2.0);
+  const Traced y = x * 5.0;
+  const Traced zero = y - y;
+  trace.backward(zero);
+  CHECK(trace.adjoint(x) == 0.0);
+  const Traced carried = (y * 1.0) - y * 1.0;
+  trace.backward(carried);
+  trace.zero_adjoints();
+  trace.backward(y);
+  CHECK(trace.adjoint(x) == 5.0);
+}
+
+TEST_CASE("going back forgets what was recorded since") {
+  Trace trace;
+  const Traced x = trace.input(2.0);
+  const Traced y = x * x;
+  const Trace::Position position = trace.position();
+  for (int k = 0; k < 100; ++k) {
+    const Traced local = trace.input(1.0 + k);
+    const Traced z = exp(y) * local - clip(local, x, 3.0);
+    trace.backward(z);
+    trace.rewind(position);
+    CHECK(trace.size() == 1);
+  }
+  trace.zero_adjoints();
+  trace.backward(y);
+  CHECK(trace.adjoint(x) == 4.0);
+  const Traced fresh = trace.input(7.0);
+  CHECK(trace.adjoint(fresh) == 0.0);
+}
+
+TEST_CASE("sums and differences take 16 bytes, products 32") {
+  Trace trace;
+  const Traced x = trace.input(2.0), y = trace.input(3.0);
+  const std::size_t empty = trace.bytes();
+  const Traced sum = x + y;
+  CHECK(trace.bytes() - empty == 16);
+  const Traced difference = sum - y;
+  CHECK(trace.bytes() - empty == 32);
+  const Traced product = difference * y;
+  CHECK(trace.bytes() - empty == 64);
+  CHECK(product.data() == 6.0);
+}
+
+TEST_CASE("a full trace says so and can be used on") {
+  Trace trace(100);
+  const Traced x = trace.input(1.0);
+  const auto fill = [&] {
+    Traced y = x;
+    for (;;) y = y * 1.5;
+  };
+  CHECK_THROWS_WITH_AS(
+      fill(), "the trace is full: it has room for 100 operations and as many inputs", ArenaFull);
+  CHECK(trace.size() == 100);
+  trace.clear();
+  const Traced z = trace.input(3.0);
+  trace.backward(z * z);
+  CHECK(trace.adjoint(z) == 6.0);
+  const auto inputs = [&] {
+    for (;;) trace.input(0.0);
+  };
+  CHECK_THROWS_AS(inputs(), ArenaFull);
+}
+
+TEST_CASE("each thread has one trace at a time") {
+  {
+    Trace trace;
+    CHECK_THROWS_WITH_AS(Trace{}, "this thread has a trace already", std::logic_error);
+    CHECK(Trace::current() == &trace);
+    std::thread([] {
+      Trace other;
+      const Traced x = other.input(4.0);
+      other.backward(x * x);
+      CHECK(other.adjoint(x) == 8.0);
+    }).join();
+    CHECK(trace.size() == 0);
+  }
+  CHECK(Trace::current() == nullptr);
+  Trace again;
+  CHECK(again.size() == 0);
+}
+
+TEST_CASE("a chain of millions of operations is swept without recursion") {
+  Trace trace;
+  const Traced x = trace.input(1.0), a = trace.input(1.0 - 1e-9);
+  Traced y = x;
+  for (int k = 0; k < 3'000'000; ++k) y = y * a;
+  trace.backward(y);
+  CHECK(trace.adjoint(x) == Approx(std::pow(1.0 - 1e-9, 3e6)).epsilon(1e-9));
+  CHECK(trace.adjoint(a) == Approx(3e6 * std::pow(1.0 - 1e-9, 3e6 - 1)).epsilon(1e-9));
+}
+
+TEST_CASE("sum adds from left to right") {
+  Trace trace;
+  const std::array<Traced, 3> xs = {trace.input(1e16), trace.input(1.0), trace.input(-1e16)};
+  const Traced total = tapegrad::sum(std::span<const Traced>(xs));
+  CHECK(total.data() == 1e16 + 1.0 - 1e16);
+  trace.backward(total);
+  for (const Traced& x : xs) CHECK(trace.adjoint(x) == 1.0);
+  CHECK(tapegrad::sum(std::span<const Traced>()).data() == 0.0);
+}
