@@ -11,11 +11,14 @@ namespace bench {
 enum Phase : std::size_t { record, sweep, drop, phases };
 
 // A workload on the numbers of one library. The library's adapter has
-//   Number                 its type of number
-//   start(inputs)          makes them the independent variables of a new recording
-//   sweep(inputs, result)  ends the recording and propagates adjoints from the result
-//   gradient(input)        the adjoint, after the sweep
-//   drop()                 frees the recording for the next
+//   Number         its type of number
+//   start(inputs, operations)
+//                  makes them the independent variables of a new recording, which is to have
+//                  so many operations
+//   sweep(inputs, result, gradient)
+//                  ends the recording, and writes the adjoints of the inputs
+//   value(result)  the plain number
+//   drop()         frees the recording for the next
 template <class Peer, class Workload>
 class Recorded {
  public:
@@ -27,11 +30,10 @@ class Recorded {
                     std::span<double> gradient, Lap&& lap) {
     const double value = [&] {
       inputs_.assign(in.begin(), in.end());
-      peer_.start(inputs_);
+      peer_.start(inputs_, workload.operations());
       Number result = workload(std::span<const Number>(inputs_));
       lap(record);
-      peer_.sweep(inputs_, result);
-      for (std::size_t i = 0; i < inputs_.size(); ++i) gradient[i] = peer_.gradient(inputs_[i]);
+      peer_.sweep(inputs_, result, gradient);
       lap(sweep);
       return peer_.value(result);
     }();

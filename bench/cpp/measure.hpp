@@ -103,6 +103,9 @@ class Each {
   Contestant<Workload> contestant_;
 };
 
+// Until the first round of the first benchmark.
+inline bool fresh_process = true;
+
 // Empty where they agree to nine digits; or says where they do not.
 inline std::string difference(std::span<const double> gradient, std::span<const double> reference) {
   for (std::size_t i = 0; i < gradient.size(); ++i)
@@ -144,7 +147,6 @@ class Measurement {
   // The first round, and the check of what it computed.
   void begin() {
     if (!gradient_.empty()) return;
-    static bool fresh_process = true;
     const bool fresh = std::exchange(fresh_process, false);
     gradient_.assign(rounds_.in.size(), 0.0);
     const std::optional<std::size_t> before = resident_bytes();
@@ -153,7 +155,8 @@ class Measurement {
     value_ = rounds_(gradient_, watch);
     if (fresh) {
       cold_ = watch.seconds;
-      if (before && watch.resident) grown_ = static_cast<double>(*watch.resident - *before);
+      if (before && watch.resident)
+        grown_ = static_cast<double>(*watch.resident) - static_cast<double>(*before);
     }
     std::vector<double> reference(gradient_.size());
     Stopwatch unused;
@@ -210,10 +213,10 @@ class Suite {
     add<Once>(workloads::MatrixVector());
     add<Once>(workloads::BlackScholes());
     add<Each>(workloads::Option());
-    for (std::size_t size = 1'000; size <= 100'000'000; size *= 10)
-      for (const std::size_t step : {size, 3 * size}) {
-        add_scaling<workloads::Chain<false>>(step);
-        add_scaling<workloads::Mlp<false>>(step);
+    for (std::size_t decade = 1'000; decade <= 100'000'000; decade *= 10)
+      for (const std::size_t operations : {decade, 3 * decade}) {
+        add_scaling<workloads::Chain<false>>(operations);
+        add_scaling<workloads::Mlp<false>>(operations);
       }
   }
 

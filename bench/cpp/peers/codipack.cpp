@@ -1,5 +1,7 @@
-// CoDiPack: https://scicomp.rptu.de/software/codi
+// CoDiPack, https://scicomp.rptu.de/software/codi
 #include <codi.hpp>
+#include <cstddef>
+#include <span>
 #include <vector>
 
 #include "../by_hand.hpp"
@@ -8,31 +10,30 @@
 
 namespace {
 
-struct CoDiPack {
+struct Peer {
   using Number = codi::RealReverse;
-  using Tape = Number::Tape;
-  Tape& tape = Number::getTape();
+  Number::Tape& tape = Number::getTape();
 
-  void start(std::vector<Number>& inputs) {
+  void start(std::vector<Number>& inputs, std::size_t) {
     tape.setActive();
     for (Number& input : inputs) tape.registerInput(input);
   }
-  void sweep(const std::vector<Number>&, Number& result) {
+  void sweep(const std::vector<Number>& inputs, Number& result, std::span<double> gradient) {
     tape.registerOutput(result);
     tape.setPassive();
     result.setGradient(1.0);
     tape.evaluate();
+    for (std::size_t i = 0; i < inputs.size(); ++i) gradient[i] = inputs[i].getGradient();
   }
-  double gradient(const Number& input) { return input.getGradient(); }
   double value(const Number& result) { return result.getValue(); }
   void drop() { tape.reset(); }
 };
 
 template <class Workload>
-using CoDiPackRound = bench::Recorded<CoDiPack, Workload>;
+using Round = bench::Recorded<Peer, Workload>;
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  return bench::run<CoDiPackRound, bench::ByHand>(argc, argv, CODI_VERSION);
+  return bench::run<Round, bench::ByHand>(argc, argv, CODI_VERSION);
 }
