@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import matplotlib
 
@@ -11,13 +15,14 @@ matplotlib.use("Agg")
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 from results import PHASES, Report, Row
 
 INK = "#808080"
 # Okabe and Ito's palette, which the colour-blind tell apart; those of middle lightness.
-BLUE, ORANGE, GREEN, PINK = "#2a8fd0", "#d9730d", "#159a76", "#c0699b"
+BLUE, ORANGE, GREEN = "#2a8fd0", "#d9730d", "#159a76"
 PHASE_COLOURS = dict(zip(PHASES, (BLUE, ORANGE, GREEN), strict=True))
-STYLE = {
+STYLE: Any = {  # rc_context wants the literal names of all its options
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": INK,
@@ -35,17 +40,16 @@ def comparison(report: Report, names: Mapping[str, str], titles: Mapping[str, st
     """A panel a workload: bars of record, sweep and drop, the fastest contestant on top."""
     with matplotlib.rc_context(STYLE):
         workloads = report.workloads()
-        lines = (len(workloads) + 1) // 2
+        lines = len(workloads) // 2 + 1  # the last panel says what the colours mean
         bars = max(len(report.of(workload)) for workload in workloads)
         figure = Figure(figsize=(10, lines * (0.22 * bars + 0.75)), layout="constrained")
-        panels = figure.subplots(lines, 2, squeeze=False).flat
+        panels = list(figure.subplots(lines, 2, squeeze=False).flat)
         for workload, panel in zip(workloads, panels, strict=False):
-            rows = report.of(workload)
             panel.set_title(titles[workload], loc="left", fontsize=9.5)
-            draw_bars(panel, rows, names)
-        label_phases(figure, list(panels)[len(workloads) :])
-        for panel in figure.axes[len(workloads) :]:
+            draw_bars(panel, report.of(workload), names)
+        for panel in panels[len(workloads) :]:
             panel.set_axis_off()
+        label_phases(panels[len(workloads)])
         return figure
 
 
@@ -71,97 +75,141 @@ def draw_bars(panel: Axes, rows: list[Row], names: Mapping[str, str]) -> None:
         )
     panel.set_yticks(range(len(rows)), [names[row.contestant] for row in rows])
     for label, row in zip(panel.get_yticklabels(), rows, strict=True):
-        label.set_weight("bold" if row.contestant == "tapegrad" else "normal")
+        label.set_fontweight("bold" if row.contestant == "tapegrad" else "normal")
     panel.invert_yaxis()
     panel.set_xlim(0, limit)
     panel.set_xlabel("ns an operation", fontsize=8)
 
 
-def label_phases(figure: Figure, free: list[Axes]) -> None:
+def label_phases(panel: Axes) -> None:
     """Says in the phases' own colours what the parts of a bar are."""
-    panel = free[0] if free else figure.axes[0]
-    x, y = (0.02, 0.8) if free else (0.55, 0.4)
-    for phase, colour in PHASE_COLOURS.items():
-        panel.text(x, y, phase, color=colour, weight="bold", fontsize=11, transform=panel.transAxes)
+    y = 0.85
+    for text, colour in [*PHASE_COLOURS.items(), ("timed as one", INK)]:
+        panel.text(0.02, y, text, color=colour, weight="bold", fontsize=12)
         y -= 0.14
-    panel.text(x, y, "both or all, timed as one", color=INK, fontsize=9, transform=panel.transAxes)
 
 
 def scaling(report: Report, names: Mapping[str, str], titles: Mapping[str, str]) -> Figure:
     """Per workload: tapegrad's phases, everyone's totals, everyone's memory."""
     with matplotlib.rc_context(STYLE):
         workloads = list(dict.fromkeys(row.workload for row in report.scaling))
-        figure = Figure(figsize=(11, 9), layout="constrained")
-        panels = figure.subplots(3, len(workloads), squeeze=False, sharex=True)
+        figure = Figure(figsize=(11, 11), layout="constrained")
+        panels = figure.subplots(3, len(workloads), squeeze=False, sharex=True, sharey="row")
+        drawn: list[tuple[Axes, list[Line]]] = []
         for column, workload in enumerate(workloads):
             phases, totals, memory = panels[:, column]
             phases.set_title(titles[workload], loc="left", fontsize=10)
-            draw_phases(phases, report.series(workload, "tapegrad"), report.caches)
-            draw_lines(totals, report, workload, "total", names)
-            draw_lines(memory, report, workload, "bytes", names)
+            own = report.series(workload, "tapegrad")
+            drawn += [
+                (phases, phase_lines(own)),
+                (totals, contestant_lines(report, workload, "total", names)),
+                (memory, contestant_lines(report, workload, "bytes", names)),
+            ]
+            draw_caches(phases, own, report.caches)
             memory.set_xlabel("operations")
+        for panel, lines in drawn:
+            draw_lines(panel, lines)
+        for panel, lines in drawn:  # once the panels side by side have agreed on a scale
+            label_lines(panel, lines)
         for panel, label in zip(
             panels[:, 0],
             ("tapegrad: ns an operation", "all phases: ns an operation", "bytes an operation"),
             strict=True,
         ):
             panel.set_ylabel(label)
+            panel.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
         return figure
 
 
-def draw_phases(panel: Axes, rows: list[Row], caches: Mapping[str, int]) -> None:
-    """Warm and cold phases, and where the graph outgrows each cache."""
-    sizes = [row.operations for row in rows]
+@dataclass
+class Line:
+    """Rows' figure against their operations, the smallest first."""
+
+    label: str
+    colour: str
+    width: float
+    dash: str
+    sizes: list[int]
+    points: list[float]
+
+
+def line(rows: list[Row], figure: str, label: str, colour: str, width: float, dash: str) -> Line:
+    measured = [row for row in rows if row.figures.get(figure, 0.0) > 0.0]
+    sizes = [row.operations for row in measured]
+    return Line(label, colour, width, dash, sizes, [row.figures[figure] for row in measured])
+
+
+def phase_lines(rows: list[Row]) -> list[Line]:
+    """tapegrad's phases when warm, and its first recording."""
+    lines = [line(rows, phase, phase, colour, 2.0, "-") for phase, colour in PHASE_COLOURS.items()]
+    first = line(rows, "cold_record", "first recording", PHASE_COLOURS["record"], 2.0, ":")
+    return [*lines, first]
+
+
+def contestant_lines(
+    report: Report, workload: str, figure: str, names: Mapping[str, str]
+) -> list[Line]:
+    """One line a contestant; tapegrad's is the thick one."""
+    lines = []
+    for contestant in report.versions:
+        if contestant == "codipack_forced":  # hides behind the other
+            continue
+        rows = report.series(workload, contestant)
+        if figure == "bytes":  # below that, a page more or less is most of it
+            rows = [row for row in rows if row.operations >= 100_000]
+        colour = {"tapegrad": BLUE, "by_hand": GREEN}.get(contestant, INK)
+        width = 2.6 if contestant == "tapegrad" else 1.2
+        lines.append(line(rows, figure, names[contestant], colour, width, "-"))
+    return [drawn for drawn in lines if drawn.sizes]
+
+
+def draw_lines(panel: Axes, lines: list[Line]) -> None:
     panel.set_xscale("log")
-    for phase, colour in PHASE_COLOURS.items():
-        for prefix, dash in (("", "-"), ("cold_", ":")):
-            points = [row.figures.get(prefix + phase, float("nan")) for row in rows]
-            if prefix and phase != "record":
-                continue
-            panel.plot(sizes, points, dash, color=colour, lw=2)
-            text = f" {'first recording' if prefix else phase}"
-            panel.annotate(text, (sizes[-1], points[-1]), color=colour, va="center", fontsize=8.5)
+    panel.set_yscale("log")
+    for drawn in lines:
+        panel.plot(drawn.sizes, drawn.points, drawn.dash, color=drawn.colour, lw=drawn.width)
+
+
+def draw_caches(panel: Axes, rows: list[Row], caches: Mapping[str, int]) -> None:
+    """Where the graph outgrows each cache."""
     bytes_a_node = [row.figures["bytes"] for row in rows if "bytes" in row.figures]
-    panel.set_ylim(0, 4 * max(row.figures["record"] for row in rows))
-    if not bytes_a_node:
-        return
-    for name, size in caches.items():
+    for name, size in caches.items() if bytes_a_node else ():
         edge = size / bytes_a_node[-1]
-        if sizes[0] < edge < sizes[-1]:
+        if rows[0].operations < edge < rows[-1].operations:
             panel.axvline(edge, color=INK, lw=0.8, ls="--")
             panel.text(edge, 0.99, f" {name}", transform=panel.get_xaxis_transform(), va="top")
 
 
-def draw_lines(
-    panel: Axes, report: Report, workload: str, name: str, names: Mapping[str, str]
-) -> None:
-    """One line a contestant, labelled at its end; tapegrad's is the thick one."""
-    panel.set_xscale("log")
-    panel.set_yscale("log")
-    ends: list[tuple[float, float, str, str]] = []
-    for contestant in report.versions:
-        rows = [r for r in report.series(workload, contestant) if r.figures.get(name, 0) > 0]
-        if name == "bytes":  # below that, a page more or less is most of it
-            rows = [row for row in rows if row.operations >= 100_000]
-        if not rows or contestant == "codipack_forced":
-            continue
-        own = contestant == "tapegrad"
-        colour = {"tapegrad": BLUE, "by_hand": GREEN}.get(contestant, INK)
-        points = [row.figures[name] for row in rows]
-        sizes = [row.operations for row in rows]
-        panel.plot(sizes, points, color=colour, lw=2.4 if own else 1.2, zorder=3 if own else 2)
-        ends.append((points[-1], sizes[-1], names[contestant], colour))
-    spread_labels(panel, ends)
-
-
-def spread_labels(panel: Axes, ends: list[tuple[float, float, str, str]]) -> None:
-    """Labels at the ends of lines, moved apart where they would overlap."""
+def label_lines(panel: Axes, lines: list[Line]) -> None:
+    """Each line's name at its end."""
+    lines = sorted(lines, key=lambda drawn: drawn.points[-1])
     low, high = panel.get_ylim()
-    step = (high / low) ** 0.062
-    last = 0.0
-    for y, x, text, colour in sorted(ends):
-        last = max(y, last * step)
-        panel.annotate(f" {text}", (x, last), color=colour, va="center", fontsize=8)
+    ends = [math.log(drawn.points[-1]) for drawn in lines]
+    for drawn, height in zip(lines, apart(ends, math.log(high / low) / 19), strict=True):
+        panel.annotate(
+            f" {drawn.label}",
+            (drawn.sizes[-1], math.exp(height)),
+            color=drawn.colour,
+            va="center",
+            fontsize=8.5,
+            annotation_clip=False,
+        )
+
+
+def apart(heights: list[float], step: float) -> list[float]:
+    """Ascending heights moved as little as gets them `step` apart: pooled where they collide.
+
+    >>> apart([0.0, 0.0, 5.0], 1.0)
+    [-0.5, 0.5, 5.0]
+    """
+    pools: list[list[float]] = []  # heights less the steps below them: these must only ascend
+    for place, height in enumerate(heights):
+        pools.append([height - place * step])
+        while len(pools) > 1 and fmean(pools[-2]) > fmean(pools[-1]):
+            above = pools.pop()
+            pools[-1] += above
+    pooled = [fmean(pool) for pool in pools for _ in pool]
+    return [height + place * step for place, height in enumerate(pooled)]
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:

@@ -39,6 +39,10 @@ TITLES = {
     "black_scholes": "Black-Scholes, 10,000 options on one tape",
     "one_option": "Black-Scholes, one option at a time",
 }
+SCALING_TITLES = {
+    "chain_fused": "chain of growing length",
+    "mlp_relu": "MLP 2-16-16-1, relu, on more and more points",
+}
 COLUMNS = (
     "",
     "record",
@@ -93,10 +97,12 @@ def provenance(report: Report) -> str:
 
 def print_table(report: Report) -> None:
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=110)
     for title, lines in sections(report):
         table = Table(title=title, title_justify="left", title_style="bold")
         for name in COLUMNS:
-            table.add_column(name, justify="left" if name == "" else "right")
+            table.add_column(name, justify="left" if name == "" else "right", no_wrap=name == "")
         for line in lines:
             style = {NAMES["tapegrad"]: "bold", NAMES[LIMIT]: "dim"}.get(line[0])
             table.add_row(*line, style=style)
@@ -134,13 +140,13 @@ def markdown(report: Report) -> str:
     if report.scaling:
         parts += ["", "## Scaling", "", "![Time and memory against size](cpp-scaling.svg)"]
         for workload in dict.fromkeys(row.workload for row in report.scaling):
-            parts += ["", f"tapegrad, {TITLES[workload]}, of many sizes:", ""]
+            parts += ["", f"tapegrad, {SCALING_TITLES[workload]}:", ""]
             parts.append("| operations | record | sweep | drop | first recording | bytes |")
             parts.append("|" + "---:|" * 6)
             for row in report.series(workload, "tapegrad"):
-                _, *first = [f"{row.operations:,}", *cells(row, None)]
-                picked = [*first[:3], *first[-2:]]
-                parts.append(f"| {row.operations:,} | " + " | ".join(picked) + " |")
+                record, sweep, drop, *_, first, size = cells(row, None)
+                line = [f"{row.operations:,}", record, sweep, drop, first, size]
+                parts.append("| " + " | ".join(line) + " |")
     return "\n".join(parts) + "\n"
 
 
@@ -153,7 +159,7 @@ def publish(report: Report, folder: Path | None) -> None:
     (folder / "cpp.md").write_text(markdown(report))
     written = plots.save(plots.comparison(report, NAMES, TITLES), folder / "cpp")
     if report.scaling:
-        written += plots.save(plots.scaling(report, NAMES, TITLES), folder / "cpp-scaling")
+        written += plots.save(plots.scaling(report, NAMES, SCALING_TITLES), folder / "cpp-scaling")
     print("written:", *["cpp.json", "cpp.md", *(path.name for path in written)], "in", folder)
 
 
