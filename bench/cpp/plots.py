@@ -143,7 +143,7 @@ def phase_lines(rows: list[Row]) -> list[Line]:
     """tapegrad's phases when warm, and its first recording."""
     lines = [line(rows, phase, phase, colour, 2.0, "-") for phase, colour in PHASE_COLOURS.items()]
     first = line(rows, "cold_record", "first recording", PHASE_COLOURS["record"], 2.0, ":")
-    return [*lines, first]
+    return [drawn for drawn in [*lines, first] if drawn.sizes]
 
 
 def contestant_lines(
