@@ -1,12 +1,13 @@
 """Tables and plots of what bench/cpp/run.py measured.
 
-    python bench/cpp/report.py docs/benchmarks/cpp.json
+    python bench/cpp/report.py --out docs/benchmarks first.json [second.json ...]
 
-draws the stored run again, beside its JSON.
+prints and draws stored runs of one build as one run, with the best of each figure.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import plots
-from results import PHASES, Report, Row
+from results import PHASES, Report, Row, combine
 from rich.console import Console
 from rich.table import Table
 
@@ -164,10 +165,18 @@ def publish(report: Report, folder: Path | None) -> None:
 
 
 def main() -> None:
-    if len(sys.argv) != 2:
-        raise SystemExit(__doc__)
-    stored = Path(sys.argv[1])
-    publish(Report.load(stored), stored.parent)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="run.json")
+    parser.add_argument("--out", type=Path, help="folder of the JSON, table and plots")
+    parser.add_argument("--markdown", action="store_true", help="print that table alone")
+    options = parser.parse_args()
+    report = combine([Report.load(path) for path in options.runs])
+    if options.markdown:
+        print(markdown(report), end="")
+    else:
+        publish(report, options.out)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import statistics
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,13 @@ class Report:
 
 
 def merge(contestant: str, workload: str, rounds: list[dict[str, Any]]) -> Row:
-    """One row of the rounds' counters, as Google Benchmark wrote them."""
+    """One row of the rounds' counters, as Google Benchmark wrote them.
+
+    >>> entry = {"bytes": 56.0, "operations": 1e6, "items": 1.0, "value": 1.0, "checksum": 2.0}
+    >>> row = merge("tapegrad", "chain_fused", [entry | {"total": t} for t in (4.0, 6.0, 5.0)])
+    >>> row.total, row.spread, row.figures["bytes"], row.cold
+    (4.0, 0.25, 56.0, None)
+    """
 
     def over_rounds(name: str) -> list[float]:
         return [entry[name] for entry in rounds if name in entry]
@@ -105,8 +112,63 @@ def merge(contestant: str, workload: str, rounds: list[dict[str, Any]]) -> Row:
     )
 
 
+def combine(reports: Sequence[Report]) -> Report:
+    """Runs of one build on one machine as one: each row the best of all.
+
+    Raises ValueError where what was measured differs.
+    """
+    first, *others = reports
+    for other in others:
+        for name in ("commit", "machine", "compiler", "flags"):
+            if getattr(other, name) != getattr(first, name):
+                raise ValueError(
+                    f"different {name}: {getattr(first, name)!r} and {getattr(other, name)!r}"
+                )
+    rows = best_rows(row for report in reports for row in report.rows)
+    scaling = best_rows(row for report in reports for row in report.scaling)
+    check_agreement(rows + scaling)
+    return replace(
+        first,
+        date=max(report.date for report in reports),
+        rounds=sum(report.rounds for report in reports if report.rows),
+        versions={name: v for report in reports for name, v in report.versions.items()},
+        rows=rows,
+        scaling=scaling,
+    )
+
+
+def best_rows(rows: Iterable[Row]) -> list[Row]:
+    """One row for each contestant, workload and size, with the best of each figure.
+
+    >>> def row(total):
+    ...     return Row("tapegrad", "chain", 10, 1, {"total": total}, 0.1, 1.0, 2.0)
+    >>> [best] = best_rows([row(3.0), row(2.5)])
+    >>> best.total
+    2.5
+    """
+    best: dict[tuple[str, str, int], Row] = {}
+    for row in rows:
+        key = (row.contestant, row.workload, row.operations)
+        known = best.setdefault(key, row)
+        names = known.figures.keys() | row.figures.keys()
+        figures = {
+            name: min(r.figures[name] for r in (known, row) if name in r.figures)
+            for name in sorted(names)
+        }
+        best[key] = replace(known, figures=figures, spread=max(known.spread, row.spread))
+    return list(best.values())
+
+
 def check_agreement(rows: list[Row]) -> None:
-    """Raises ValueError unless all contestants of a workload computed the same gradient."""
+    """Raises ValueError unless all contestants of a workload computed the same gradient.
+
+    >>> def row(contestant, checksum):
+    ...     return Row(contestant, "chain", 10, 1, {"total": 1.0}, 0.0, 1.0, checksum)
+    >>> check_agreement([row("tapegrad", 2.0), row("by_hand", 2.0 + 1e-12)])
+    >>> check_agreement([row("tapegrad", 2.0), row("by_hand", 2.5)])
+    Traceback (most recent call last):
+    ValueError: chain: by_hand computed 2.5, tapegrad 2.0
+    """
     first: dict[tuple[str, int], Row] = {}
     for row in rows:
         other = first.setdefault((row.workload, row.operations), row)

@@ -5,7 +5,7 @@
 Measures the core beside a hand-written adjoint, and beside each peer that CMake finds: what the
 -D options may say is at the head of bench/cpp/CMakeLists.txt. Every figure comes from a process of
 its own; the contestants take turns, so that a drift of the machine's clock hits all alike, and the
-best of all rounds counts. Needs CMake, Ninja, a C++20 compiler and Google Benchmark (Debian's
+best of all rounds counts. Needs CMake, a C++20 compiler and Google Benchmark (Debian's
 libbenchmark-dev), and for the report rich and matplotlib.
 """
 
