@@ -15,11 +15,15 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <iomanip>
+#include <limits>
 #include <memory>
 #include <numeric>
 #include <optional>
 #include <span>
+#include <sstream>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -113,12 +117,20 @@ inline double fast(std::vector<double> seconds) {
   return *tenth;
 }
 
-// Empty where they agree to nine digits; or says where they do not.
-inline std::string difference(std::span<const double> gradient, std::span<const double> reference) {
-  for (std::size_t i = 0; i < gradient.size(); ++i)
-    if (!(std::abs(gradient[i] - reference[i]) <= 1e-9 * std::max(1.0, std::abs(reference[i]))))
-      return "gradient[" + std::to_string(i) + "] is " + std::to_string(gradient[i]) +
-             " and should be " + std::to_string(reference[i]);
+// Empty where they agree to nine digits, or as far as so many roundings let them; or says where
+// they do not.
+inline std::string difference(std::string_view what, std::span<const double> computed,
+                              std::span<const double> reference, std::size_t operations) {
+  const double tolerance =
+      std::max(1e-9, static_cast<double>(operations) * std::numeric_limits<double>::epsilon());
+  for (std::size_t i = 0; i < computed.size(); ++i) {
+    if (std::abs(computed[i] - reference[i]) <= tolerance * std::max(1.0, std::abs(reference[i])))
+      continue;
+    std::ostringstream message;
+    message << std::setprecision(17) << what << "[" << i << "] is " << computed[i]
+            << " and should be " << reference[i];
+    return message.str();
+  }
   return {};
 }
 
@@ -168,8 +180,8 @@ class Measurement {
     std::vector<double> reference(gradient_.size());
     Stopwatch unused;
     const double value = Rounds<Reference, Workload>(workload_)(reference, unused);
-    wrong_ = difference({&value_, 1}, {&value, 1});
-    if (wrong_.empty()) wrong_ = difference(gradient_, reference);
+    wrong_ = difference("value", {&value_, 1}, {&value, 1}, rounds_.operations());
+    if (wrong_.empty()) wrong_ = difference("gradient", gradient_, reference, rounds_.operations());
   }
 
   void report(benchmark::State& state) const {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -172,8 +173,9 @@ def check_agreement(rows: list[Row]) -> None:
     first: dict[tuple[str, int], Row] = {}
     for row in rows:
         other = first.setdefault((row.workload, row.operations), row)
+        tolerance = max(1e-9, row.operations * sys.float_info.epsilon)  # as measure.hpp's
         for mine, others in ((row.value, other.value), (row.checksum, other.checksum)):
-            if not abs(mine - others) <= 1e-9 * max(1.0, abs(others)):
+            if not abs(mine - others) <= tolerance * max(1.0, abs(others)):
                 raise ValueError(
                     f"{row.workload}: {row.contestant} computed {mine!r}, "
                     f"{other.contestant} {others!r}"
