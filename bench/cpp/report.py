@@ -49,6 +49,7 @@ COLUMNS = (
     "record",
     "sweep",
     "drop",
+    "record + sweep",
     "total",
     "times tapegrad",
     "spread",
@@ -69,6 +70,7 @@ def cells(row: Row, tapegrad: float | None) -> list[str]:
     cold = row.cold
     return [
         *(figure(row.figures.get(phase)) for phase in PHASES),
+        figure(row.record_and_sweep),
         figure(row.total),
         figure(row.total / tapegrad) if tapegrad else "",
         f"{100 * row.spread:.0f} %",
@@ -99,7 +101,7 @@ def provenance(report: Report) -> str:
 def print_table(report: Report) -> None:
     console = Console()
     if not console.is_terminal:
-        console = Console(width=110)
+        console = Console(width=120)
     for title, lines in sections(report):
         table = Table(title=title, title_justify="left", title_style="bold")
         for name in COLUMNS:

@@ -37,6 +37,13 @@ class Row:
         return self.figures["total"]
 
     @property
+    def record_and_sweep(self) -> float | None:
+        """What most libraries' own benchmarks state; None where phases were not timed apart."""
+        if "record" not in self.figures:
+            return None
+        return self.figures["record"] + self.figures["sweep"]
+
+    @property
     def cold(self) -> float | None:
         """What an operation's first recording takes above a warm one."""
         if "cold_record" not in self.figures:

@@ -2,6 +2,7 @@
 #include <cppad/cppad.hpp>
 #include <cstddef>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "../by_hand.hpp"
@@ -35,5 +36,6 @@ using Round = bench::Recorded<Peer, Workload>;
 
 int main(int argc, char** argv) {
   CppAD::thread_alloc::hold_memory(true);  // what is freed is kept for the next recording
-  return bench::run<Round, bench::ByHand>(argc, argv, CPPAD_PACKAGE_STRING);
+  return bench::run<Round, bench::ByHand>(
+      argc, argv, std::string(CPPAD_PACKAGE_STRING).substr(sizeof("cppad-") - 1));
 }
