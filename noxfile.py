@@ -1,6 +1,6 @@
 """What is checked before a change lands: `nox` runs all of it, `nox -s tests` one session.
 
-The sessions dev, release and sanitize are the CMake presets of these names.
+The sessions dev, release, sanitize and bench are the CMake presets of these names.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ nox.options.sessions = ["lint", "types", "tests", "dev", "sanitize"]
 CPP = [
     *sorted(map(str, Path("cpp").rglob("*.?pp"))),
     *sorted(map(str, Path("tests/cpp").rglob("*.?pp"))),
+    *sorted(map(str, Path("bench/cpp").rglob("*.?pp"))),
 ]
 
 
@@ -41,6 +42,12 @@ def release(session: nox.Session) -> None:
 def sanitize(session: nox.Session) -> None:
     """The C++ tests under AddressSanitizer and UBSan."""
     run_preset(session, "sanitize")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The C++ benchmark, once; Debian's libbenchmark-dev has what it needs."""
+    run_preset(session, "bench")
 
 
 @nox.session

@@ -1,0 +1,10 @@
+#include "../by_hand.hpp"
+
+#include <tapegrad/version.hpp>
+
+#include "../measure.hpp"
+#include "tapegrad.hpp"
+
+int main(int argc, char** argv) {
+  return bench::run<bench::ByHand, bench::TapegradRound>(argc, argv, TAPEGRAD_VERSION);
+}

@@ -1,0 +1,185 @@
+"""Tables and plots of what bench/cpp/run.py measured.
+
+    python bench/cpp/report.py --out docs/benchmarks first.json [second.json ...]
+
+prints and draws stored runs of one build as one run, with the best of each figure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import plots
+from results import PHASES, Report, Row, combine
+from rich.console import Console
+from rich.table import Table
+
+LIMIT = "by_hand"
+NAMES = {
+    "tapegrad": "tapegrad",
+    "by_hand": "by hand",
+    "codipack": "CoDiPack",
+    "codipack_forced": "CoDiPack, forced inlines",
+    "adept": "Adept",
+    "xad": "XAD",
+    "cppad": "CppAD",
+    "adolc": "ADOL-C",
+    "stan": "Stan Math",
+}
+TITLES = {
+    "chain_fused": "chain, x = x * a + b in one statement",
+    "chain_split": "chain, in two statements",
+    "mlp_relu": "MLP 2-16-16-1 on 100 points, relu",
+    "mlp_tanh": "MLP 2-16-16-1 on 100 points, tanh",
+    "matrix_vector": "matrix-vector 256 x 256, sum of squares",
+    "black_scholes": "Black-Scholes, 10,000 options on one tape",
+    "one_option": "Black-Scholes, one option at a time",
+}
+SCALING_TITLES = {
+    "chain_fused": "chain of growing length",
+    "mlp_relu": "MLP 2-16-16-1, relu, on more and more points",
+}
+COLUMNS = (
+    "",
+    "record",
+    "sweep",
+    "drop",
+    "record + sweep",
+    "total",
+    "times tapegrad",
+    "spread",
+    "first recording",
+    "bytes",
+)
+
+
+def figure(number: float | None, digits: int = 2) -> str:
+    """Three digits or so; nothing where nothing was measured."""
+    if number is None:
+        return ""
+    return f"{number:.{0 if abs(number) >= 100 else digits}f}"
+
+
+def cells(row: Row, tapegrad: float | None) -> list[str]:
+    """The columns after the name."""
+    cold = row.cold
+    return [
+        *(figure(row.figures.get(phase)) for phase in PHASES),
+        figure(row.record_and_sweep),
+        figure(row.total),
+        figure(row.total / tapegrad) if tapegrad else "",
+        f"{100 * row.spread:.0f} %",
+        "" if cold is None else f"{cold:+.1f}",
+        figure(row.figures.get("bytes"), 1),
+    ]
+
+
+def sections(report: Report) -> Iterator[tuple[str, list[list[str]]]]:
+    """Each workload's title and lines, the fastest contestant first."""
+    for workload in report.workloads():
+        rows = report.of(workload)
+        own = next((row.total for row in rows if row.contestant == "tapegrad"), None)
+        title = TITLES[workload]
+        if rows[0].items > 1:
+            operations = rows[0].operations // rows[0].items
+            title += f" ({operations} operations each)"
+        yield title, [[NAMES[row.contestant], *cells(row, own)] for row in rows]
+
+
+def provenance(report: Report) -> str:
+    return (
+        f"Commit {report.commit}, {report.date}; {report.machine}; {report.system}; "
+        f"{report.compiler}, `{report.flags}`. The best of {report.rounds} rounds."
+    )
+
+
+def print_table(report: Report) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)
+    for title, lines in sections(report):
+        table = Table(title=title, title_justify="left", title_style="bold")
+        for name in COLUMNS:
+            table.add_column(name, justify="left" if name == "" else "right", no_wrap=name == "")
+        for line in lines:
+            style = {NAMES["tapegrad"]: "bold", NAMES[LIMIT]: "dim"}.get(line[0])
+            table.add_row(*line, style=style)
+        console.print(table)
+    console.print(provenance(report).replace("`", ""))
+
+
+def markdown(report: Report) -> str:
+    versions = ", ".join(
+        f"{NAMES[name]} {version}"
+        for name, version in report.versions.items()
+        if name not in ("tapegrad", LIMIT, "codipack_forced")
+    )
+    parts = [
+        "# The C++ core beside its peers",
+        "",
+        "Written by `bench/cpp/run.py`; not to be edited.",
+        "",
+        provenance(report) + (f" Peers: {versions}." if versions else ""),
+        "",
+        "Nanoseconds an elementary operation. *By hand* is the adjoint as one would write it for",
+        "this one function: the limit. *Spread* is how far the median round lay above the best.",
+        "*First recording* is what an operation costs above that in a new process, whose memory",
+        "nothing has touched. *Bytes* are those by which that process grew for an operation, with",
+        "inputs and their vectors among them. All gradients agree to nine digits. A peer that was",
+        "not found is absent.",
+        "",
+        "![Record, sweep and drop of each contestant](cpp.svg)",
+    ]
+    for title, lines in sections(report):
+        parts += ["", f"## {title}", ""]
+        parts.append("| " + " | ".join(COLUMNS) + " |")
+        parts.append("|---|" + "---:|" * (len(COLUMNS) - 1))
+        parts += ["| " + " | ".join(line) + " |" for line in lines]
+    if report.scaling:
+        parts += ["", "## Scaling", "", "![Time and memory against size](cpp-scaling.svg)"]
+        for workload in dict.fromkeys(row.workload for row in report.scaling):
+            parts += ["", f"tapegrad, {SCALING_TITLES[workload]}:", ""]
+            parts.append("| operations | record | sweep | drop | first recording | bytes |")
+            parts.append("|" + "---:|" * 6)
+            for row in report.series(workload, "tapegrad"):
+                record, sweep, drop, *_, first, size = cells(row, None)
+                line = [f"{row.operations:,}", record, sweep, drop, first, size]
+                parts.append("| " + " | ".join(line) + " |")
+    return "\n".join(parts) + "\n"
+
+
+def publish(report: Report, folder: Path | None) -> None:
+    """Prints the table; with a folder, leaves the JSON, the table and the plots there."""
+    print_table(report)
+    if folder is None:
+        return
+    report.save(folder / "cpp.json")
+    (folder / "cpp.md").write_text(markdown(report))
+    written = plots.save(plots.comparison(report, NAMES, TITLES), folder / "cpp")
+    if report.scaling:
+        written += plots.save(plots.scaling(report, NAMES, SCALING_TITLES), folder / "cpp-scaling")
+    print("written:", *["cpp.json", "cpp.md", *(path.name for path in written)], "in", folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="run.json")
+    parser.add_argument("--out", type=Path, help="folder of the JSON, table and plots")
+    parser.add_argument("--markdown", action="store_true", help="print that table alone")
+    options = parser.parse_args()
+    report = combine([Report.load(path) for path in options.runs])
+    if options.markdown:
+        print(markdown(report), end="")
+    else:
+        publish(report, options.out)
+
+
+if __name__ == "__main__":
+    main()
