@@ -16,7 +16,7 @@ matplotlib.use("Agg")
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
-from results import PHASES, Report, Row
+from results import OWN, PHASES, Report, Row
 
 INK = "#808080"
 # Okabe and Ito's palette, which the colour-blind tell apart; those of middle lightness.
@@ -55,7 +55,7 @@ def comparison(report: Report, names: Mapping[str, str], titles: Mapping[str, st
 
 def draw_bars(panel: Axes, rows: list[Row], names: Mapping[str, str]) -> None:
     """Bars longer than the panel are cut, and say so by their number."""
-    own = [row.total for row in rows if row.contestant == "tapegrad"]
+    own = [row.total for row in rows if row.contestant in OWN]
     limit = 1.05 * max([2.5 * rows[len(rows) // 2].total, *own])
     for place, row in enumerate(rows):
         start = 0.0
@@ -71,11 +71,11 @@ def draw_bars(panel: Axes, rows: list[Row], names: Mapping[str, str]) -> None:
             f" {'→ ' if cut else ''}{row.total:.{0 if row.total >= 100 else 2}f}",
             va="center",
             fontsize=8,
-            weight="bold" if row.contestant == "tapegrad" else "normal",
+            weight="bold" if row.contestant in OWN else "normal",
         )
     panel.set_yticks(range(len(rows)), [names[row.contestant] for row in rows])
     for label, row in zip(panel.get_yticklabels(), rows, strict=True):
-        label.set_fontweight("bold" if row.contestant == "tapegrad" else "normal")
+        label.set_fontweight("bold" if row.contestant in OWN else "normal")
     panel.invert_yaxis()
     panel.set_xlim(0, limit)
     panel.set_xlabel("ns an operation", fontsize=8)
@@ -90,7 +90,7 @@ def label_phases(panel: Axes) -> None:
 
 
 def scaling(report: Report, names: Mapping[str, str], titles: Mapping[str, str]) -> Figure:
-    """Per workload: tapegrad's phases, everyone's totals, everyone's memory."""
+    """Per workload: a Value's phases, everyone's totals, everyone's memory."""
     with matplotlib.rc_context(STYLE):
         workloads = list(dict.fromkeys(row.workload for row in report.scaling))
         figure = Figure(figsize=(11, 11), layout="constrained")
@@ -99,7 +99,7 @@ def scaling(report: Report, names: Mapping[str, str], titles: Mapping[str, str])
         for column, workload in enumerate(workloads):
             phases, totals, memory = panels[:, column]
             phases.set_title(titles[workload], loc="left", fontsize=10)
-            own = report.series(workload, "tapegrad")
+            own = report.series(workload, "tapegrad_value")
             drawn += [
                 (phases, phase_lines(own)),
                 (totals, contestant_lines(report, workload, "total", names)),
@@ -113,7 +113,11 @@ def scaling(report: Report, names: Mapping[str, str], titles: Mapping[str, str])
             label_lines(panel, lines)
         for panel, label in zip(
             panels[:, 0],
-            ("tapegrad: ns an operation", "all phases: ns an operation", "bytes an operation"),
+            (
+                "tapegrad Value: ns an operation",
+                "all phases: ns an operation",
+                "bytes an operation",
+            ),
             strict=True,
         ):
             panel.set_ylabel(label)
@@ -140,7 +144,7 @@ def line(rows: list[Row], figure: str, label: str, colour: str, width: float, da
 
 
 def phase_lines(rows: list[Row]) -> list[Line]:
-    """tapegrad's phases when warm, and its first recording."""
+    """A Value's phases when warm, and its first recording."""
     lines = [line(rows, phase, phase, colour, 2.0, "-") for phase, colour in PHASE_COLOURS.items()]
     first = line(rows, "cold_record", "first recording", PHASE_COLOURS["record"], 2.0, ":")
     return [drawn for drawn in [*lines, first] if drawn.sizes]
@@ -149,7 +153,7 @@ def phase_lines(rows: list[Row]) -> list[Line]:
 def contestant_lines(
     report: Report, workload: str, figure: str, names: Mapping[str, str]
 ) -> list[Line]:
-    """One line a contestant; tapegrad's is the thick one."""
+    """One line a contestant; tapegrad's are the thick ones."""
     lines = []
     for contestant in report.versions:
         if contestant == "codipack_forced":  # hides behind the other
@@ -157,8 +161,8 @@ def contestant_lines(
         rows = report.series(workload, contestant)
         if figure == "bytes":  # below that, a page more or less is most of it
             rows = [row for row in rows if row.operations >= 100_000]
-        colour = {"tapegrad": BLUE, "by_hand": GREEN}.get(contestant, INK)
-        width = 2.6 if contestant == "tapegrad" else 1.2
+        colour = {"by_hand": GREEN}.get(contestant, BLUE if contestant in OWN else INK)
+        width = 2.6 if contestant in OWN else 1.2
         lines.append(line(rows, figure, names[contestant], colour, width, "-"))
     return [drawn for drawn in lines if drawn.sizes]
 

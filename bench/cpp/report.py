@@ -15,13 +15,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import plots
-from results import PHASES, Report, Row, combine
+from results import OWN, PHASES, Report, Row, combine
 from rich.console import Console
 from rich.table import Table
 
 LIMIT = "by_hand"
 NAMES = {
-    "tapegrad": "tapegrad",
+    "tapegrad": "tapegrad Trace",
+    "tapegrad_value": "tapegrad Value",
     "by_hand": "by hand",
     "codipack": "CoDiPack",
     "codipack_forced": "CoDiPack, forced inlines",
@@ -51,7 +52,7 @@ COLUMNS = (
     "drop",
     "record + sweep",
     "total",
-    "times tapegrad",
+    "times Trace",
     "spread",
     "first recording",
     "bytes",
@@ -107,8 +108,8 @@ def print_table(report: Report) -> None:
         for name in COLUMNS:
             table.add_column(name, justify="left" if name == "" else "right", no_wrap=name == "")
         for line in lines:
-            style = {NAMES["tapegrad"]: "bold", NAMES[LIMIT]: "dim"}.get(line[0])
-            table.add_row(*line, style=style)
+            style = {NAMES[LIMIT]: "dim"} | {NAMES[name]: "bold" for name in OWN}
+            table.add_row(*line, style=style.get(line[0]))
         console.print(table)
     console.print(provenance(report).replace("`", ""))
 
@@ -117,7 +118,7 @@ def markdown(report: Report) -> str:
     versions = ", ".join(
         f"{NAMES[name]} {version}"
         for name, version in report.versions.items()
-        if name not in ("tapegrad", LIMIT, "codipack_forced")
+        if name not in (*OWN, LIMIT, "codipack_forced")
     )
     parts = [
         "# The C++ core beside its peers",
@@ -126,7 +127,8 @@ def markdown(report: Report) -> str:
         "",
         provenance(report) + (f" Peers: {versions}." if versions else ""),
         "",
-        "Nanoseconds an elementary operation. *By hand* is the adjoint as one would write it for",
+        "Nanoseconds an elementary operation. *tapegrad Trace* is the compact tape of `trace.hpp`,",
+        "*tapegrad Value* the nodes that Python shows. *By hand* is the adjoint as one would write it for",
         "this one function: the limit. *Spread* is how far the median round lay above the best.",
         "*First recording* is what an operation costs above that in a new process, whose memory",
         "nothing has touched. *Bytes* are those by which that process grew for an operation, with",
@@ -143,13 +145,14 @@ def markdown(report: Report) -> str:
     if report.scaling:
         parts += ["", "## Scaling", "", "![Time and memory against size](cpp-scaling.svg)"]
         for workload in dict.fromkeys(row.workload for row in report.scaling):
-            parts += ["", f"tapegrad, {SCALING_TITLES[workload]}:", ""]
-            parts.append("| operations | record | sweep | drop | first recording | bytes |")
-            parts.append("|" + "---:|" * 6)
-            for row in report.series(workload, "tapegrad"):
-                record, sweep, drop, *_, first, size = cells(row, None)
-                line = [f"{row.operations:,}", record, sweep, drop, first, size]
-                parts.append("| " + " | ".join(line) + " |")
+            for own in OWN:
+                parts += ["", f"{NAMES[own]}, {SCALING_TITLES[workload]}:", ""]
+                parts.append("| operations | record | sweep | drop | first recording | bytes |")
+                parts.append("|" + "---:|" * 6)
+                for row in report.series(workload, own):
+                    record, sweep, drop, *_, first, size = cells(row, None)
+                    line = [f"{row.operations:,}", record, sweep, drop, first, size]
+                    parts.append("| " + " | ".join(line) + " |")
     return "\n".join(parts) + "\n"
 
 

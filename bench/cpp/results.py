@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+OWN = ("tapegrad", "tapegrad_value")  # contestants that are ours: a Trace, and Values
 PHASES = ("record", "sweep", "drop")
 SCALING = "scaling/"
 

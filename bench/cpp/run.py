@@ -45,13 +45,15 @@ def build(folder: Path, definitions: Sequence[str]) -> None:
 
 
 def contestants(folder: Path, wanted: Sequence[str]) -> dict[str, Path]:
-    """The programs by contestant: tapegrad, the limit, then the peers by name."""
+    """The programs by contestant: tapegrad's, the limit, then the peers by name."""
     programs = {
         path.name.removeprefix("bench_"): path
         for path in sorted((folder / "bench" / "cpp").glob("bench_*"))
         if path.is_file() and path.suffix in ("", ".exe")
     }
-    order = sorted(programs, key=lambda name: (name != "tapegrad", name != "by_hand", name))
+    order = sorted(
+        programs, key=lambda name: (not name.startswith("tapegrad"), name != "by_hand", name)
+    )
     unknown = set(wanted) - set(order)
     if unknown:
         raise SystemExit(f"no such contestant here: {', '.join(sorted(unknown))}")

@@ -6,5 +6,5 @@
 #include "tapegrad.hpp"
 
 int main(int argc, char** argv) {
-  return bench::run<bench::ByHand, bench::TapegradRound>(argc, argv, TAPEGRAD_VERSION);
+  return bench::run<bench::ByHand, bench::ValueRound>(argc, argv, TAPEGRAD_VERSION);
 }

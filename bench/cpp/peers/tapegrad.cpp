@@ -6,5 +6,5 @@
 #include "../measure.hpp"
 
 int main(int argc, char** argv) {
-  return bench::run<bench::TapegradRound, bench::ByHand>(argc, argv, TAPEGRAD_VERSION);
+  return bench::run<bench::TraceRound, bench::ByHand>(argc, argv, TAPEGRAD_VERSION);
 }

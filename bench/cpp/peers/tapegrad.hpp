@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <span>
+#include <tapegrad/trace.hpp>
 #include <tapegrad/value.hpp>
 #include <vector>
 
@@ -9,8 +10,24 @@
 
 namespace bench {
 
-struct Tapegrad {
+struct Traces {
+  using Number = tapegrad::Traced;
+  static inline tapegrad::Trace trace{tapegrad::Trace::most};  // a thread has one
+
+  void start(std::vector<Number>& inputs, std::size_t) {
+    for (Number& input : inputs) input = trace.input(input.data());
+  }
+  void sweep(const std::vector<Number>& inputs, const Number& result, std::span<double> gradient) {
+    trace.backward(result);
+    for (std::size_t i = 0; i < inputs.size(); ++i) gradient[i] = trace.adjoint(inputs[i]);
+  }
+  double value(const Number& result) { return result.data(); }
+  void drop() { trace.clear(); }
+};
+
+struct Values {
   using Number = tapegrad::Value;
+
   void start(std::vector<Number>&, std::size_t) {}
   void sweep(const std::vector<Number>& inputs, const Number& result, std::span<double> gradient) {
     result.backward();
@@ -21,6 +38,8 @@ struct Tapegrad {
 };
 
 template <class Workload>
-using TapegradRound = Recorded<Tapegrad, Workload>;
+using TraceRound = Recorded<Traces, Workload>;
+template <class Workload>
+using ValueRound = Recorded<Values, Workload>;
 
 }  // namespace bench
