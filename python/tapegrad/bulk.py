@@ -79,9 +79,7 @@ def set_grad(values: Values, numbers: Any) -> None:
     _write(_core.write_grad, "set_grad", values, numbers)
 
 
-def _read(
-    read: Callable[[Any, Any], None], name: str, values: Values, out: npt.NDArray[Any] | None
-) -> Array:
+def _read(read: Callable[[Any, Any], None], name: str, values: Values, out: Any) -> Array:
     np = _numpy(name)
     flat, shape = _flattened(values, np)
     direct = out is not None and _need_array(name, out, shape, np)
