@@ -41,6 +41,11 @@ namespace {
 class Doubles {
  public:
   Doubles(py::handle object, bool writable, const char* name) {
+    if (!PyObject_CheckBuffer(object.ptr())) {
+      PyErr_Format(PyExc_TypeError, "%s must be real numbers, not '%s'", name,
+                   Py_TYPE(object.ptr())->tp_name);
+      throw py::error_already_set();
+    }
     const int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0);
     if (PyObject_GetBuffer(object.ptr(), &view_, flags) < 0) throw py::error_already_set();
     if (view_.itemsize == sizeof(double) && view_.format != nullptr &&

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 import warnings
 from collections.abc import Callable, Iterable
-from numbers import Real
 from typing import Any, ClassVar, TypeAlias, TypeVar, overload
 
 from tapegrad import _core
@@ -28,8 +28,11 @@ def check_options(group: Group, *names: str) -> None:
 
 def need_real(name: str, number: object) -> None:
     """Raise TypeError unless the option is a real number."""
-    if not isinstance(number, Real):
-        raise TypeError(f"{name} must be a real number, not '{type(number).__name__}'")
+    try:
+        math.isnan(number)  # type: ignore[arg-type]
+    except TypeError:
+        kind = type(number).__name__
+        raise TypeError(f"{name} must be a real number, not '{kind}'") from None
 
 
 class Optimizer:
