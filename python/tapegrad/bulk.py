@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     from tapegrad._core import Value
 
-    Values: TypeAlias = Value | Iterable[Any]
-    Array: TypeAlias = npt.NDArray[np.float64]
+    _Values: TypeAlias = Value | Iterable[Any]
+    _Array: TypeAlias = npt.NDArray[np.float64]
 
 __all__ = ["get_data", "get_grad", "set_data", "set_grad"]
 
 
-def get_data(values: Values, out: npt.NDArray[Any] | None = None) -> Array:
+def get_data(values: _Values, out: npt.NDArray[Any] | None = None) -> _Array:
     """The data of many Values, as a NumPy array of float64.
 
     `values` is a sequence of Values, nested sequences of one shape or an object array; the result
@@ -38,7 +38,7 @@ def get_data(values: Values, out: npt.NDArray[Any] | None = None) -> Array:
     return _read(_core.read_data, "get_data", values, out)
 
 
-def get_grad(values: Values, out: npt.NDArray[Any] | None = None) -> Array:
+def get_grad(values: _Values, out: npt.NDArray[Any] | None = None) -> _Array:
     """The gradients of many Values, as `get_data` gives their data.
 
     >>> from tapegrad import Value, get_grad
@@ -50,7 +50,7 @@ def get_grad(values: Values, out: npt.NDArray[Any] | None = None) -> Array:
     return _read(_core.read_grad, "get_grad", values, out)
 
 
-def set_data(values: Values, numbers: Any) -> None:
+def set_data(values: _Values, numbers: Any) -> None:
     """Set the data of many Values: to an array-like of real numbers of their shape, or all to one.
 
     `values` is as `get_data` takes it; of a Value that is there twice, the last number stays.
@@ -66,7 +66,7 @@ def set_data(values: Values, numbers: Any) -> None:
     _write(_core.write_data, "set_data", values, numbers)
 
 
-def set_grad(values: Values, numbers: Any) -> None:
+def set_grad(values: _Values, numbers: Any) -> None:
     """Set the gradients of many Values, as `set_data` sets their data.
 
     >>> from tapegrad import Value, set_grad
@@ -79,28 +79,28 @@ def set_grad(values: Values, numbers: Any) -> None:
     _write(_core.write_grad, "set_grad", values, numbers)
 
 
-def _read(read: Callable[[Any, Any], None], name: str, values: Values, out: Any) -> Array:
+def _read(read: Callable[[Any, Any], None], name: str, values: _Values, out: Any) -> _Array:
     np = _numpy(name)
     flat, shape = _flattened(values, np)
-    direct = out is not None and _need_array(name, out, shape, np)
-    made: Array = out if direct else np.empty(shape)
+    target: Any = np.empty(shape) if out is None else _checked(name, out, shape, np)
+    as_it_lies = target.dtype == np.float64 and target.flags.c_contiguous and target.flags.writeable
+    made: _Array = target if as_it_lies else np.empty(shape)
     read(flat, made)
-    if out is not None and not direct:
-        np.copyto(out, made)
-        made = out
-    return made
+    if not as_it_lies:
+        np.copyto(target, made)
+    filled: _Array = target
+    return filled
 
 
-def _need_array(name: str, out: Any, shape: tuple[int, ...], np: ModuleType) -> bool:
-    """Raise unless `out` is an array of the shape; whether it takes doubles as they lie."""
+def _checked(name: str, out: Any, shape: tuple[int, ...], np: ModuleType) -> Any:
     if not isinstance(out, np.ndarray):
         raise TypeError(f"{name}(): out must be a NumPy array, not '{type(out).__name__}'")
     if out.shape != shape:
         raise ValueError(f"{name}(): values have the shape {shape}, and out {out.shape}")
-    return bool(out.dtype == np.float64 and out.flags.c_contiguous and out.flags.writeable)
+    return out
 
 
-def _write(write: Callable[[Any, Any], None], name: str, values: Values, numbers: Any) -> None:
+def _write(write: Callable[[Any, Any], None], name: str, values: _Values, numbers: Any) -> None:
     if _is_flat(values) and _is_plain(numbers):
         write(values, numbers)
         return

@@ -153,7 +153,7 @@ NUMBERS: list[Any] = [
     np.array([1.0, 2.0, 3.0], dtype=">f8"),
     np.array([1.0, 2.0, 3.0], dtype=np.longdouble),
     range(1, 4),
-    memoryview(np.array([1.0, 2.0, 3.0])),
+    memoryview(array("d", [1.0, 2.0, 3.0])),
 ]
 
 

@@ -162,7 +162,7 @@ class Attention(nn.Module):
         self.scale = Value(2.0)
         self.size = 3
         self.weight = ([Value(1.0), Value(2.0)], [Value(3.0)])
-        self.heads = {"left": nn.Neuron(1), "right": [Value(4.0), None, Value(5.0)]}
+        self.heads: dict[str, Any] = {"left": nn.Neuron(1), "right": [Value(4.0), None, Value(5.0)]}
         self.empty: list[Value] = []
         self.cache = Value(7.0) * 2
         self.parent = self
@@ -170,8 +170,7 @@ class Attention(nn.Module):
     def parameters(self) -> list[Value]:
         left, right = self.heads["left"], self.heads["right"]
         rows: Any = [p for row in self.weight for p in row]
-        assert isinstance(left, nn.Neuron)
-        return [self.scale, *rows, *left.parameters(), right[0], right[2]]  # type: ignore[index, list-item]
+        return [self.scale, *rows, *left.parameters(), right[0], right[2]]
 
 
 def test_parameters_have_the_dotted_names_of_their_attributes() -> None:
@@ -191,10 +190,11 @@ def test_names_go_through_lists_tuples_dicts_and_modules() -> None:
     names = [name for name, _ in module.named_parameters()]
     assert names[:4] == ["scale", "weight.0.0", "weight.0.1", "weight.1.0"]
     assert names[4:] == ["heads.left.w.0", "heads.left.b", "heads.right.0", "heads.right.2"]
+    left = module.heads["left"]
     assert module.state_dict() == {
         "scale": 2.0,
         "weight": [[1.0, 2.0], [3.0]],
-        "heads.left.w": [module.heads["left"].w[0].data],  # type: ignore[union-attr]
+        "heads.left.w": [left.w[0].data],
         "heads.left.b": 0.0,
         "heads.right.0": 4.0,
         "heads.right.2": 5.0,

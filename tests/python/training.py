@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ OPTIMIZERS: list[tuple[str, Options]] = [
 
 
 def _step_size(epoch: int) -> float:
-    return 1.0 / (1 + epoch) ** 0.5
+    return 1.0 / math.sqrt(1 + epoch)
 
 
 # A schedule, or several that are stepped together.

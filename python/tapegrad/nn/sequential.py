@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias, overload
+from typing import Any, TypeAlias
 
 from tapegrad._core import Value
 from tapegrad.nn.module import Module, Named
@@ -11,7 +11,7 @@ from tapegrad.nn.network import MLP, Layer, Neuron
 
 __all__ = ["Sequential"]
 
-Part: TypeAlias = Callable[[Any], Any]
+Part: TypeAlias = Module | Callable[[Any], Any]
 
 
 class Sequential(Module):
@@ -27,7 +27,7 @@ class Sequential(Module):
     """
 
     def __init__(self, *modules: Part) -> None:
-        self._parts: list[Part] = []
+        self._parts: list[Any] = []
         for module in modules:
             self.append(module)
 
@@ -43,15 +43,14 @@ class Sequential(Module):
         """The output of the last."""
         for part in self._parts:
             # A layer of one neuron gives a Value, and the next takes a list.
-            if isinstance(x, Value) and isinstance(part, (Neuron, Layer, MLP)):
-                x = [x]
-            x = part(x)
+            wants_list = isinstance(part, (Neuron, Layer, MLP))
+            x = part([x] if wants_list and isinstance(x, Value) else x)
         return x
 
     def parameters(self) -> list[Value]:
         """The parameters of the modules in their order, each once."""
-        parts: list[Any] = [part for part in self._parts if isinstance(part, Module)]
-        return list({id(p): p for part in parts for p in part.parameters()}.values())
+        modules = [part for part in self._parts if isinstance(part, Module)]
+        return list({id(p): p for module in modules for p in module.parameters()}.values())
 
     def _named_children(self) -> Named:
         return [(str(k), part) for k, part in enumerate(self._parts)]
@@ -59,14 +58,10 @@ class Sequential(Module):
     def __len__(self) -> int:
         return len(self._parts)
 
-    def __iter__(self) -> Iterator[Part]:
+    def __iter__(self) -> Iterator[Any]:
         return iter(self._parts)
 
-    @overload
-    def __getitem__(self, place: int) -> Part: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequential: ...
-    def __getitem__(self, place: int | slice) -> Part | Sequential:
+    def __getitem__(self, place: int | slice) -> Any:
         """The module at a place, or those of a slice in a Sequential of their own."""
         if isinstance(place, slice):
             return Sequential(*self._parts[place])

@@ -6,16 +6,15 @@ import copy
 import math
 import warnings
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, TypeAlias, TypeVar, overload
+from typing import Any, ClassVar, TypeAlias
 
 from tapegrad import _core
 from tapegrad._core import Value
 
 __all__ = ["Optimizer", "Parameters", "check_options", "need_real"]
 
-T = TypeVar("T")
 Group: TypeAlias = dict[str, Any]
-Parameters: TypeAlias = Iterable[Value] | Iterable[tuple[str, Value]] | Iterable[Group]
+Parameters: TypeAlias = Iterable[Value | tuple[str, Value] | Group]
 
 
 def check_options(group: Group, *names: str) -> None:
@@ -103,11 +102,7 @@ class Optimizer:
         for group in self.param_groups:
             _core.write_grad(group["params"], 0.0)
 
-    @overload
-    def step(self, closure: None = None) -> None: ...
-    @overload
-    def step(self, closure: Callable[[], T]) -> T: ...
-    def step(self, closure: Callable[[], T] | None = None) -> T | None:
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter once by its gradient.
 
         `closure`, if given, is called before and clears the gradients, computes them anew and

@@ -92,11 +92,12 @@ class OneCycleLR(LRScheduler):
         rise = self.pct_start * self.total_steps - 1
         ways = [(rise, ("initial_lr", "max_lr"), ("max_momentum", "base_momentum"))]
         down = ("base_momentum", "max_momentum")
+        last = float(self.total_steps - 1)
         if self.three_phase:
             ways.append((2 * rise, ("max_lr", "initial_lr"), down))
-            ways.append((self.total_steps - 1, ("initial_lr", "min_lr"), ("max_momentum",) * 2))
+            ways.append((last, ("initial_lr", "min_lr"), ("max_momentum", "max_momentum")))
         else:
-            ways.append((self.total_steps - 1, ("max_lr", "min_lr"), down))
+            ways.append((last, ("max_lr", "min_lr"), down))
         begin = 0.0
         while len(ways) > 1 and self.last_epoch > ways[0][0]:
             begin, *_ = ways.pop(0)
