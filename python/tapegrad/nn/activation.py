@@ -45,7 +45,11 @@ class ReLU(_Activation):
 
 
 class LeakyReLU(_Activation):
-    """x, or `negative_slope` x below 0."""
+    """x, or `negative_slope` x below 0.
+
+    >>> LeakyReLU(0.1)(Value(-2.0))
+    Value(data=-0.2)
+    """
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
@@ -55,35 +59,55 @@ class LeakyReLU(_Activation):
 
 
 class Tanh(_Activation):
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent.
+
+    >>> Tanh()([Value(0.0)])
+    [Value(data=0.0)]
+    """
 
     def _function(self, x: Value) -> Value:
         return _core.tanh(x)
 
 
 class Sigmoid(_Activation):
-    """1 / (1 + exp(-x))."""
+    """1 / (1 + exp(-x)).
+
+    >>> Sigmoid()(Value(0.0))
+    Value(data=0.5)
+    """
 
     def _function(self, x: Value) -> Value:
         return _core.sigmoid(x)
 
 
 class GELU(_Activation):
-    """x times the normal distribution's function at x."""
+    """x times the normal distribution's function at x.
+
+    >>> GELU()(Value(0.0))
+    Value(data=0.0)
+    """
 
     def _function(self, x: Value) -> Value:
         return _core.gelu(x)
 
 
 class SiLU(_Activation):
-    """x times the sigmoid of x."""
+    """x times the sigmoid of x.
+
+    >>> SiLU()(Value(0.0))
+    Value(data=0.0)
+    """
 
     def _function(self, x: Value) -> Value:
         return _core.silu(x)
 
 
 class Softplus(_Activation):
-    """log(1 + exp(beta x)) / beta, a smooth ReLU."""
+    """log(1 + exp(beta x)) / beta, a smooth ReLU.
+
+    >>> round(Softplus()(Value(0.0)).data, 6)
+    0.693147
+    """
 
     def __init__(self, beta: float = 1.0) -> None:
         self.beta = beta

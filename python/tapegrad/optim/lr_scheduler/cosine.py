@@ -15,6 +15,12 @@ class CosineAnnealingLR(LRScheduler):
 
     The rate in an epoch is computed from that of the epoch before, so that other schedules may
     change it too.
+
+    >>> from tapegrad import Value, optim
+    >>> optimizer = optim.SGD([Value(1.0)], lr=1.0)
+    >>> scheduler = CosineAnnealingLR(optimizer, T_max=4)
+    >>> [scheduler.step() or round(scheduler.get_last_lr()[0], 3) for _ in range(5)]
+    [0.854, 0.5, 0.146, 0.0, 0.146]
     """
 
     def __init__(
@@ -47,6 +53,12 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
     Each time it takes `T_mult` times as long as before. step() may be given the epoch, whole or
     not: `scheduler.step(epoch + batch / batches)`.
+
+    >>> from tapegrad import Value, optim
+    >>> optimizer = optim.SGD([Value(1.0)], lr=1.0)
+    >>> scheduler = CosineAnnealingWarmRestarts(optimizer, T_0=2, T_mult=2)
+    >>> [scheduler.step() or round(scheduler.get_last_lr()[0], 3) for _ in range(5)]
+    [0.5, 1.0, 0.854, 0.5, 0.146]
     """
 
     def __init__(

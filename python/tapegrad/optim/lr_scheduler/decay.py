@@ -71,7 +71,14 @@ def _attributes(function: Callable[[int], float]) -> dict[str, Any] | None:
 
 
 class StepLR(LRScheduler):
-    """The learning rate times `gamma` every `step_size` epochs."""
+    """The learning rate times `gamma` every `step_size` epochs.
+
+    >>> from tapegrad import Value, optim
+    >>> optimizer = optim.SGD([Value(1.0)], lr=1.0)
+    >>> scheduler = StepLR(optimizer, step_size=2, gamma=0.5)
+    >>> [scheduler.step() or round(scheduler.get_last_lr()[0], 3) for _ in range(5)]
+    [1.0, 0.5, 0.5, 0.25, 0.25]
+    """
 
     def __init__(
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
@@ -87,7 +94,14 @@ class StepLR(LRScheduler):
 
 
 class MultiStepLR(LRScheduler):
-    """The learning rate times `gamma` at each of the epochs `milestones`."""
+    """The learning rate times `gamma` at each of the epochs `milestones`.
+
+    >>> from tapegrad import Value, optim
+    >>> optimizer = optim.SGD([Value(1.0)], lr=1.0)
+    >>> scheduler = MultiStepLR(optimizer, milestones=[2, 3], gamma=0.5)
+    >>> [scheduler.step() or round(scheduler.get_last_lr()[0], 3) for _ in range(5)]
+    [1.0, 0.5, 0.25, 0.25, 0.25]
+    """
 
     def __init__(
         self,
@@ -106,7 +120,14 @@ class MultiStepLR(LRScheduler):
 
 
 class ConstantLR(LRScheduler):
-    """The learning rate times `factor`, from 0 to 1, until the epoch `total_iters`."""
+    """The learning rate times `factor`, from 0 to 1, until the epoch `total_iters`.
+
+    >>> from tapegrad import Value, optim
+    >>> optimizer = optim.SGD([Value(1.0)], lr=1.0)
+    >>> scheduler = ConstantLR(optimizer, factor=0.5, total_iters=3)
+    >>> [scheduler.step() or round(scheduler.get_last_lr()[0], 3) for _ in range(5)]
+    [0.5, 0.5, 1.0, 1.0, 1.0]
+    """
 
     def __init__(
         self,
@@ -132,6 +153,12 @@ class LinearLR(LRScheduler):
     """The learning rate times a factor on the way from `start_factor` to `end_factor`.
 
     It is there at the epoch `total_iters`. Both are from 0 to 1, and the first is not 0.
+
+    >>> from tapegrad import Value, optim
+    >>> optimizer = optim.SGD([Value(1.0)], lr=1.0)
+    >>> scheduler = LinearLR(optimizer, start_factor=0.25, total_iters=3)
+    >>> [scheduler.step() or round(scheduler.get_last_lr()[0], 3) for _ in range(5)]
+    [0.5, 0.75, 1.0, 1.0, 1.0]
     """
 
     def __init__(
@@ -162,7 +189,14 @@ class LinearLR(LRScheduler):
 
 
 class ExponentialLR(LRScheduler):
-    """The learning rate times `gamma` every epoch."""
+    """The learning rate times `gamma` every epoch.
+
+    >>> from tapegrad import Value, optim
+    >>> optimizer = optim.SGD([Value(1.0)], lr=1.0)
+    >>> scheduler = ExponentialLR(optimizer, gamma=0.5)
+    >>> [scheduler.step() or round(scheduler.get_last_lr()[0], 3) for _ in range(5)]
+    [0.5, 0.25, 0.125, 0.062, 0.031]
+    """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
         self.gamma = gamma
@@ -173,7 +207,14 @@ class ExponentialLR(LRScheduler):
 
 
 class PolynomialLR(LRScheduler):
-    """The first learning rate times (1 - epoch / total_iters) ** power, and then 0."""
+    """The first learning rate times (1 - epoch / total_iters) ** power, and then 0.
+
+    >>> from tapegrad import Value, optim
+    >>> optimizer = optim.SGD([Value(1.0)], lr=1.0)
+    >>> scheduler = PolynomialLR(optimizer, total_iters=4, power=2.0)
+    >>> [scheduler.step() or round(scheduler.get_last_lr()[0], 3) for _ in range(5)]
+    [0.562, 0.25, 0.062, 0.0, 0.0]
+    """
 
     def __init__(
         self,

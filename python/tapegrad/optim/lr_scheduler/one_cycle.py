@@ -24,6 +24,12 @@ class OneCycleLR(LRScheduler):
 
     Raises ValueError for options that make no sense, for an optimizer without momentum where it is
     to be cycled, and from step() after the last step.
+
+    >>> from tapegrad import Value, optim
+    >>> optimizer = optim.SGD([Value(1.0)], momentum=0.9)
+    >>> scheduler = OneCycleLR(optimizer, max_lr=1.0, total_steps=6, pct_start=0.5)
+    >>> [scheduler.step() or round(scheduler.get_last_lr()[0], 3) for _ in range(5)]
+    [0.52, 1.0, 0.75, 0.25, 0.0]
     """
 
     def __init__(
