@@ -282,6 +282,16 @@ def test_a_parameter_in_no_attribute_is_not_lost_without_a_word() -> None:
             ask()
 
 
+def test_what_is_no_parameter_has_no_name() -> None:
+    class Frozen(nn.Neuron):
+        def parameters(self) -> list[Value]:
+            return [self.w[1]]
+
+    neuron = Frozen(3)
+    assert neuron.named_parameters() == [("w.1", neuron.w[1])]
+    assert [*neuron.state_dict()] == ["w"]
+
+
 def test_a_list_in_itself_does_no_harm() -> None:
     neuron: Any = nn.Neuron(1)
     neuron.odd = [1]

@@ -8,6 +8,7 @@ import json
 import pickle
 import sys
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -59,6 +60,40 @@ def test_a_state_dict_is_a_copy() -> None:
     optimizer.load_state_dict(saved)
     saved["state"][0]["momentum_buffer"][0] = 99.0
     assert optimizer.state[x] == {"step": 1, "momentum_buffer": 1.0}
+
+
+def test_options_are_copied_on_the_way_out_and_in() -> None:
+    optimizer = optim.SGD([{"params": values(1.0), "tags": ["first"]}])
+    saved = optimizer.state_dict()
+    optimizer.param_groups[0]["tags"].append("later")
+    assert saved["param_groups"][0]["tags"] == ["first"]
+    optimizer.load_state_dict(saved)
+    saved["param_groups"][0]["tags"].append("outside")
+    assert optimizer.param_groups[0]["tags"] == ["first"]
+
+
+CHANGES: dict[str, Callable[[optim.Optimizer, Value], object]] = {
+    "step": lambda optimizer, x: optimizer.step(),
+    "zero_grad": lambda optimizer, x: optimizer.zero_grad(),
+    "clip_grad_norm_": lambda optimizer, x: optim.clip_grad_norm_(x, 1e-3),
+    "clip_grad_value_": lambda optimizer, x: optim.clip_grad_value_(x, 1e-3),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_pickles_made_before_do_not_stand_for_what_is_now(
+    change: Callable[[optim.Optimizer, Value], object],
+) -> None:
+    x = Value(2.0)
+    y = x * 3
+    y.backward()
+    optimizer = optim.SGD([x], lr=0.5)
+    before = pickle.dumps([y, x])
+    change(optimizer, x)
+    twin = pickle.loads(pickle.dumps([y, x]))[1]
+    assert (twin.data, twin.grad) == (x.data, x.grad) != (2.0, 3.0)
+    kept = pickle.loads(before)[1]
+    assert (kept.data, kept.grad) == (2.0, 3.0)
 
 
 def test_loading_brings_options_back_and_keeps_the_parameters() -> None:
