@@ -23,6 +23,8 @@ PYBIND11_MODULE(_core_of_main_interpreter, module) {
   register_functions(module);
   register_snapshots(module);
   register_inspection(module);
+  register_bulk(module);
+  register_optimizers(module);
 }
 
 // Nodes belong to one interpreter. Asked before pybind11 begins, which waits for ever in a

@@ -9,5 +9,7 @@ void register_value(pybind11::module_& module);       // type.cpp
 void register_functions(pybind11::module_& module);   // functions.cpp
 void register_snapshots(pybind11::module_& module);   // snapshot.cpp
 void register_inspection(pybind11::module_& module);  // inspection.cpp
+void register_bulk(pybind11::module_& module);        // bulk.cpp
+void register_optimizers(pybind11::module_& module);  // optimizers.cpp
 
 }  // namespace tapegrad::python

@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 import textwrap
+from typing import Any
 
-from tapegrad import _core
+from tapegrad import Value, _core
 
 
 def nodes_now() -> int:
@@ -21,6 +22,12 @@ def nodes() -> int:
     while gc.collect():
         pass
     return nodes_now()
+
+
+def snapshot_of(value: Value) -> object:
+    """What pickle remembers of the Value's graph."""
+    reduced: Any = value.__reduce_ex__(2)
+    return reduced[1][0]
 
 
 def run_program(text: str, **environment: str) -> subprocess.CompletedProcess[str]:

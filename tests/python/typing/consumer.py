@@ -13,9 +13,10 @@ import sys
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 
 import tapegrad
-from tapegrad import Value, dot, exp, graph, maximum, nn, tanh
+from tapegrad import Value, dot, exp, graph, maximum, nn, optim, tanh
 
 if sys.version_info >= (3, 11):
     from typing import assert_type
@@ -123,6 +124,37 @@ def train() -> float:
     return loss.data
 
 
+def optimize() -> float:
+    """Gradient descent by an optimizer, on a network of parts; many Values at once."""
+    model = nn.Sequential(nn.Embedding(3, 2), nn.Layer(2, 4), nn.LeakyReLU(), nn.Layer(4, 1))
+    layers: list[Value] = [p for _, p in model.named_parameters()]
+    optimizer = optim.SGD([{"params": layers[:6], "lr": 0.2}, {"params": layers[6:]}], momentum=0.9)
+    scheduler = optim.lr_scheduler.StepLR(optimizer, step_size=10)
+
+    def closure() -> Value:
+        optimizer.zero_grad()
+        loss: Value = (model(1) - 1.0) ** 2
+        loss.backward()
+        assert_type(optim.clip_grad_norm_(model.parameters(), 1.0), float)
+        return loss
+
+    for _ in range(20):
+        optimizer.step(closure)
+        scheduler.step()
+    optim.AdamW(model.named_parameters(), betas=(0.8, 0.9)).load_state_dict(
+        optim.AdamW(layers).state_dict()
+    )
+    model.load_state_dict(model.state_dict(), strict=False)
+    weights = [layers[:2], layers[2:4]]
+    data = tapegrad.get_data(weights)
+    assert_type(data, npt.NDArray[np.float64])
+    tapegrad.set_data(weights, data - 0.1 * tapegrad.get_grad(weights, out=np.zeros((2, 2))))
+    tapegrad.set_grad(layers, 0)
+    assert_type(nn.Tanh()(layers[0]), Value)
+    assert_type(scheduler.get_last_lr(), list[float])
+    return closure().data
+
+
 def use_the_rest() -> None:
     """Networks, graphs, copies, the anomaly check."""
     model = nn.MLP(2, [4, 1])
@@ -144,5 +176,5 @@ if __name__ == "__main__":
     make_values()
     calculate()
     define_operation(Value(0.5)).backward()
-    print(train())
+    print(train(), optimize())
     use_the_rest()

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 import tapegrad
-from tapegrad import Value
+from tapegrad import Value, optim
 
 v = Value(1.0)
 
@@ -30,6 +30,12 @@ float(v)  # type: ignore[arg-type]
 tapegrad.exp("2")  # type: ignore[call-overload]
 tapegrad.sum(3)  # type: ignore[call-overload]
 v.maximum(None)  # type: ignore[arg-type]
+
+optim.SGD(v)  # type: ignore[arg-type]
+optim.SGD([1.0])  # type: ignore[list-item]
+optim.Adam([v], betas=0.9)  # type: ignore[arg-type]
+optim.Adam([v], rate=0.1)  # type: ignore[call-arg]
+optim.clip_grad_norm_([v], "1")  # type: ignore[arg-type]
 
 v.data = "x"  # type: ignore[assignment]
 v.grad = None  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""Neural networks of scalar Values, with micrograd's interface."""
+"""micrograd's networks."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from operator import mul
 from typing import Any, TypeAlias
 
 from tapegrad._core import Value
+from tapegrad.nn.module import Module
 
-__all__ = ["MLP", "Layer", "Module", "Neuron"]
+__all__ = ["MLP", "Layer", "Neuron"]
 
 Nonlin: TypeAlias = bool | str | Callable[[Value], Value] | None
 
@@ -44,23 +45,6 @@ def _activation(nonlin: Nonlin) -> tuple[str, Callable[[Value], Value] | None]:
         return _ACTIVATIONS["relu" if nonlin else "linear"]
     kind = type(nonlin).__name__
     raise TypeError(f"nonlin must be True, False, None, a name or a callable, not {kind}")
-
-
-class Module:
-    """What has parameters: the base of neurons, layers and networks.
-
-    >>> Module().parameters()
-    []
-    """
-
-    def zero_grad(self) -> None:
-        """Set the gradient of every parameter to zero."""
-        for p in self.parameters():
-            p.grad = 0.0
-
-    def parameters(self) -> list[Value]:
-        """The Values to train, always in the same order."""
-        return []
 
 
 class Neuron(Module):

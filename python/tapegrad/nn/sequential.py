@@ -1,0 +1,71 @@
+"""Modules in a row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+from tapegrad._core import Value
+from tapegrad.nn.module import Module, Named
+from tapegrad.nn.network import MLP, Layer, Neuron
+
+__all__ = ["Sequential"]
+
+Part: TypeAlias = Module | Callable[[Any], Any]
+
+
+class Sequential(Module):
+    """Modules, or any functions, each called with the output of the one before.
+
+    Parameters have the name of their module's place: "0.neurons.1.w". Raises TypeError for what
+    cannot be called.
+
+    >>> from tapegrad.nn import Layer, Tanh
+    >>> model = Sequential(Layer(2, 4, nonlin=False), Tanh(), Layer(4, 1, nonlin=False))
+    >>> len(model.parameters()), type(model([1.0, -1.0]))
+    (17, <class 'tapegrad.Value'>)
+    """
+
+    def __init__(self, *modules: Part) -> None:
+        self._parts: list[Any] = []
+        for module in modules:
+            self.append(module)
+
+    def append(self, module: Part) -> Sequential:
+        """Add one at the end; returns this Sequential."""
+        if not callable(module):
+            kind = type(module).__name__
+            raise TypeError(f"modules[{len(self)}] must be a Module or a function, not '{kind}'")
+        self._parts.append(module)
+        return self
+
+    def __call__(self, x: Any) -> Any:
+        """The output of the last."""
+        for part in self._parts:
+            # A layer of one neuron gives a Value, and the next takes a list.
+            wants_list = isinstance(part, (Neuron, Layer, MLP))
+            x = part([x] if wants_list and isinstance(x, Value) else x)
+        return x
+
+    def parameters(self) -> list[Value]:
+        """The parameters of the modules in their order, each once."""
+        modules = [part for part in self._parts if isinstance(part, Module)]
+        return list({id(p): p for module in modules for p in module.parameters()}.values())
+
+    def _named_children(self) -> Named:
+        return [(str(k), part) for k, part in enumerate(self._parts)]
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._parts)
+
+    def __getitem__(self, place: int | slice) -> Any:
+        """The module at a place, or those of a slice in a Sequential of their own."""
+        if isinstance(place, slice):
+            return Sequential(*self._parts[place])
+        return self._parts[place]
+
+    def __repr__(self) -> str:
+        return f"Sequential({', '.join(map(repr, self._parts))})"

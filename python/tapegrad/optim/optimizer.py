@@ -1,0 +1,231 @@
+"""What all optimizers have: groups of parameters with options, and their state."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, TypeAlias
+
+from tapegrad import _core
+from tapegrad._core import Value
+
+__all__ = ["Optimizer", "Parameters", "check_options", "need_real"]
+
+Group: TypeAlias = dict[str, Any]
+Parameters: TypeAlias = Iterable[Value | tuple[str, Value] | Group]
+
+
+def check_options(group: Group, *names: str) -> None:
+    """Raise for the first of a group's options that is no number, is negative or is NaN."""
+    for name in names:
+        need_real(name, group[name])
+        if not group[name] >= 0.0:
+            raise ValueError(f"{name} must be 0 or more, not {group[name]!r}")
+
+
+def need_real(name: str, number: object) -> None:
+    """Raise TypeError unless the option is a real number."""
+    try:
+        math.isnan(number)  # type: ignore[arg-type]
+    except TypeError:
+        kind = type(number).__name__
+        raise TypeError(f"{name} must be a real number, not '{kind}'") from None
+
+
+class Optimizer:
+    """The base of optimizers: `params` in groups, each with options of its own or the `defaults`.
+
+    `params` is an iterable of Values, of pairs of a name and a Value, or of dicts with "params" and
+    options. An optimizer of your own derives from this and defines step():
+
+    >>> class SignSGD(Optimizer):
+    ...     def __init__(self, params, lr=0.1):
+    ...         super().__init__(params, {"lr": lr})
+    ...
+    ...     def step(self, closure=None):
+    ...         for group in self.param_groups:
+    ...             for p in group["params"]:
+    ...                 p.data -= group["lr"] * ((p.grad > 0) - (p.grad < 0))
+    >>> x = Value(1.0)
+    >>> (x * 5).backward()
+    >>> SignSGD([x]).step()
+    >>> x
+    Value(data=0.9)
+
+    Raises TypeError for what is no Value; ValueError for none at all, for the result of an
+    operation, and for a Value in two groups. A Value twice in one group is kept once, with a
+    warning. What differs from PyTorch: a gradient is always a number, so a parameter that no loss
+    has reached is not skipped but stepped with the gradient 0.
+    """
+
+    _rule: ClassVar[str | None] = None  # of the compiled rules, the one that step() applies
+
+    def __init__(self, params: Parameters, defaults: Group) -> None:
+        if isinstance(params, Value):
+            raise TypeError("params must be an iterable of Values or dicts, not a Value")
+        self.defaults: Group = dict(defaults)
+        self.param_groups: list[Group] = []
+        self._update = None if self._rule is None else _core.UpdateRule(self._rule)
+        given: list[Any] = list(params)
+        if not given:
+            raise ValueError("params is empty: there is nothing to optimize")
+        groups = given if isinstance(given[0], dict) else [{"params": given}]
+        for group in groups:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add a dict with "params" and, for options that are not the defaults, their values."""
+        if not isinstance(param_group, dict):
+            kind = type(param_group).__name__
+            raise TypeError(f"param_group must be a dict with 'params', not '{kind}'")
+        group = {**self.defaults, **param_group, **_parameters_of(param_group)}
+        self._check_group(group)
+        earlier = {id(p) for other in self.param_groups for p in other["params"]}
+        if not earlier.isdisjoint(map(id, group["params"])):
+            raise ValueError("params has a Value that another group has already")
+        if any(("param_names" in group) != ("param_names" in other) for other in self.param_groups):
+            raise ValueError("params must have names in all groups or in none")
+        if self._update is not None:
+            self._update.add(group["params"])
+        self.param_groups.append(group)
+
+    def _check_group(self, group: Group) -> None:
+        """Raise ValueError for options that make no sense; for a subclass to define."""
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Set the gradient of every parameter to 0.
+
+        A gradient is never None here: `set_to_none` is there for programs that give it.
+        """
+        for group in self.param_groups:
+            _core.write_grad(group["params"], 0.0)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter once by its gradient.
+
+        `closure`, if given, is called before and clears the gradients, computes them anew and
+        returns the loss, which step() then returns. After an error no parameter has changed.
+        Raises RuntimeError where a group's "params" is another list of Values than was added.
+        """
+        if self._update is None:
+            raise NotImplementedError(f"{type(self).__name__} defines no step()")
+        loss = None if closure is None else closure()
+        self._update.step(self.param_groups)
+        return loss
+
+    @property
+    def state(self) -> dict[Value, dict[str, float]]:
+        """What is remembered of each parameter, by its name in PyTorch: a copy, made when asked."""
+        found: dict[Value, dict[str, float]] = {}
+        for group, state in zip(self.param_groups, self._states(), strict=True):
+            step = state.pop("step")
+            for k, p in enumerate(group["params"]):
+                found[p] = {"step": step, **{name: column[k] for name, column in state.items()}}
+        return found
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state and the options, without the Values: plain lists, dicts and numbers.
+
+        "state" has a dict for each group: the number of steps, and lists with a number for each
+        parameter. "param_groups" has the options, with numbers in the place of parameters. JSON
+        keeps all of it.
+
+        >>> from tapegrad.optim import SGD
+        >>> optimizer = SGD([Value(1.0), Value(2.0)], lr=0.1, momentum=0.9)
+        >>> optimizer.step()
+        >>> optimizer.state_dict()["state"]
+        [{'step': 1, 'momentum_buffer': [0.0, 0.0]}]
+        """
+        groups, first = [], 0
+        for group in self.param_groups:
+            options = {name: copy.deepcopy(o) for name, o in group.items() if name != "params"}
+            count = len(group["params"])
+            groups.append({**options, "params": list(range(first, first + count))})
+            first += count
+        return {"state": self._states(), "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what state_dict() gave: of an optimizer of this kind, with as many parameters.
+
+        Raises ValueError for another number of groups or parameters, or another optimizer's state;
+        everything is then as it was.
+        """
+        saved = [dict(group) for group in state_dict["param_groups"]]
+        if len(saved) != len(self.param_groups):
+            raise ValueError(
+                f"state_dict has {len(saved)} param_groups, and the optimizer "
+                f"{len(self.param_groups)}"
+            )
+        for k, (group, options) in enumerate(zip(self.param_groups, saved, strict=True)):
+            if len(options["params"]) != len(group["params"]):
+                raise ValueError(
+                    f"param_groups[{k}] of state_dict has {len(options['params'])} parameters, "
+                    f"and that of the optimizer {len(group['params'])}"
+                )
+        loaded = list(map(_loaded, self.param_groups, saved))
+        for group in loaded:
+            self._check_group(group)
+        if self._update is not None:
+            self._update.load(state_dict["state"])
+        for group, new in zip(self.param_groups, loaded, strict=True):
+            group.clear()
+            group.update(new)
+
+    def _states(self) -> list[dict[str, Any]]:
+        if self._update is None:
+            return [{"step": 0} for _ in self.param_groups]
+        return self._update.state()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_update": self._states()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._update = None if self._rule is None else _core.UpdateRule(self._rule)
+        if self._update is not None:
+            for group in self.param_groups:
+                self._update.add(group["params"])
+            self._update.load(state["_update"])
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for k, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {k}")
+            options = sorted(name for name in group if name not in ("params", "param_names"))
+            lines.extend(f"    {name}: {group[name]}" for name in options)
+        return "\n".join([*lines, ")"])
+
+
+def _parameters_of(param_group: Group) -> Group:
+    """The group's "params" as a list of leaves, each once, and their names where they have some."""
+    if "params" not in param_group:
+        raise ValueError("param_group must be a dict with 'params'")
+    given: Any = param_group["params"]
+    if isinstance(given, (set, frozenset)):
+        raise TypeError("params must have an order, and a set has none: give a list")
+    items = [given] if isinstance(given, Value) else list(given)
+    named = [isinstance(item, tuple) for item in items]
+    if any(named) and not all(named):
+        raise ValueError("params must all have names, or none")
+    pairs = [item if isinstance(item, tuple) else (None, item) for item in items]
+    if any(len(pair) != 2 for pair in pairs):
+        raise TypeError("params must be Values, or pairs of a name and a Value")
+    params = [pair[1] for pair in pairs]
+    _core.check_parameters(params)
+    once = {id(p): (name, p) for name, p in pairs}.values()  # a subclass may have its own __eq__
+    if len(once) < len(params):
+        warnings.warn("params has a Value more than once: it is kept once", stacklevel=5)
+    names = {"param_names": [name for name, _ in once]} if any(named) else {}
+    return {"params": [p for _, p in once], **names}
+
+
+def _loaded(group: Group, saved: Group) -> Group:
+    """The saved options for the group's parameters; tuples that JSON made lists are so again."""
+    options = {
+        name: tuple(option) if isinstance(group.get(name), tuple) else copy.deepcopy(option)
+        for name, option in saved.items()
+    }
+    names = {"param_names": group["param_names"]} if "param_names" in group else {}
+    return {**names, **options, "params": group["params"]}

@@ -1,0 +1,40 @@
+"""Write what PyTorch's optimizers, schedules and clipping do to data/torch_optim.json.
+
+Run it with the torch named in SOURCE installed: python tests/python/make_optim_reference.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from make_torch_reference import SOURCE
+from training import everything, of_torch
+
+MADE_BY = "tests/python/make_optim_reference.py"
+REFERENCE_FILE = Path(__file__).parent / "data" / "torch_optim.json"
+
+
+def _lines(results: Any) -> str:
+    """JSON with a row of numbers on each line."""
+    if isinstance(results, dict):
+        entries = [f"{json.dumps(key)}: {_lines(value)}" for key, value in results.items()]
+        return "{\n" + ",\n".join(entries) + "\n}"
+    if results and isinstance(results[0], list):
+        return "[\n" + ",\n".join(map(_lines, results)) + "\n]"
+    return json.dumps(results)
+
+
+def write_reference(path: Path) -> None:
+    """Run every program with torch and write the JSON."""
+    import torch
+
+    running = "torch " + torch.__version__.partition("+")[0]
+    if running != SOURCE:
+        raise SystemExit(f"needs {SOURCE}, found {running}")
+    path.write_text(_lines({"source": SOURCE, "made_by": MADE_BY, **everything(of_torch())}) + "\n")
+
+
+if __name__ == "__main__":
+    write_reference(REFERENCE_FILE)
