@@ -98,12 +98,12 @@ static bool hold_in_users(Index node) {
 bool let_collect(Handle* handle) {
   track(handle);
   tape().cell(handle->node).flags |= flag::heritable;
+  ++inheritances;
   return is_accounted_for(handle->node) || guarded([&] { return hold_in_users(handle->node); });
 }
 
 PythonBackward* python_backward(Index node) {
-  if (!tape().has_extra(node)) return nullptr;
-  return static_cast<PythonBackward*>(tape().extra(node).backward.get());
+  return static_cast<PythonBackward*>(tape().backward_of(node));
 }
 
 static void keep_for_reuse(Handle* handle) {

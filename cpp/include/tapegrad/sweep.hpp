@@ -57,6 +57,19 @@ class Frontier {
     tape_.each_operand(i, [this](Index node, double) { mark(node); });
   }
 
+  // Passes an adjoint on to operands that lie in Lists.
+  void pass(const Link& l, double adjoint) noexcept {
+    Link* const links = links_;
+    Arena::each_span(l, [&](const Index* nodes, const double* partials, std::size_t count) {
+      for (std::size_t k = 0; k < count; ++k) {
+        const Index i = nodes[k];
+        if (i == no_node) continue;
+        links[i].adjoint += adjoint * partials[k];
+        mark(i);
+      }
+    });
+  }
+
   // The newest due node below `i`, or no_node. It is due no longer.
   Index next(Index i) noexcept {
     if (here == 0) i = next_block();
@@ -140,9 +153,13 @@ inline void Tape::backward(Index root, double seed) {
       give(l.operand[0], adjoint * l.partial[0]);
     } else {
       frontier.here = here;
-      push_adjoint(i);
-      frontier.go_on();
-      frontier.mark_operands(i);
+      if ((l.operand[0] & ~due) == has_function) {
+        push_adjoint(i);
+        frontier.go_on();
+        frontier.mark_operands(i);
+      } else {
+        frontier.pass(l, adjoint);
+      }
       here = frontier.here;
     }
     if (adjacent) {
