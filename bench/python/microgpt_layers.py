@@ -10,14 +10,12 @@ import string
 import sys
 import time
 from collections.abc import Callable, Sequence
-from operator import add, methodcaller
+from operator import add
 from typing import Any
 
 from microgpt_dialect import PureValue, Transformer, encode
 
 from tapegrad import Value, cross_entropy, matvec, rmsnorm, softmax, sum
-
-relu = methodcaller("relu")
 
 
 class LayeredTransformer(Transformer):
@@ -26,25 +24,24 @@ class LayeredTransformer(Transformer):
     def attend(self, x: list[Any], keys: Any, values: Any) -> list[Any]:
         """`keys` has a matrix for each head, `values` the transpose of one."""
         size = self.width // self.heads
-        q = matvec(self.q, x)
+        scale = size**-0.5
+        q = [element * scale for element in matvec(self.q, x)]
         k = matvec(self.k, x)
         v = matvec(self.v, x)
         out: list[Any] = []
         for head in range(self.heads):
             start = head * size
             end = start + size
-            scale = size**-0.5
             keys[head].append(k[start:end])
             for column, element in zip(values[head], v[start:end]):
                 column.append(element)
-            scores = matvec(keys[head], [element * scale for element in q[start:end]])
-            out += matvec(values[head], softmax(scores))
+            out += matvec(values[head], softmax(matvec(keys[head], q[start:end])))
         return matvec(self.o, out)
 
     def logits(self, token: int, position: int, keys: Any, values: Any) -> list[Any]:
         x = rmsnorm(map(add, self.tokens[token], self.positions[position]))
         x = list(map(add, self.attend(rmsnorm(x), keys, values), x))
-        hidden = list(map(relu, matvec(self.up, rmsnorm(x))))
+        hidden = list(map(Value.relu, matvec(self.up, rmsnorm(x))))
         x = list(map(add, matvec(self.down, hidden), x))
         return matvec(self.head, x)
 

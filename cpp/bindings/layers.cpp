@@ -15,6 +15,11 @@ namespace {
 
 PyObject* given_or_null(PyObject* given) { return given == Py_None ? nullptr : given; }
 
+bool read_products(const Sequence& row, const Place& place, Draft& numbers, Products& products) {
+  Draft::Pen pen(numbers);
+  return read_each(row, place, [&](auto item) { products.write(pen, item); });
+}
+
 // The rows of w times x, each sum beginning with its element of b.
 PyObject* matrix_product(const char* function, PyObject* given_w, PyObject* given_x,
                          PyObject* given_b) {
@@ -38,13 +43,13 @@ PyObject* matrix_product(const char* function, PyObject* given_w, PyObject* give
     if (!row.open(w.items()[i], w_place, "Values and numbers", place.row)) return nullptr;
     if (lengths_differ(place, row.size(), x_place, columns)) return nullptr;
     Draft numbers(tape(), columns + (given_b != nullptr ? 1 : 0));
-    if (!read_all(row, place, numbers)) return nullptr;
-    if (given_b != nullptr) numbers.add_start(bias[i]);
+    Products products(tape(), numbers, xs, given_b != nullptr ? &bias[i] : nullptr);
+    if (!read_products(row, place, numbers, products)) return nullptr;
     if (inheritances != heirs) [[unlikely]] {
       xs.look_again();
       numbers.look_again();
     }
-    layers::linear(tape(), numbers, xs, out);
+    out.adopt(products.record());
   }
   return list_of(out);
 }

@@ -17,7 +17,7 @@ struct Place {
   std::string text(Py_ssize_t k = -1) const {
     std::string all = std::string(function) + "(): " + argument;
     for (const Py_ssize_t at : {row, k})
-      if (at >= 0) all += "[" + std::to_string(at) + "]";
+      if (at >= 0) all.append(1, '[').append(std::to_string(at)).append(1, ']');
     return all;
   }
 };
@@ -50,39 +50,55 @@ bool read_item(const Sequence& sequence, std::size_t k, const Place& place, Argu
 bool changed(const Place& place);  // sets the error, and is false
 bool lengths_differ(const Place& one, std::size_t count, const Place& other, std::size_t wanted);
 
-// Appends every item to a Draft or a Row.
-inline void append(Draft& draft, Index node) { draft.add(node); }
-inline void append(Draft& draft, double number) { draft.add(number); }
-inline void append(Row& row, Index node) { row.add({node, tape().cell(node).primal}); }
-inline void append(Row& row, double number) { row.add({no_node, number}); }
-
-template <class Target>
-bool read_all(const Sequence& sequence, const Place& place, Target& target) {
-  const std::size_t count = sequence.size();
-  PyObject* const* items = sequence.items();
-  for (std::size_t k = 0; k < count; ++k) {
+// Calls take(node) or take(number) from the k-th item on, while they are plain Values and floats;
+// returns the first that is not. Nothing else is called, so that all stays in registers.
+template <class Take>
+[[gnu::always_inline]] inline std::size_t read_plain(PyObject* const* items, std::size_t k,
+                                                     std::size_t count, Take& take) {
+  PyTypeObject* const value = value_type;
+  for (; k < count; ++k) {
     PyObject* const item = items[k];
-    if (Py_TYPE(item) == value_type) [[likely]] {
-      append(target, node_of(item));
-    } else if (PyFloat_CheckExact(item)) {
-      append(target, PyFloat_AS_DOUBLE(item));
-    } else {
-      Argument argument;
-      if (!read_item(sequence, k, place, argument)) return false;
-      if (argument.node != no_node) append(target, argument.node);
-      else append(target, argument.primal);
-      if (sequence.size() != count) return changed(place);
-      items = sequence.items();
-    }
+    if (Py_TYPE(item) == value) [[likely]]
+      take(node_of(item));
+    else if (PyFloat_CheckExact(item)) take(PyFloat_AS_DOUBLE(item));
+    else break;
   }
-  return true;
+  return k;
+}
+
+// The same for every item.
+template <class Take>
+[[gnu::always_inline]] inline bool read_each(const Sequence& sequence, const Place& place,
+                                             Take take) {
+  const std::size_t count = sequence.size();
+  for (std::size_t k = 0;; ++k) {
+    k = read_plain(sequence.items(), k, count, take);
+    if (k == count) return true;
+    Argument argument;
+    if (!read_item(sequence, k, place, argument)) return false;
+    if (argument.node != no_node) take(argument.node);
+    else take(argument.primal);
+    if (sequence.size() != count) return changed(place);
+  }
+}
+
+// The same into a row or a list.
+inline bool read_all(const Sequence& sequence, const Place& place, Row& row) {
+  row.reserve(sequence.size());
+  return read_each(sequence, place, [&](auto item) {
+    if constexpr (std::is_same_v<decltype(item), Index>) row.add({item, tape().cell(item).primal});
+    else row.add({no_node, item});
+  });
+}
+inline bool read_all(const Sequence& sequence, const Place& place, Draft& draft) {
+  Draft::Pen pen(draft);
+  return read_each(sequence, place, [&](auto item) { pen.add(item); });
 }
 
 // Opens and reads.
 inline bool read_row(PyObject* given, const Place& place, Row& row) {
   Sequence sequence;
   if (!sequence.open(given, place)) return false;
-  row.reserve(sequence.size());
   return read_all(sequence, place, row);
 }
 

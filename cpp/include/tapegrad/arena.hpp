@@ -241,10 +241,11 @@ class Arena {
 
   // Takes one owner from the operand; without any left, it becomes the head of the chain.
   static Index drop(Cell* cells, Index operand, Index chain) noexcept {
-    Cell& cell = cells[operand];
-    if (--cell.owners != 0) return chain;
-    cell.handle = reinterpret_cast<void*>(static_cast<std::uintptr_t>(chain));
-    return operand;
+    return --cells[operand].owners != 0 ? chain : put(cells, operand, chain);
+  }
+  static Index put(Cell* cells, Index node, Index chain) noexcept {
+    cells[node].handle = reinterpret_cast<void*>(static_cast<std::uintptr_t>(chain));
+    return node;
   }
 
   [[gnu::noinline]] Index drop_list(List* list, Index chain) noexcept {
@@ -252,7 +253,8 @@ class Arena {
     Cell* const cells = blocks_.cells();
     const Index* const nodes = list->nodes();
     for (std::size_t k = 0, count = list->size; k < count; ++k)
-      if (nodes[k] != no_node) chain = drop(cells, nodes[k], chain);
+      if (nodes[k] != no_node && --cells[nodes[k]].owners == 0) [[unlikely]]
+        chain = put(cells, nodes[k], chain);
     lists_.give_back(list);
     return chain;
   }
@@ -292,29 +294,61 @@ class Arena {
 // an owner beside it.
 class Draft {
  public:
-  Draft(Arena& arena, std::size_t size)
-      : arena_(arena),
-        list_(arena.lists().take(size)),
-        numbers_(list_->numbers()),
-        nodes_(list_->nodes()) {}
+  Draft(Arena& arena, std::size_t size) : arena_(arena), list_(arena.lists().take(size)) {}
   Draft(const Draft&) = delete;
   Draft& operator=(const Draft&) = delete;
   ~Draft() {
-    for (std::size_t k = filled_; k < list_->size; ++k) nodes_[k] = no_node;
+    for (std::size_t k = filled_; k < list_->size; ++k) list_->nodes()[k] = no_node;
     arena_.give_up(list_);
   }
 
-  void add(double number) noexcept { put(no_node, number); }
-  // The node's own number, or another.
-  void add(Index node) noexcept {
-    Cell& cell = arena_.cell(node);
-    put(node, cell.primal);
-    adopt(cell);
-  }
-  void add(Index node, double number) noexcept {
-    put(node, number);
-    if (node != no_node) adopt(arena_.cell(node));
-  }
+  // Writes one operand after the other with what it needs in registers.
+  class Pen {
+   public:
+    explicit Pen(Draft& draft)
+        : draft_(draft),
+          cells_(draft.arena_.blocks().cells()),
+          numbers_(draft.list_->numbers()),
+          nodes_(draft.list_->nodes()),
+          at_(draft.filled_) {}
+    Pen(const Pen&) = delete;
+    Pen& operator=(const Pen&) = delete;
+    ~Pen() {
+      draft_.filled_ = at_;
+      draft_.flags_ |= flags_;
+      draft_.any_node_ |= any_node_;
+    }
+
+    double add(double number) noexcept { return put(no_node, number); }
+    double add(Index node) noexcept { return put(node, adopted(node).primal); }
+    void add(Index node, double number) noexcept {
+      put(node, number);
+      if (node != no_node) adopted(node);
+    }
+
+   private:
+    double put(Index node, double number) noexcept {
+      nodes_[at_] = node;
+      return numbers_[at_++] = number;
+    }
+    Cell& adopted(Index node) noexcept {
+      Cell& cell = cells_[node];
+      ++cell.owners;
+      flags_ |= cell.flags;
+      any_node_ = true;
+      return cell;
+    }
+
+    Draft& draft_;
+    Cell* cells_;
+    double* numbers_;
+    Index* nodes_;
+    std::size_t at_;
+    std::uint16_t flags_ = 0;
+    bool any_node_ = false;
+  };
+
+  void add(Index node, double number) noexcept { Pen(*this).add(node, number); }
   // What a sum of products starts with: beside the factors, and with a partial of its own.
   void add_start(const Argument& start) noexcept {
     add(start.node, start.node == no_node ? start.primal : 1.0);
@@ -327,7 +361,7 @@ class Draft {
   // What of its nodes has become heritable since it was added.
   void look_again() noexcept {
     for (std::size_t k = 0; k < filled_; ++k)
-      if (nodes_[k] != no_node) flags_ |= arena_.cell(nodes_[k]).flags;
+      if (const Index node = list_->nodes()[k]; node != no_node) flags_ |= arena_.cell(node).flags;
   }
 
   // To be recorded with, once all is there.
@@ -337,20 +371,8 @@ class Draft {
   }
 
  private:
-  void put(Index node, double number) noexcept {
-    numbers_[filled_] = number;
-    nodes_[filled_++] = node;
-  }
-  void adopt(Cell& cell) noexcept {
-    ++cell.owners;
-    flags_ |= cell.flags;
-    any_node_ = true;
-  }
-
   Arena& arena_;
   List* list_;
-  double* numbers_;
-  Index* nodes_;
   std::size_t filled_ = 0;
   std::uint16_t flags_ = 0;
   bool any_node_ = false;

@@ -68,12 +68,6 @@ void elementwise(Tape& tape, const Row& xs, const Row* by, Row& out) {
 
 }  // namespace detail
 
-// Appends row · x, beginning with what the row has beyond the length of x, if anything.
-inline void linear(Tape& tape, Draft& row, Draft& x, Row& out) {
-  out.reserve(1);
-  out.adopt(inner_product(tape, row, x));
-}
-
 inline void log_softmax(Tape& tape, std::span<const Argument> xs, Row& out) {
   if (xs.empty()) return;
   const detail::Held total(tape, apply<op<"logsumexp">()>(tape, xs));

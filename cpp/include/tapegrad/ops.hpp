@@ -15,6 +15,7 @@
 #include <span>
 #include <string_view>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
 #include "math.hpp"
@@ -86,12 +87,14 @@ constexpr auto ternary(std::string_view name, std::string_view summary,
       {name, "", name, summary, 3, parameters, domain, {}, false}, value, {p, q, r}};
 }
 
+// What a sum starts with that has no start: x + nothing is x, be it -0.0.
+inline constexpr double nothing = -0.0;
+
 // From left to right, so that the sum does not depend on where the operands lie.
 template <class Numbers, class Number>
-constexpr auto inner_product(const Numbers& x, const Numbers& y, const Number* start) {
-  if (x.empty()) return start != nullptr ? *start : Number(0.0);
-  auto total = start != nullptr ? *start + x[0] * y[0] : x[0] * y[0];
-  for (std::size_t k = 1; k < x.size(); ++k) total = total + x[k] * y[k];
+constexpr auto inner_product(const Numbers& x, const Numbers& y, const Number& start) {
+  auto total = start;
+  for (std::size_t k = 0; k < x.size(); ++k) total = total + x[k] * y[k];
   return total;
 }
 
@@ -248,8 +251,10 @@ inline constexpr auto table = std::make_tuple(
         [](auto, auto, std::size_t) { return 1.0; }),
   n_ary("dot", "The sum of the products of two sequences.", {"xs", "ys"}, 0.0,
         [](auto x) {
+          using Number = std::remove_cvref_t<decltype(x[0])>;
           const std::size_t n = x.size() / 2;
-          return inner_product(x.first(n), x.subspan(n, n), x.size() % 2 != 0 ? &x.back() : nullptr);
+          const Number start = x.size() % 2 != 0 ? x.back() : Number(nothing);
+          return inner_product(x.first(n), x.subspan(n, n), start);
         },
         [](auto x, auto, std::size_t k) {
           const std::size_t n = x.size() / 2;

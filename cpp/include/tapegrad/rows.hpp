@@ -77,6 +77,33 @@ Argument apply(Tape& tape, const Argument& x, const Argument& y) {
   return {i, tape.cell(i).primal};
 }
 
+// A row that is written, and the sum of its products with x, which is complete: additions wait for
+// each other, and writing goes on meanwhile.
+class Products {
+ public:
+  Products(Tape& tape, Draft& row, Draft& x, const Argument* start)
+      : tape_(tape), row_(row), x_(x), at_(x.list().numbers()), start_(start) {
+    if (start != nullptr) total_ = start->primal;
+    else if (x.size() == 0) total_ = 0.0;
+  }
+
+  void write(Draft::Pen& pen, auto item) noexcept { total_ = total_ + pen.add(item) * *at_++; }
+
+  // The sum, a node that the caller owns, or of numbers alone a number.
+  Argument record() {
+    if (start_ != nullptr) row_.add_start(*start_);
+    if (!row_.any_node() && !x_.any_node()) return {no_node, total_};
+    return {tape_.record_dot(row_.list(), x_.list(), total_), total_};
+  }
+
+ private:
+  Tape& tape_;
+  Draft &row_, &x_;
+  const double* at_;
+  const Argument* start_;
+  double total_ = ops::nothing;
+};
+
 // The sum of the products of two rows; where the first has one more, the sum starts with it.
 inline Argument inner_product(Tape& tape, Draft& xs, Draft& ys) {
   if (!xs.any_node() && !ys.any_node()) return {no_node, tape.dot_of(xs.list(), ys.list())};

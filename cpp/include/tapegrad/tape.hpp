@@ -98,13 +98,18 @@ class Tape : public Arena {
 
   // The sum of the products of two Lists of primals, without copying either: other nodes may have
   // the same List. Where the first has one operand more, the sum starts with it.
-  Index record_dot(List& xs, List& ys) { return place_lists(op<"dot">(), dot_of(xs, ys), xs, &ys); }
+  Index record_dot(List& xs, List& ys) { return record_dot(xs, ys, dot_of(xs, ys)); }
+  Index record_dot(List& xs, List& ys, double sum) {
+    return place_lists(op<"dot">(), sum, xs, &ys);
+  }
   double dot_of(const List& xs, const List& ys) const {
     const std::span<const double> x(xs.numbers(), ys.size), y(ys.numbers(), ys.size);
-    if (xs.size == ys.size) return ops::inner_product<decltype(x), double>(x, y, nullptr);
-    const Index node = xs.nodes()[ys.size];
-    const double start = node == no_node ? xs.numbers()[ys.size] : cell(node).primal;
-    return ops::inner_product(x, y, &start);
+    double start = ys.size == 0 ? 0.0 : ops::nothing;
+    if (xs.size != ys.size) {
+      const Index node = xs.nodes()[ys.size];
+      start = node == no_node ? xs.numbers()[ys.size] : cell(node).primal;
+    }
+    return ops::inner_product(x, y, start);
   }
 
   // A node whose partials, or backward function, are the caller's.
