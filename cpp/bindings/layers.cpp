@@ -147,8 +147,7 @@ constexpr Signature<softmax> softmax_signature{
     {"xs"},
     1,
     "softmax(xs)\n--\n\n"
-    "exp(x) / sum(exp(xs)) of each x, computed as exp(x - logsumexp(xs)): nothing overflows. [] gives\n"
-    "[].\n\n"
+    "exp(x) / sum(exp(xs)) of each x, computed without overflow. [] gives [].\n\n"
     ">>> from tapegrad import Value, softmax\n"
     ">>> softmax([Value(0.0), Value(0.0)])\n"
     "[Value(data=0.5), Value(data=0.5)]"};
@@ -158,7 +157,7 @@ constexpr Signature<log_softmax> log_softmax_signature{
     {"xs"},
     1,
     "log_softmax(xs)\n--\n\n"
-    "The logarithm of `softmax(xs)`, x - logsumexp(xs) of each x. [] gives [].\n\n"
+    "The logarithm of `softmax(xs)`, x - logsumexp(xs), of each x. [] gives [].\n\n"
     ">>> from tapegrad import log_softmax\n"
     ">>> log_softmax([1000.0, 0.0])\n"
     "[0.0, -1000.0]"};
