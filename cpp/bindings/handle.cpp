@@ -45,6 +45,7 @@ Held::~Held() {
 
 static bool hold(Index node) {
   auto held = std::make_unique<Held>();
+  tape().unshare(node);  // what is held counts one owner for each
   std::vector<Index> operands;
   tape().each_operand(node, [&](Index operand, double) { operands.push_back(operand); });
   held->handles.reserve(operands.size());

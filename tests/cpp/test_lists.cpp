@@ -227,6 +227,36 @@ TEST_CASE("constants of a shared list are shown for one node alone") {
   CHECK(tape.blocks().alive() == 1);
 }
 
+TEST_CASE("a node that shares no list is an owner of each of its operands") {
+  Tape tape;
+  const Index x = tape.leaf(3.0), w = tape.leaf(2.0);
+  std::vector<Index> rows;
+  {
+    Draft xs(tape, 1);
+    xs.add(x, 3.0);
+    for (int k = 0; k < 3; ++k) {
+      Draft row(tape, 1);
+      row.add(w, 2.0);
+      rows.push_back(tape.record_dot(row.list(), xs.list()));
+    }
+  }
+  CHECK(tape.cell(x).owners == 2);
+  tape.unshare(rows[1]);
+  CHECK(tape.cell(x).owners == 3);
+  tape.unshare(rows[1]);
+  tape.unshare(rows[0]);
+  tape.unshare(rows[2]);
+  CHECK(tape.cell(x).owners == 4);
+  CHECK(tape.cell(w).owners == 4);
+  for (const Index i : rows) {
+    tape.backward(i);
+    tape.release(i);
+  }
+  CHECK(tape.link(x).adjoint == 6.0);
+  CHECK(tape.link(w).adjoint == 9.0);
+  CHECK(tape.cell(x).owners == 1);
+}
+
 TEST_CASE("products longer than what is summed apart are swept too") {
   Tape tape;
   for (const std::size_t size : {255u, 256u, 257u, 2000u}) {

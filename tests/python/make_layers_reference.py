@@ -106,9 +106,7 @@ def functions() -> dict[str, Callable[..., Any]]:
         "softmax": lambda xs: functional.softmax(xs, 0),
         "log_softmax": lambda xs: functional.log_softmax(xs, 0),
         "logsumexp": lambda xs: torch.logsumexp(xs, 0),
-        "rmsnorm": lambda xs, weight=None, eps=1e-5: functional.rms_norm(
-            xs, xs.shape, weight, eps
-        ),
+        "rmsnorm": lambda xs, weight=None, eps=1e-5: functional.rms_norm(xs, xs.shape, weight, eps),
         "layernorm": lambda xs, weight=None, bias=None, eps=1e-5: functional.layer_norm(
             xs, xs.shape, weight, bias, eps
         ),
@@ -145,7 +143,7 @@ def torch_result(case: Case) -> tuple[Any, dict[str, Any]]:
 def main() -> None:
     import torch
 
-    if SOURCE != f"torch {torch.__version__.split('+')[0]}":
+    if f"torch {torch.__version__.split('+')[0]}" != SOURCE:
         raise SystemExit(f"this is torch {torch.__version__}, not {SOURCE}: set SOURCE")
     lines = []
     for case in cases():

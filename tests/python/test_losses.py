@@ -185,7 +185,7 @@ ERRORS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "a float for a class": (
         lambda: cross_entropy([1.0, 2.0], 1.0),  # type: ignore[call-overload]
         TypeError,
-        r"cross_entropy\(\): target must be an iterable of probabilities, or a class index, not 'float'",
+        r"target must be an iterable of probabilities, or a class index, not 'float'",
     ),
     "a Value for a class": (
         lambda: cross_entropy([1.0, 2.0], Value(1.0)),  # type: ignore[call-overload]

@@ -95,6 +95,13 @@ class Arena {
     return *made;
   }
 
+  // Afterwards each operand of the node counts it as an owner, and none that it shares with others.
+  void unshare(Index i) {
+    if (!has_extra(i)) return;
+    const List* const by = factors(i);
+    if (list(i)->owners > 1 || (by != nullptr && by->owners > 1)) own_list(i);
+  }
+
   // Takes one owner from the List; without any left, its nodes have one less each.
   void give_up(List* list) noexcept {
     if (--list->owners != 0) return;

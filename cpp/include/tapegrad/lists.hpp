@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <new>
 #include <unordered_map>
@@ -63,6 +64,7 @@ class Lists {
 
   // A list with one owner, its operands yet to be written.
   List* take(std::size_t size) {
+    if (size > std::numeric_limits<std::uint32_t>::max()) throw std::bad_alloc();
     const std::size_t bytes = List::bytes(size);
     void* memory;
     if (bytes > longest) [[unlikely]] {

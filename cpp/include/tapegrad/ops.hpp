@@ -271,7 +271,7 @@ inline constexpr auto table = std::make_tuple(
           const std::size_t n = x.size() / 2;
           return 2.0 * (x[k] - x[k < n ? k + n : k - n]);
         }),
-  n_ary("logsumexp", "The logarithm of the sum of the exponentials, without overflow.", {"values"},
+  n_ary("logsumexp", "The logarithm of the sum of the exponentials, without overflow.", {"xs"},
         -std::numeric_limits<double>::infinity(),
         [](auto x) {
           const auto shift = finite_or_zero(largest(x));
@@ -280,7 +280,7 @@ inline constexpr auto table = std::make_tuple(
           return shift + log(total);
         },
         [](auto x, auto y, std::size_t k) { return exp(x[k] - y); }),
-  n_ary("surprisal", "logsumexp of all values minus the first: -log of the first one's softmax.", {"values"},
+  n_ary("surprisal", "logsumexp of all minus the first: -log of the first one's softmax.", {"xs"},
         {},
         [](auto x) {
           const auto shift = finite_or_zero(largest(x));
