@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import doctest
 import math
 import operator
 import pickle
@@ -268,79 +269,84 @@ def test_masked_logits_get_no_gradient() -> None:
     assert [x.grad for x in xs] == [-0.5, 0.0, 0.5]
 
 
+untyped: Any = tapegrad  # mistakes are what is tested here
 ERRORS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "ragged": (
-        lambda: linear([[1, 2], [1, 2, 3]], [1, 2]),
+        lambda: untyped.linear([[1, 2], [1, 2, 3]], [1, 2]),
         ValueError,
         r"linear\(\): w\[1\] has 3 elements and x has 2",
     ),
     "x too long": (
-        lambda: matvec([[1, 2]], [1, 2, 3]),
+        lambda: untyped.matvec([[1, 2]], [1, 2, 3]),
         ValueError,
         r"matvec\(\): w\[0\] has 2 elements and x has 3",
     ),
     "b too short": (
-        lambda: linear([[1], [2]], [1], [1]),
+        lambda: untyped.linear([[1], [2]], [1], [1]),
         ValueError,
         r"linear\(\): b has 1 elements and w has 2",
     ),
     "no matrix": (
-        lambda: linear([1.0, 2.0], [1.0]),
+        lambda: untyped.linear([1.0, 2.0], [1.0]),
         TypeError,
         r"linear\(\): w\[0\] must be an iterable of Values and numbers, not 'float'",
     ),
     "a Value for a matrix": (
-        lambda: linear(Value(1.0), [1.0]),
+        lambda: untyped.linear(Value(1.0), [1.0]),
         TypeError,
         r"linear\(\): w must be an iterable of rows, not 'Value'",
     ),
     "an element of w": (
-        lambda: linear([[1, 2], [3, "4"]], [1, 2]),
+        lambda: untyped.linear([[1, 2], [3, "4"]], [1, 2]),
         TypeError,
         r"linear\(\): w\[1\]\[1\] must be a Value or a real number, not 'str'",
     ),
     "an element of x": (
-        lambda: linear([[1, 2]], [1, None]),
+        lambda: untyped.linear([[1, 2]], [1, None]),
         TypeError,
         r"linear\(\): x\[1\] must be a Value or a real number, not 'NoneType'",
     ),
     "an element of b": (
-        lambda: linear([[1, 2]], [1, 2], [1j]),
+        lambda: untyped.linear([[1, 2]], [1, 2], [1j]),
         TypeError,
         r"linear\(\): b\[0\] must be a Value or a real number, not 'complex'",
     ),
     "xs": (
-        lambda: softmax(1.0),  # type: ignore[arg-type]
+        lambda: untyped.softmax(1.0),
         TypeError,
         r"softmax\(\): xs must be an iterable of Values and numbers, not 'float'",
     ),
     "rows of logits": (
-        lambda: log_softmax([[1.0, 2.0]]),  # type: ignore[list-item]
+        lambda: untyped.log_softmax([[1.0, 2.0]]),
         TypeError,
         r"log_softmax\(\): xs\[0\] must be a Value or a real number, not 'list'",
     ),
     "weight": (
-        lambda: rmsnorm([1, 2], [1]),
+        lambda: untyped.rmsnorm([1, 2], [1]),
         ValueError,
         r"rmsnorm\(\): weight has 1 elements and xs has 2",
     ),
     "bias": (
-        lambda: layernorm([1, 2], bias=[1, 2, 3]),
+        lambda: untyped.layernorm([1, 2], bias=[1, 2, 3]),
         ValueError,
         r"layernorm\(\): bias has 3 elements and xs has 2",
     ),
     "eps": (
-        lambda: rmsnorm([1, 2], eps=Value(1.0)),  # type: ignore[arg-type]
+        lambda: untyped.rmsnorm([1, 2], eps=Value(1.0)),
         TypeError,
         r"rmsnorm\(\): eps must be a real number, not 'Value'",
     ),
-    "no arguments": (lambda: softmax(), TypeError, r"softmax\(\) missing required argument 'xs'"),  # type: ignore[call-arg]
+    "no arguments": (
+        lambda: untyped.softmax(),
+        TypeError,
+        r"softmax\(\) missing required argument 'xs'",
+    ),
     "an unknown keyword": (
-        lambda: linear([[1]], [1], bias=[1]),  # type: ignore[call-overload]
+        lambda: untyped.linear([[1]], [1], bias=[1]),
         TypeError,
         r"linear\(\) got an unexpected keyword argument 'bias'",
     ),
-    "a number too large": (lambda: softmax([10**400]), OverflowError, "too large"),
+    "a number too large": (lambda: untyped.softmax([10**400]), OverflowError, "too large"),
 }
 
 
@@ -431,8 +437,18 @@ def test_drawings_show_layers() -> None:
     pytest.importorskip("graphviz")
     from tapegrad.draw import draw_dot
 
-    source = draw_dot(linear([leaves(2)], leaves(2), [1.0])[0]).source
-    assert "dot" in source
+    w, x = leaves(2), leaves(2, start=10.0)
+    source = draw_dot(linear([w], x, [1.0])[0]).source
+    assert source.count("->") == 6
+    assert all(f"data {v.data:.4f}" in source for v in (*w, *x))
+
+
+@pytest.mark.parametrize("name", sorted({case.layer for case in CASES} - {"logsumexp"}))
+def test_the_example_in_the_docstring_runs(name: str) -> None:
+    function = getattr(tapegrad, name)
+    test = doctest.DocTestParser().get_doctest(function.__doc__, {}, name, None, None)
+    assert test.examples
+    assert doctest.DocTestRunner().run(test).failed == 0
 
 
 def test_backward_functions_of_elements_are_honoured() -> None:
@@ -513,7 +529,8 @@ HOSTILE: dict[str, str] = {
         def cycle(early, kept, squared):
             v = Value(1.0); v.canary = Canary() if early else None
             x = [v, Value(2.0)]
-            y = tapegrad.rmsnorm(x) if squared else tapegrad.linear([[Value(k)] * 2 for k in range(5)], x)
+            w = [[Value(k)] * 2 for k in range(5)]
+            y = tapegrad.rmsnorm(x) if squared else tapegrad.linear(w, x)
             v.canary = Canary(); v.canary.owner = [y[0], y[-1]]
             return weakref.ref(v.canary), y[1] if kept else None
         for early in (False, True):

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tapegrad
 from contract import nodes, nodes_now
 from layer_calls import assert_near, data
 from tapegrad import (
@@ -144,71 +145,76 @@ def test_sure_predictions_keep_their_digits() -> None:
     assert binary_cross_entropy_with_logits([-1000.0], [0.0]) == 0.0
 
 
+untyped: Any = tapegrad  # mistakes are what is tested here
 ERRORS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "lengths": (
-        lambda: mse_loss([1.0], [1.0, 2.0]),
+        lambda: untyped.mse_loss([1.0], [1.0, 2.0]),
         ValueError,
         r"mse_loss\(\): targets has 2 elements and predictions has 1",
     ),
     "a target": (
-        lambda: hinge_loss([1.0], ["1"]),  # type: ignore[list-item]
+        lambda: untyped.hinge_loss([1.0], ["1"]),
         TypeError,
         r"hinge_loss\(\): targets\[0\] must be a Value or a real number, not 'str'",
     ),
     "reduction": (
-        lambda: mse_loss([1.0], [1.0], "average"),  # type: ignore[call-overload]
+        lambda: untyped.mse_loss([1.0], [1.0], "average"),
         ValueError,
         r"mse_loss\(\): reduction must be 'mean', 'sum' or 'none', not 'average'",
     ),
     "reduction's type": (
-        lambda: cross_entropy([1.0], 0, reduction=None),  # type: ignore[call-overload]
+        lambda: untyped.cross_entropy([1.0], 0, reduction=None),
         TypeError,
         r"cross_entropy\(\): reduction must be a str, not 'NoneType'",
     ),
     "class too high": (
-        lambda: cross_entropy([1.0, 2.0], 2),
+        lambda: untyped.cross_entropy([1.0, 2.0], 2),
         IndexError,
         r"cross_entropy\(\): target is 2, out of range for 2 classes",
     ),
     "class below zero": (
-        lambda: cross_entropy([1.0, 2.0], -1),
+        lambda: untyped.cross_entropy([1.0, 2.0], -1),
         IndexError,
         r"cross_entropy\(\): target is -1, out of range for 2 classes",
     ),
     "class in a batch": (
-        lambda: cross_entropy([[1.0, 2.0], [1.0, 2.0]], [0, 5]),
+        lambda: untyped.cross_entropy([[1.0, 2.0], [1.0, 2.0]], [0, 5]),
         IndexError,
         r"cross_entropy\(\): target\[1\] is 5, out of range for 2 classes",
     ),
-    "class beyond all": (lambda: cross_entropy([1.0], 10**30), IndexError, "cannot fit"),
-    "no class": (lambda: cross_entropy([], 0), IndexError, r"0, out of range for 0 classes"),
+    "class beyond all": (lambda: untyped.cross_entropy([1.0], 10**30), IndexError, "cannot fit"),
+    "no class": (
+        lambda: untyped.cross_entropy([], 0),
+        IndexError,
+        r"0, out of range for 0 classes",
+    ),
     "a float for a class": (
-        lambda: cross_entropy([1.0, 2.0], 1.0),  # type: ignore[call-overload]
+        lambda: untyped.cross_entropy([1.0, 2.0], 1.0),
         TypeError,
         r"target must be an iterable of probabilities, or a class index, not 'float'",
     ),
     "a Value for a class": (
-        lambda: cross_entropy([1.0, 2.0], Value(1.0)),  # type: ignore[call-overload]
+        lambda: untyped.cross_entropy([1.0, 2.0], Value(1.0)),
         TypeError,
         r"cross_entropy\(\): target must be an iterable .* not 'Value'",
     ),
     "probabilities": (
-        lambda: cross_entropy([1.0, 2.0], [1.0]),
+        lambda: untyped.cross_entropy([1.0, 2.0], [1.0]),
         ValueError,
         r"cross_entropy\(\): target has 1 elements and logits has 2",
     ),
     "targets of a batch": (
-        lambda: cross_entropy([[1.0], [2.0]], [0]),
+        lambda: untyped.cross_entropy([[1.0], [2.0]], [0]),
         ValueError,
         r"cross_entropy\(\): target has 1 elements and logits has 2",
     ),
     "one target of a batch": (
-        lambda: cross_entropy([[1.0], [2.0]], 0),
+        lambda: untyped.cross_entropy([[1.0], [2.0]], 0),
         TypeError,
         r"cross_entropy\(\): logits\[0\] must be a Value or a real number, not 'list'",
     ),
     "a logit in a batch": (
-        lambda: cross_entropy([[1.0, 2.0], [1.0, "2"]], [0, 0]),  # type: ignore[list-item]
+        lambda: untyped.cross_entropy([[1.0, 2.0], [1.0, "2"]], [0, 0]),
         TypeError,
         r"cross_entropy\(\): logits\[1\]\[1\] must be a Value or a real number, not 'str'",
     ),
