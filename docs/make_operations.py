@@ -60,8 +60,8 @@ INTRODUCTION = """\
 
 Each operation is a function of `tapegrad` and a method of `Value`: `tapegrad.exp(x)` and `x.exp()`.
 Some have a second name, NumPy's. Functions take Values and plain numbers in any mixture: a Value
-among them gives a Value, plain numbers alone give a float. `sum` and `dot` take iterables, are
-functions only, and make one node however many operands they have.
+among them gives a Value, plain numbers alone give a float. `sum`, `dot` and what follows them take
+iterables, are functions only, and make one node however many operands they have.
 """
 KINKS = """
 ## Kinks and edges

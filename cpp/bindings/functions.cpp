@@ -99,7 +99,12 @@ PyObject* call_n_ary(std::size_t k, PyObject* const* given, Py_ssize_t parameter
       return nullptr;
     }
   }
-  if (gathered.arguments.empty()) return PyFloat_FromDouble(0.0);
+  if (gathered.arguments.empty()) {
+    if (what.empty) return PyFloat_FromDouble(*what.empty);
+    PyErr_Format(PyExc_ValueError, "%s(): %s is empty", std::string(what.name).c_str(),
+                 std::string(what.parameters[0]).c_str());
+    return nullptr;
+  }
   return finish(k, gathered.arguments, gathered.any_node);
 }
 

@@ -45,6 +45,7 @@ Held::~Held() {
 
 static bool hold(Index node) {
   auto held = std::make_unique<Held>();
+  tape().unshare(node);  // what is held counts one owner for each
   std::vector<Index> operands;
   tape().each_operand(node, [&](Index operand, double) { operands.push_back(operand); });
   held->handles.reserve(operands.size());
@@ -98,12 +99,12 @@ static bool hold_in_users(Index node) {
 bool let_collect(Handle* handle) {
   track(handle);
   tape().cell(handle->node).flags |= flag::heritable;
+  ++inheritances;
   return is_accounted_for(handle->node) || guarded([&] { return hold_in_users(handle->node); });
 }
 
 PythonBackward* python_backward(Index node) {
-  if (!tape().has_extra(node)) return nullptr;
-  return static_cast<PythonBackward*>(tape().extra(node).backward.get());
+  return static_cast<PythonBackward*>(tape().backward_of(node));
 }
 
 static void keep_for_reuse(Handle* handle) {

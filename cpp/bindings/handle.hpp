@@ -58,6 +58,8 @@ inline void reserve_unset_node() {
 
 // Counts changes to nodes, so that a snapshot knows whether it is still true.
 inline std::uint64_t changes = 0;
+// Counts nodes that became heritable: what was recorded before has not inherited it.
+inline std::uint64_t inheritances = 0;
 // Whether detect_anomaly() is on.
 inline bool anomaly_on = false;
 

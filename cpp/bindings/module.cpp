@@ -21,6 +21,8 @@ PYBIND11_MODULE(_core_of_main_interpreter, module) {
   if (value_type == nullptr) new (&forever.tape) tapegrad::Tape;
   register_value(module);
   register_functions(module);
+  register_layers(module);
+  register_losses(module);
   register_snapshots(module);
   register_inspection(module);
   register_bulk(module);

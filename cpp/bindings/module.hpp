@@ -7,6 +7,8 @@ namespace tapegrad::python {
 
 void register_value(pybind11::module_& module);       // type.cpp
 void register_functions(pybind11::module_& module);   // functions.cpp
+void register_layers(pybind11::module_& module);      // layers.cpp
+void register_losses(pybind11::module_& module);      // losses.cpp
 void register_snapshots(pybind11::module_& module);   // snapshot.cpp
 void register_inspection(pybind11::module_& module);  // inspection.cpp
 void register_bulk(pybind11::module_& module);        // bulk.cpp

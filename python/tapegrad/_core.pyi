@@ -1,5 +1,5 @@
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, Protocol, SupportsIndex, TypeAlias, TypedDict, overload
+from typing import Any, Final, Literal, Protocol, SupportsIndex, TypeAlias, TypedDict, overload
 
 from typing_extensions import Self, disjoint_base
 
@@ -66,6 +66,19 @@ __all__ = [  # noqa: RUF022  # the order of the table
     "clip",
     "sum",
     "dot",
+    "squared_distance",
+    "logsumexp",
+    "surprisal",
+    "linear",
+    "matvec",
+    "softmax",
+    "log_softmax",
+    "rmsnorm",
+    "layernorm",
+    "mse_loss",
+    "hinge_loss",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
 ]
 
 # A plain number: int, float, bool, Fraction, Decimal, NumPy's scalars. Being hashable is what tells
@@ -447,6 +460,195 @@ def dot(xs: Iterable[Value], ys: Iterable[Value | _Number]) -> Value: ...
 def dot(xs: Iterable[Value | _Number], ys: Iterable[Value]) -> Value: ...
 @overload
 def dot(xs: Iterable[Value | _Number], ys: Iterable[Value | _Number]) -> Value | Any: ...
+@overload
+def squared_distance(xs: Iterable[_Number], ys: Iterable[_Number]) -> float: ...
+@overload
+def squared_distance(xs: Iterable[Value], ys: Iterable[Value | _Number]) -> Value: ...
+@overload
+def squared_distance(xs: Iterable[Value | _Number], ys: Iterable[Value]) -> Value: ...
+@overload
+def squared_distance(
+    xs: Iterable[Value | _Number], ys: Iterable[Value | _Number]
+) -> Value | Any: ...
+@overload
+def logsumexp(xs: Iterable[_Number]) -> float: ...
+@overload
+def logsumexp(xs: Iterable[Value]) -> Value: ...
+@overload
+def logsumexp(xs: Iterable[Value | _Number]) -> Value | Any: ...
+@overload
+def surprisal(xs: Iterable[_Number]) -> float: ...
+@overload
+def surprisal(xs: Iterable[Value]) -> Value: ...
+@overload
+def surprisal(xs: Iterable[Value | _Number]) -> Value | Any: ...
+
+# Layers: lists of floats from plain numbers alone, else of Values.
+_Row: TypeAlias = Iterable[Value | _Number]
+_Numbers: TypeAlias = Iterable[_Number]
+_Reduced: TypeAlias = Literal["mean", "sum"]
+
+@overload
+def linear(w: Iterable[_Numbers], x: _Numbers, b: _Numbers | None = None) -> list[float]: ...
+@overload
+def linear(w: Iterable[Iterable[Value]], x: _Row, b: _Row | None = None) -> list[Value]: ...
+@overload
+def linear(w: Iterable[_Row], x: Iterable[Value], b: _Row | None = None) -> list[Value]: ...
+@overload
+def linear(w: Iterable[_Row], x: _Row, b: _Row | None = None) -> list[Value] | list[Any]: ...
+@overload
+def matvec(w: Iterable[_Numbers], x: _Numbers) -> list[float]: ...
+@overload
+def matvec(w: Iterable[Iterable[Value]], x: _Row) -> list[Value]: ...
+@overload
+def matvec(w: Iterable[_Row], x: Iterable[Value]) -> list[Value]: ...
+@overload
+def matvec(w: Iterable[_Row], x: _Row) -> list[Value] | list[Any]: ...
+@overload
+def softmax(xs: _Numbers) -> list[float]: ...
+@overload
+def softmax(xs: Iterable[Value]) -> list[Value]: ...
+@overload
+def softmax(xs: _Row) -> list[Value] | list[Any]: ...
+@overload
+def log_softmax(xs: _Numbers) -> list[float]: ...
+@overload
+def log_softmax(xs: Iterable[Value]) -> list[Value]: ...
+@overload
+def log_softmax(xs: _Row) -> list[Value] | list[Any]: ...
+@overload
+def rmsnorm(xs: _Numbers, weight: _Numbers | None = None, eps: _Number = 1e-05) -> list[float]: ...
+@overload
+def rmsnorm(
+    xs: Iterable[Value], weight: _Row | None = None, eps: _Number = 1e-05
+) -> list[Value]: ...
+@overload
+def rmsnorm(xs: _Row, weight: Iterable[Value], eps: _Number = 1e-05) -> list[Value]: ...
+@overload
+def rmsnorm(
+    xs: _Row, weight: _Row | None = None, eps: _Number = 1e-05
+) -> list[Value] | list[Any]: ...
+@overload
+def layernorm(
+    xs: _Numbers,
+    weight: _Numbers | None = None,
+    bias: _Numbers | None = None,
+    eps: _Number = 1e-05,
+) -> list[float]: ...
+@overload
+def layernorm(
+    xs: Iterable[Value], weight: _Row | None = None, bias: _Row | None = None, eps: _Number = 1e-05
+) -> list[Value]: ...
+@overload
+def layernorm(
+    xs: _Row, weight: _Row | None = None, bias: _Row | None = None, eps: _Number = 1e-05
+) -> list[Value] | list[Any]: ...
+
+# Losses.
+@overload
+def mse_loss(predictions: _Numbers, targets: _Numbers, reduction: _Reduced = "mean") -> float: ...
+@overload
+def mse_loss(
+    predictions: Iterable[Value], targets: _Row, reduction: _Reduced = "mean"
+) -> Value: ...
+@overload
+def mse_loss(predictions: _Row, targets: _Row, reduction: _Reduced = "mean") -> Value | Any: ...
+@overload
+def mse_loss(
+    predictions: _Numbers, targets: _Numbers, reduction: Literal["none"]
+) -> list[float]: ...
+@overload
+def mse_loss(
+    predictions: Iterable[Value], targets: _Row, reduction: Literal["none"]
+) -> list[Value]: ...
+@overload
+def mse_loss(
+    predictions: _Row, targets: _Row, reduction: Literal["none"]
+) -> list[Value] | list[Any]: ...
+@overload
+def hinge_loss(scores: _Numbers, targets: _Numbers, reduction: _Reduced = "mean") -> float: ...
+@overload
+def hinge_loss(scores: Iterable[Value], targets: _Row, reduction: _Reduced = "mean") -> Value: ...
+@overload
+def hinge_loss(scores: _Row, targets: _Row, reduction: _Reduced = "mean") -> Value | Any: ...
+@overload
+def hinge_loss(scores: _Numbers, targets: _Numbers, reduction: Literal["none"]) -> list[float]: ...
+@overload
+def hinge_loss(
+    scores: Iterable[Value], targets: _Row, reduction: Literal["none"]
+) -> list[Value]: ...
+@overload
+def hinge_loss(
+    scores: _Row, targets: _Row, reduction: Literal["none"]
+) -> list[Value] | list[Any]: ...
+@overload
+def binary_cross_entropy_with_logits(
+    logits: _Numbers, targets: _Numbers, reduction: _Reduced = "mean"
+) -> float: ...
+@overload
+def binary_cross_entropy_with_logits(
+    logits: Iterable[Value], targets: _Row, reduction: _Reduced = "mean"
+) -> Value: ...
+@overload
+def binary_cross_entropy_with_logits(
+    logits: _Row, targets: _Row, reduction: _Reduced = "mean"
+) -> Value | Any: ...
+@overload
+def binary_cross_entropy_with_logits(
+    logits: _Numbers, targets: _Numbers, reduction: Literal["none"]
+) -> list[float]: ...
+@overload
+def binary_cross_entropy_with_logits(
+    logits: Iterable[Value], targets: _Row, reduction: Literal["none"]
+) -> list[Value]: ...
+@overload
+def binary_cross_entropy_with_logits(
+    logits: _Row, targets: _Row, reduction: Literal["none"]
+) -> list[Value] | list[Any]: ...
+@overload
+def cross_entropy(
+    logits: _Numbers, target: SupportsIndex | _Numbers, reduction: str = "mean"
+) -> float: ...
+@overload
+def cross_entropy(
+    logits: Iterable[Value], target: SupportsIndex | _Row, reduction: str = "mean"
+) -> Value: ...
+@overload
+def cross_entropy(
+    logits: _Row, target: SupportsIndex | _Row, reduction: str = "mean"
+) -> Value | Any: ...
+@overload
+def cross_entropy(
+    logits: Iterable[_Numbers],
+    target: Iterable[SupportsIndex | _Numbers],
+    reduction: _Reduced = "mean",
+) -> float: ...
+@overload
+def cross_entropy(
+    logits: Iterable[Iterable[Value]],
+    target: Iterable[SupportsIndex | _Row],
+    reduction: _Reduced = "mean",
+) -> Value: ...
+@overload
+def cross_entropy(
+    logits: Iterable[_Row], target: Iterable[SupportsIndex | _Row], reduction: _Reduced = "mean"
+) -> Value | Any: ...
+@overload
+def cross_entropy(
+    logits: Iterable[_Numbers],
+    target: Iterable[SupportsIndex | _Numbers],
+    reduction: Literal["none"],
+) -> list[float]: ...
+@overload
+def cross_entropy(
+    logits: Iterable[Iterable[Value]],
+    target: Iterable[SupportsIndex | _Row],
+    reduction: Literal["none"],
+) -> list[Value]: ...
+@overload
+def cross_entropy(
+    logits: Iterable[_Row], target: Iterable[SupportsIndex | _Row], reduction: Literal["none"]
+) -> list[Value] | list[Any]: ...
 
 # NumPy's names.
 subtract = sub

@@ -26,8 +26,10 @@ Operands operands(const Tape& tape, Index i) {
 // its own value.
 Operands kept(Tape& tape, Index i) {
   Operands all;
-  for (const Operand& operand : tape.need_extra(i).operands)
-    all.emplace_back(operand.node, operand.partial);
+  tape.need_extra(i);
+  std::vector<Operand> kept;
+  tape.append_operands(i, kept);
+  for (const Operand& operand : kept) all.emplace_back(operand.node, operand.partial);
   return all;
 }
 

@@ -101,6 +101,19 @@ DOTS: tuple[tuple[float, ...], ...] = (
     *((0.0, 0.0), (-0.0, 1.0), (1.0, 2.0, 3.0, 4.0), (0.0, 1.0, INF, 1.0), (INF, INF, 1.0, -1.0)),
     *((1.0, NAN, 0.0, 0.0), (1e308, 1.0, 10.0, 0.0), (1e-300, 0.0, 1e-300, 0.0)),
 )
+DISTANCES: tuple[tuple[float, ...], ...] = (
+    *((0.0, 0.0), (1.0, 2.0, 3.0, 5.0), (INF, 1.0), (INF, INF), (INF, -INF), (NAN, 1.0)),
+    *((1e200, -1e200), (1e-200, -1e-200)),
+)
+EXPONENTIAL_SUMS: tuple[tuple[float, ...], ...] = (
+    *((0.0,), (-0.0,), (1.0, 2.0, 3.0), (800.0, 800.0), (-800.0, -801.0), (1e308, 1e308)),
+    *((INF, 1.0), (0.0, -INF), (-INF, -INF), (NAN, 1.0), (1.0, NAN)),
+)
+# The first is the target's logit.
+SURPRISALS: tuple[tuple[float, ...], ...] = (
+    *((0.0,), (1.0, 2.0, 3.0), (800.0, 0.0), (0.0, 800.0), (-800.0, -801.0), (1e308, 1e308)),
+    *((INF, 1.0), (0.0, -INF), (-INF, -INF), (NAN, 1.0), (1.0, NAN)),
+)
 
 
 def edge_cases() -> list[Case]:
@@ -110,6 +123,9 @@ def edge_cases() -> list[Case]:
         *_binary_cases(),
         *(("sum", args) for args in SUMS),
         *(("dot", args) for args in DOTS),
+        *(("squared_distance", args) for args in DISTANCES),
+        *(("logsumexp", args) for args in EXPONENTIAL_SUMS),
+        *(("surprisal", args) for args in SURPRISALS),
     ]
 
 
@@ -168,11 +184,24 @@ def _torch_operations() -> dict[str, tuple[Callable[..., Any], int | None]]:
         half = len(xs) // 2
         return torch.dot(torch.stack(xs[:half]), torch.stack(xs[half:]))
 
+    def torch_squared_distance(*xs: Any) -> Any:
+        half = len(xs) // 2
+        return (torch.stack(xs[:half]) - torch.stack(xs[half:])).square().sum()
+
+    def torch_logsumexp(*xs: Any) -> Any:
+        return torch.logsumexp(torch.stack(xs), 0)
+
+    def torch_surprisal(*xs: Any) -> Any:
+        return functional.cross_entropy(torch.stack(xs), torch.tensor(0))
+
     own_names: dict[str, tuple[Callable[..., Any], int | None]] = {
         "pow_const": (torch.pow, 1),
         "clip": (torch.clamp, 1),
         "sum": (torch_sum, None),
         "dot": (torch_dot, None),
+        "squared_distance": (torch_squared_distance, None),
+        "logsumexp": (torch_logsumexp, None),
+        "surprisal": (torch_surprisal, None),
         "softplus": (functools.partial(functional.softplus, threshold=SOFTPLUS_THRESHOLD), None),
         "leaky_relu": (
             functools.partial(functional.leaky_relu, negative_slope=LEAKY_RELU_SLOPE),

@@ -17,6 +17,12 @@ STEP = mpmath.ldexp(1, -150)  # of a difference; far below a double's last place
 # mpmath.mpf; it has no types.
 Number = Any
 
+
+def _surprisal(*xs: Number) -> Number:
+    # The 1 is the first one's own: a sum with it would round the others away.
+    return mp.log1p(mp.fsum(mp.exp(x - xs[0]) for x in xs[1:]))
+
+
 # The operations that mpmath does not have under the same name.
 _OWN: dict[str, Callable[..., Number]] = {
     "add": lambda x, y: x + y,
@@ -44,6 +50,11 @@ _OWN: dict[str, Callable[..., Number]] = {
     "clip": lambda x, low, high: min(max(x, low), high),
     "sum": lambda *xs: mp.fsum(xs),
     "dot": lambda *xs: mp.fdot(xs[: len(xs) // 2], xs[len(xs) // 2 :]),
+    "squared_distance": lambda *xs: mp.fsum(
+        (x - y) ** 2 for x, y in zip(xs[: len(xs) // 2], xs[len(xs) // 2 :], strict=True)
+    ),
+    "logsumexp": lambda *xs: xs[0] + _surprisal(*xs),
+    "surprisal": lambda *xs: _surprisal(*xs),
 }
 
 

@@ -41,6 +41,7 @@ SENSITIVE = {
     "lgamma": "value and derivative have zeros, each between two poles",
     "sum": "terms cancel",
     "dot": "terms cancel",
+    "logsumexp": "the value has a zero where the exponentials add up to 1",
 }
 
 # Where the functions have to be right, beyond the intervals of the table. Derivatives by way of
@@ -162,6 +163,9 @@ FURTHER: dict[str, tuple[Point, ...]] = {
     "clip": ((-2.0, -1.0, 1.0), (2.0, -1.0, 1.0), (5.0, 6.0, 7.0)),
     "sum": ((1.0,), (1.0, 1e16, -1e16), tuple(0.1 * k for k in range(1, 30))),
     "dot": ((2.0, 3.0), (1.0, 1e8, 1.0, 1e8, 1.0, -1e8), tuple(0.1 * k for k in range(1, 31))),
+    "squared_distance": ((2.0, 3.0), (1e8, 1.0, 1e8, 2.0), tuple(0.1 * k for k in range(1, 31))),
+    "logsumexp": ((1e-300,), (1000.0, 1000.0), (-1000.0, -1001.0), (0.0, 800.0), (3.0, -800.0)),
+    "surprisal": ((5.0,), (1000.0, 900.0), (-1000.0, -1001.0), (0.0, 800.0), (30.0, -10.0)),
 }
 
 

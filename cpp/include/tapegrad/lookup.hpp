@@ -57,7 +57,7 @@ double partial_any(std::span<const double> x, double y, std::size_t k) {
     return k == 1 ? std::get<1>(e.partials)(x[0], x[1], x[2], y)
                   : std::get<2>(e.partials)(x[0], x[1], x[2], y);
   } else {
-    return std::get<0>(e.partials)(x, k);
+    return std::get<0>(e.partials)(x, y, k);
   }
 }
 
@@ -101,7 +101,10 @@ inline void Tape::show_constants(Index i) {
     operands[k] = {node, dynamic[static_cast<std::size_t>(cell(i).op)].partial(x, y, order[k])};
     if (adjoint != 0.0) link(node).adjoint = operands[k].partial * adjoint;
     if (has_extra(i)) {
-      extra(i).operands[k] = operands[k];
+      List& own = own_list(i);
+      own.nodes()[k] = node;
+      own.numbers()[k] = operands[k].partial;
+      own.flags |= cell(node).flags & flag::heritable;
     } else {
       // A Link's constant is always its second operand; on the left, the two change places.
       Link& l = link(i);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 #include <limits>
 #include <numbers>
 
@@ -52,6 +53,15 @@ inline double power(double x, double n) {
   if (n == -2.0) return 1.0 / (x * x);
   return std::pow(x, n);
 }
+
+// NaN where that comes first.
+template <class Numbers>
+auto largest(const Numbers& x) {
+  auto most = x[0];
+  for (std::size_t k = 1; k < x.size(); ++k) most = where(x[k] > most, x[k], most);
+  return most;
+}
+inline double finite_or_zero(double x) { return std::isinf(x) ? 0.0 : x; }
 
 inline double guarded_reciprocal(double x) { return x == 0.0 ? 0.0 : 1.0 / x; }
 

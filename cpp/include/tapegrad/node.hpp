@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "ops.hpp"
 
@@ -17,7 +16,8 @@ using Index = std::uint32_t;
 inline constexpr Index due = 0x80000000u;
 inline constexpr Index no_node = 0x7fffffffu;
 inline constexpr Index in_extra =
-    0x7ffffffeu;  // operands lie in an Extra, its number in operand[0]
+    0x7ffffffeu;                          // operands lie in Lists, a backward function may too
+inline constexpr Index has_function = 1;  // in operand[0], of those with a backward function
 inline constexpr Index max_nodes = 0x7ffffe00u;
 
 // The half of a node that the sweep reads. A constant operand has no_node for its index and its
@@ -63,20 +63,21 @@ struct Backward : Owned {
   virtual void operator()(Index node) = 0;
 };
 
+// An operand as it is given: a node, or a plain number.
+struct Argument {
+  Index node = no_node;
+  double primal = 0.0;
+};
+
 struct Operand {
   Index node;      // no_node: a constant,
   double partial;  // and this is its value
 };
 
-// Operand lists that do not fit a Link, and backward functions.
-struct Extra {
-  std::vector<Operand> operands;
-  std::unique_ptr<Backward> backward;
-};
-
 struct Note {
   std::string label;
   std::unique_ptr<std::string> symbol;  // where it is not the table's
+  std::unique_ptr<Backward> backward;
   std::unique_ptr<Owned> attachment;
   std::unique_ptr<Owned> held;  // what the embedding keeps alive for as long as the node is
   Index held_by = 0;            // how many such objects hold this node's handle

@@ -15,6 +15,7 @@
 #include <span>
 #include <string_view>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
 #include "math.hpp"
@@ -36,8 +37,9 @@ struct Description {
   std::size_t arity;
   std::array<std::string_view, 3> parameters;
   std::array<Interval, 3> domain;
-  std::optional<double> fallback;  // of the last parameter
-  bool constant_last;              // the last parameter is a plain number and no operand
+  std::optional<double> fallback;    // of the last parameter
+  bool constant_last;                // the last parameter is a plain number and no operand
+  std::optional<double> empty = {};  // the value without any operand, of those that have one
 };
 
 template <class Value, class... Partials>
@@ -95,12 +97,24 @@ constexpr auto ternary(std::string_view name, std::string_view summary,
       {name, "", name, summary, 3, parameters, domain, {}, false}, value, {p, q, r}};
 }
 
-// Takes the operands as a span; the partial is that of operand k.
+// What a sum starts with that has no start: x + nothing is x, be it -0.0.
+inline constexpr double nothing = -0.0;
+
+// From left to right, so that the sum does not depend on where the operands lie.
+template <class Numbers, class Number>
+constexpr auto inner_product(const Numbers& x, const Numbers& y, const Number& start) {
+  auto total = start;
+  for (std::size_t k = 0; k < x.size(); ++k) total = total + x[k] * y[k];
+  return total;
+}
+
+// Takes the operands as a span; the partial is that of operand k. `empty` is the value of none.
 template <class Value, class Partial>
 constexpr auto n_ary(std::string_view name, std::string_view summary,
-                     std::array<std::string_view, 3> parameters, Value value, Partial partial) {
+                     std::array<std::string_view, 3> parameters, std::optional<double> empty,
+                     Value value, Partial partial) {
   return Operation<Value, Partial>{
-      {name, "", name, summary, variadic, parameters, {everywhere, everywhere}, {}, false},
+      {name, "", name, summary, variadic, parameters, {everywhere, everywhere}, {}, false, empty},
       value,
       {partial}};
 }
@@ -238,21 +252,53 @@ inline constexpr auto table = std::make_tuple(
           [](auto x, auto low, auto high, auto) { return where(low < high && x < low, 1.0, 0.0); },
           [](auto x, auto low, auto high, auto) { return where(x > high || high < low, 1.0, 0.0); }),
   // any number of operands, one node
-  n_ary("sum", "The sum of all operands, from left to right.", {"values"},
+  n_ary("sum", "The sum of all operands, from left to right.", {"values"}, 0.0,
         [](auto x) {
           auto total = x[0];
           for (std::size_t k = 1; k < x.size(); ++k) total = total + x[k];
           return total;
         },
-        [](auto, std::size_t) { return one; }),
-  n_ary("dot", "The sum of the products of two sequences.", {"xs", "ys"},
+        [](auto, auto, std::size_t) { return one; }),
+  n_ary("dot", "The sum of the products of two sequences.", {"xs", "ys"}, 0.0,
+        [](auto x) {
+          using Number = std::remove_cvref_t<decltype(x[0])>;
+          const std::size_t n = x.size() / 2;
+          const Number start = x.size() % 2 != 0 ? x.back() : Number(nothing);
+          return inner_product(x.first(n), x.subspan(n, n), start);
+        },
+        [](auto x, auto, std::size_t k) {
+          const std::size_t n = x.size() / 2;
+          return k == 2 * n ? 1.0 : x[k < n ? k + n : k - n];
+        }),
+  n_ary("squared_distance", "The sum of the squared differences of two sequences.", {"xs", "ys"}, 0.0,
         [](auto x) {
           const std::size_t n = x.size() / 2;
-          auto total = x[0] * x[n];
-          for (std::size_t k = 1; k < n; ++k) total = total + x[k] * x[n + k];
+          auto total = (x[0] - x[n]) * (x[0] - x[n]);
+          for (std::size_t k = 1; k < n; ++k) total = total + (x[k] - x[n + k]) * (x[k] - x[n + k]);
           return total;
         },
-        [](auto x, std::size_t k) { return x[k < x.size() / 2 ? k + x.size() / 2 : k - x.size() / 2]; })
+        [](auto x, auto, std::size_t k) {
+          const std::size_t n = x.size() / 2;
+          return 2.0 * (x[k] - x[k < n ? k + n : k - n]);
+        }),
+  n_ary("logsumexp", "The logarithm of the sum of the exponentials, without overflow.", {"xs"},
+        -std::numeric_limits<double>::infinity(),
+        [](auto x) {
+          const auto shift = finite_or_zero(largest(x));
+          auto total = exp(x[0] - shift);
+          for (std::size_t k = 1; k < x.size(); ++k) total = total + exp(x[k] - shift);
+          return shift + log(total);
+        },
+        [](auto x, auto y, std::size_t k) { return exp(x[k] - y); }),
+  n_ary("surprisal", "logsumexp of all minus the first: -log of the first one's softmax.", {"xs"},
+        {},
+        [](auto x) {
+          const auto shift = finite_or_zero(largest(x));
+          auto rest = decltype(exp(x[0]))(0.0);
+          for (std::size_t k = 1; k < x.size(); ++k) rest = rest + exp(x[k] - shift);
+          return where(x[0] == shift, log1p(rest), (shift - x[0]) + log(exp(x[0] - shift) + rest));
+        },
+        [](auto x, auto y, std::size_t k) { return k == 0 ? expm1(-y) : exp((x[k] - x[0]) - y); })
 );
 // clang-format on
 

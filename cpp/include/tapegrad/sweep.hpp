@@ -5,6 +5,7 @@
 // down to the next. Blocks with nothing due are passed over; when nothing is due, the sweep ends.
 #pragma once
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -43,7 +44,9 @@ class Frontier {
   }
 
   void mark(Index i) noexcept {
-    if (links_[i].operand[0] & due) return;
+    if (!(links_[i].operand[0] & due)) mark_new(i);
+  }
+  [[gnu::noinline]] void mark_new(Index i) noexcept {
     links_[i].operand[0] |= due;
     if (i / Blocks::size == block_) ++here;
     else count_elsewhere(i);
@@ -55,6 +58,39 @@ class Frontier {
 
   void mark_operands(Index i) {
     tape_.each_operand(i, [this](Index node, double) { mark(node); });
+  }
+
+  // Passes the adjoint of a node with Lists on. The rows of a layer, recorded one after the other
+  // and with their factors in common, go together: what the factors get is summed apart and given
+  // once. Returns the last of these nodes; they are due no longer.
+  Index pass(Index i, double adjoint) noexcept {
+    const List* const factors = tape_.factors(i);
+    if (factors == nullptr || factors->size > most_sums) {
+      Arena::each_span(links_[i],
+                       [&](const Index* nodes, const double* partials, std::size_t count) {
+                         give(nodes, partials, count, adjoint);
+                       });
+      return i;
+    }
+    const std::size_t count = factors->size;
+    double sums[most_sums];
+    std::fill_n(sums, count, 0.0);
+    for (;;) {
+      const List& own = *tape_.list(i);
+      give(own.nodes(), factors->numbers(), count, adjoint);
+      give(own.nodes() + count, own.numbers() + count, own.size - count, adjoint);
+      for (std::size_t k = 0; k < count; ++k) sums[k] += adjoint * own.numbers()[k];
+      if (i % Blocks::size == 0) break;
+      Link& next = links_[i - 1];
+      if (next.operand[0] != due || next.operand[1] != in_extra || tape_.factors(i - 1) != factors)
+        break;
+      next.operand[0] = 0;
+      --here;
+      adjoint = next.adjoint;
+      --i;
+    }
+    give(factors->nodes(), sums, count, 1.0);
+    return i;
   }
 
   // The newest due node below `i`, or no_node. It is due no longer.
@@ -89,6 +125,20 @@ class Frontier {
   Index here = 0;  // nodes due in the block that the sweep is in
 
  private:
+  static constexpr std::size_t most_sums = 256;
+
+  void give(const Index* nodes, const double* partials, std::size_t count,
+            double adjoint) noexcept {
+    Link* const links = links_;
+    for (std::size_t k = 0; k < count; ++k) {
+      const Index i = nodes[k];
+      if (i == no_node) continue;
+      links[i].adjoint += adjoint * partials[k];
+      if (!(links[i].operand[0] & due)) [[unlikely]]
+        mark_new(i);
+    }
+  }
+
   Index end_of_block() const noexcept { return (block_ + 1) * Blocks::size; }
 
   void lift() {
@@ -140,9 +190,13 @@ inline void Tape::backward(Index root, double seed) {
       give(l.operand[0], adjoint * l.partial[0]);
     } else {
       frontier.here = here;
-      push_adjoint(i);
-      frontier.go_on();
-      frontier.mark_operands(i);
+      if ((l.operand[0] & ~due) == has_function) {
+        push_adjoint(i);
+        frontier.go_on();
+        frontier.mark_operands(i);
+      } else {
+        i = frontier.pass(i, adjoint);
+      }
       here = frontier.here;
     }
     if (adjacent) {

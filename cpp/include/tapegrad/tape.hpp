@@ -14,12 +14,6 @@
 
 namespace tapegrad {
 
-// An operand as it is given: a node, or a plain number.
-struct Argument {
-  Index node = no_node;
-  double primal = 0.0;
-};
-
 class Frontier;
 
 class Tape : public Arena {
@@ -72,32 +66,56 @@ class Tape : public Arena {
   template <Op code>
   Index record(std::span<const Argument> arguments) {
     constexpr auto& e = entry<code>;
-    primals_.clear();
-    for (const Argument& argument : arguments) primals_.push_back(argument.primal);
-    const std::span<const double> x(primals_);
-    std::vector<Operand> operands;
-    operands.reserve(x.size());
-    const auto add = [&](std::size_t k, double partial) {
-      const Index node = arguments[k].node;
-      operands.push_back({node, node == no_node ? x[k] : partial});
-    };
-    if constexpr (ops::descriptions[static_cast<std::size_t>(code)].arity == 3) {
-      const double y = e.value(x[0], x[1], x[2]);
-      add(0, std::get<0>(e.partials)(x[0], x[1], x[2], y));
-      add(1, std::get<1>(e.partials)(x[0], x[1], x[2], y));
-      add(2, std::get<2>(e.partials)(x[0], x[1], x[2], y));
-      return place_list(code, y, std::move(operands));
+    if constexpr (code == op<"dot">()) {
+      const std::size_t count = arguments.size() / 2;
+      Draft xs(*this, arguments.size() - count), ys(*this, count);
+      for (const Argument& x : arguments.first(count)) xs.add(x.node, x.primal);
+      for (const Argument& y : arguments.subspan(count, count)) ys.add(y.node, y.primal);
+      if (xs.filled() != xs.size()) xs.add_start(arguments.back());
+      return record_dot(xs.list(), ys.list());
     } else {
-      for (std::size_t k = 0; k < x.size(); ++k) add(k, std::get<0>(e.partials)(x, k));
-      return place_list(code, e.value(x), std::move(operands));
+      primals_.clear();
+      for (const Argument& argument : arguments) primals_.push_back(argument.primal);
+      const std::span<const double> x(primals_);
+      Draft operands(*this, x.size());
+      const auto add = [&](std::size_t k, double partial) {
+        const Index node = arguments[k].node;
+        operands.add(node, node == no_node ? x[k] : partial);
+      };
+      if constexpr (ops::descriptions[static_cast<std::size_t>(code)].arity == 3) {
+        const double y = e.value(x[0], x[1], x[2]);
+        add(0, std::get<0>(e.partials)(x[0], x[1], x[2], y));
+        add(1, std::get<1>(e.partials)(x[0], x[1], x[2], y));
+        add(2, std::get<2>(e.partials)(x[0], x[1], x[2], y));
+        return place_lists(code, y, operands.list(), nullptr);
+      } else {
+        const double y = e.value(x);
+        for (std::size_t k = 0; k < x.size(); ++k) add(k, std::get<0>(e.partials)(x, y, k));
+        return place_lists(code, y, operands.list(), nullptr);
+      }
     }
+  }
+
+  // The sum of the products of two Lists of primals, without copying either: other nodes may have
+  // the same List. Where the first has one operand more, the sum starts with it.
+  Index record_dot(List& xs, List& ys) { return record_dot(xs, ys, dot_of(xs, ys)); }
+  Index record_dot(List& xs, List& ys, double sum) {
+    return place_lists(op<"dot">(), sum, xs, &ys);
+  }
+  double dot_of(const List& xs, const List& ys) const {
+    const std::span<const double> x(xs.numbers(), ys.size), y(ys.numbers(), ys.size);
+    double start = ys.size == 0 ? 0.0 : ops::nothing;
+    if (xs.size != ys.size) {
+      const Index node = xs.nodes()[ys.size];
+      start = node == no_node ? xs.numbers()[ys.size] : cell(node).primal;
+    }
+    return ops::inner_product(x, y, start);
   }
 
   // A node whose partials, or backward function, are the caller's.
   Index open(double primal, std::span<const Operand> operands) {
     if (operands.empty()) return leaf(primal);
-    if (operands.size() > 2)
-      return place_list(Op::open, primal, {operands.begin(), operands.end()});
+    if (operands.size() > 2) return place_list(Op::open, primal, operands);
     const Operand first = operands[0];
     const Operand second = operands.size() == 2 ? operands[1] : Operand{no_node, 0.0};
     const Index i = place(Op::open, primal, 0,
@@ -117,7 +135,7 @@ class Tape : public Arena {
     }
     const auto flags = static_cast<std::uint16_t>(cell(i).flags & ~flag::noted);
     if (has_extra(i)) {
-      const Index list_copy = place_list(cell(i).op, primal, extra(i).operands, flags);
+      const Index list_copy = place_lists(cell(i).op, primal, *list(i), factors(i), flags);
       link(list_copy).adjoint = adjoint;
       return list_copy;
     }
@@ -133,7 +151,7 @@ class Tape : public Arena {
   Index restore(Op code, double primal, std::vector<Operand> operands) {
     const bool constant = operands[0].node == no_node || operands.back().node == no_node;
     const bool no_operand = operands[0].node == no_node && operands.back().node == no_node;
-    if (operands.size() > 2 || no_operand) return place_list(code, primal, std::move(operands));
+    if (operands.size() > 2 || no_operand) return place_list(code, primal, operands);
     const std::uint16_t flags = !constant                     ? 0
                                 : operands[0].node == no_node ? flag::constant_left
                                                               : flag::constant_right;
@@ -146,21 +164,15 @@ class Tape : public Arena {
     return i;
   }
 
-  void set_backward(Index i, std::unique_ptr<Backward> backward) {
-    Extra& extra = need_extra(i);
-    std::swap(extra.backward, backward);
-    discard(std::move(backward));
-  }
-
   // The root's adjoint becomes `seed`; every node that it reaches passes its own on, users before
   // operands. Nothing else is touched and nothing is allocated.
   void backward(Index root, double seed = 1.0);
 
   // Passes on the adjoint of one node alone.
   void push_adjoint(Index i) {
-    if (has_extra(i) && extra(i).backward) {
+    if (Backward* const backward = backward_of(i)) {
       const Busy busy(*this);  // the function may be replaced while it runs
-      return (*extra(i).backward)(i);
+      return (*backward)(i);
     }
     push_recorded(i);
   }
@@ -189,14 +201,29 @@ class Tape : public Arena {
   template <class Visit>
   void each_operand(Index i, Visit visit) const {
     if (has_extra(i)) {
-      for (const Operand& operand : extra(i).operands)
-        if (operand.node != no_node) visit(operand.node, operand.partial);
-      return;
+      return each_span(link(i), [&](const Index* nodes, const double* partials, std::size_t count) {
+        for (std::size_t k = 0; k < count; ++k)
+          if (nodes[k] != no_node) visit(nodes[k], partials[k]);
+      });
     }
     const Link& l = link(i);
     const Index first = l.operand[0] & ~due;
     if (first != no_node) visit(first, l.partial[0]);
     if (l.operand[1] != no_node) visit(l.operand[1], l.partial[1]);
+  }
+
+  // Memory for rows of arguments, to be given back: layers nest, as conversions run any code.
+  std::vector<Argument> lend() noexcept {
+    if (spare_.empty()) return {};
+    std::vector<Argument> memory = std::move(spare_.back());
+    spare_.pop_back();
+    return memory;
+  }
+  void take_back(std::vector<Argument> memory) noexcept {
+    if (memory.capacity() == 0 || memory.capacity() > longest_spare) return;
+    if (spare_.size() == spare_.capacity()) return;
+    memory.clear();
+    spare_.push_back(std::move(memory));
   }
 
  private:
@@ -212,18 +239,24 @@ class Tape : public Arena {
     return i;
   }
 
-  Index place_list(Op code, double primal, std::vector<Operand> operands, std::uint16_t flags = 0) {
+  Index place_list(Op code, double primal, std::span<const Operand> operands) {
+    Draft draft(*this, operands.size());
+    for (const Operand& operand : operands) draft.add(operand.node, operand.partial);
+    return place_lists(code, primal, draft.list(), nullptr);
+  }
+
+  // The node becomes one of the owners of either List.
+  Index place_lists(Op code, double primal, List& own, List* factors, std::uint16_t flags = 0) {
     const Index i = push();
-    link(i) = {0.0, {0.0, 0.0}, {no_node, no_node}};
-    cell(i) = {primal, nullptr, 1, code, flags};
-    try {
-      place_extra(i, {std::move(operands), nullptr});
-    } catch (...) {
-      release(i);
-      throw;
+    flags |= own.flags;
+    ++own.owners;
+    if (factors != nullptr) {
+      flags |= factors->flags;
+      ++factors->owners;
     }
-    for (const Operand& operand : extra(i).operands)
-      if (operand.node != no_node) own_second(i, operand.node);
+    link(i).adjoint = 0.0;
+    refer(i, &own, factors, 0);
+    cell(i) = {primal, nullptr, 1, code, flags};
     return i;
   }
 
@@ -235,6 +268,8 @@ class Tape : public Arena {
   }
 
   std::vector<double> primals_;
+  static constexpr std::size_t longest_spare = 1 << 16;
+  std::vector<std::vector<Argument>> spare_ = std::vector<std::vector<Argument>>(16);
   Frontier* frontier_ = nullptr;  // of the innermost sweep under way
 };
 

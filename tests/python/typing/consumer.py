@@ -155,6 +155,23 @@ def optimize() -> float:
     return closure().data
 
 
+def use_layers() -> None:
+    """Lists of Values from Values, of floats from numbers; a mixture can be used as Values."""
+    w, x = [[Value(1.0), Value(2.0)]], [Value(3.0), Value(4.0)]
+    assert_type(tapegrad.linear(w, x), list[Value])
+    assert_type(tapegrad.linear(w, [1.0, 2], b=[0.5]), list[Value])
+    assert_type(tapegrad.matvec([[1, 2.0]], [3.0, 4]), list[float])
+    assert_type(tapegrad.softmax(x), list[Value])
+    assert_type(tapegrad.rmsnorm(x, eps=0.1), list[Value])
+    assert_type(tapegrad.layernorm([1.0, 2.0]), list[float])
+    tapegrad.layernorm([x[0], 1.0], weight=x)[0].backward()
+    assert_type(tapegrad.mse_loss(x, [1.0, 2.0]), Value)
+    assert_type(tapegrad.hinge_loss(x, [1, -1], reduction="none"), list[Value])
+    assert_type(tapegrad.cross_entropy(x, 1), Value)
+    assert_type(tapegrad.cross_entropy([x, x], [0, 1]), Value)
+    assert_type(tapegrad.cross_entropy([[1.0, 2.0]], [0], reduction="none"), list[float])
+
+
 def use_the_rest() -> None:
     """Networks, graphs, copies, the anomaly check."""
     model = nn.MLP(2, [4, 1])
@@ -177,4 +194,5 @@ if __name__ == "__main__":
     calculate()
     define_operation(Value(0.5)).backward()
     print(train(), optimize())
+    use_layers()
     use_the_rest()

@@ -1,0 +1,254 @@
+// tapegrad.mse_loss(predictions, targets), cross_entropy(logits, target), ...
+#include <string>
+
+#include <pybind11/pybind11.h>
+
+#include "module.hpp"
+#include "results.hpp"
+#include "sequences.hpp"
+#include "tapegrad/layers.hpp"
+
+namespace tapegrad::python {
+
+namespace {
+
+bool read_reduction(const char* function, PyObject* given, Reduction& reduction) {
+  reduction = Reduction::mean;
+  if (given == nullptr) return true;
+  if (!PyUnicode_Check(given)) {
+    PyErr_Format(PyExc_TypeError, "%s(): reduction must be a str, not '%s'", function,
+                 Py_TYPE(given)->tp_name);
+    return false;
+  }
+  for (const auto& [name, named] :
+       {std::pair("mean", Reduction::mean), std::pair("sum", Reduction::sum),
+        std::pair("none", Reduction::none)}) {
+    if (PyUnicode_CompareWithASCIIString(given, name) != 0) continue;
+    reduction = named;
+    return true;
+  }
+  PyErr_Format(PyExc_ValueError, "%s(): reduction must be 'mean', 'sum' or 'none', not %R",
+               function, given);
+  return false;
+}
+
+PyObject* result_of(Row& out, Reduction reduction) {
+  return reduction == Reduction::none ? list_of(out) : scalar_of(out);
+}
+
+// A loss of two rows, term by term; `check` may refuse what was read.
+template <class Loss, class Check>
+PyObject* of_pairs(const char* function, const char* const (&names)[4], PyObject* const* given,
+                   Loss loss, Check check) {
+  const Place place{function, names[0]}, target_place{function, names[1]};
+  Reduction reduction;
+  Row xs(tape()), targets(tape()), out(tape());
+  if (!read_reduction(function, given[2], reduction) || !read_row(given[0], place, xs) ||
+      !read_row(given[1], target_place, targets) ||
+      lengths_differ(target_place, targets.size(), place, xs.size()) ||
+      !check(targets, target_place))
+    return nullptr;
+  loss(xs, targets, reduction, out);
+  return result_of(out, reduction);
+}
+
+constexpr auto any_target = [](const Row&, const Place&) { return true; };
+
+bool are_signs(const Row& targets, const Place& place) {
+  for (std::size_t k = 0; k < targets.size(); ++k) {
+    if (targets[k].primal == 1.0 || targets[k].primal == -1.0) continue;
+    const pybind11::float_ number(targets[k].primal);
+    PyErr_Format(PyExc_ValueError, "%s must be 1 or -1, not %R",
+                 place.text(static_cast<Py_ssize_t>(k)).c_str(), number.ptr());
+    return false;
+  }
+  return true;
+}
+
+constexpr const char* prediction_names[4] = {"predictions", "targets", "reduction"};
+constexpr const char* score_names[4] = {"scores", "targets", "reduction"};
+constexpr const char* logit_names[4] = {"logits", "targets", "reduction"};
+
+PyObject* mse_loss(PyObject* const* given) {
+  return of_pairs(
+      "mse_loss", prediction_names, given,
+      [](const Row& predictions, const Row& targets, Reduction reduction, Row& out) {
+        Row both(tape());
+        both.reserve(2 * targets.size());
+        for (const Row* row : {&predictions, &targets})
+          for (const Argument& x : *row) both.add(x);
+        layers::mse_loss(tape(), both, reduction, out);
+      },
+      any_target);
+}
+
+PyObject* hinge_loss(PyObject* const* given) {
+  return of_pairs(
+      "hinge_loss", score_names, given,
+      [](const Row& scores, const Row& targets, Reduction reduction, Row& out) {
+        layers::hinge_loss(tape(), scores, targets, reduction, out);
+      },
+      are_signs);
+}
+
+PyObject* binary_cross_entropy(PyObject* const* given) {
+  return of_pairs(
+      "binary_cross_entropy_with_logits", logit_names, given,
+      [](const Row& logits, const Row& targets, Reduction reduction, Row& out) {
+        layers::binary_cross_entropy(tape(), logits, targets, reduction, out);
+      },
+      any_target);
+}
+
+constexpr char cross_entropy_name[] = "cross_entropy";
+
+// Whether it is one number; a Value counts as one.
+bool is_scalar(PyObject* object) {
+  Argument argument;
+  const Reading reading = read_operand(object, argument);
+  if (reading == Reading::error) PyErr_Clear();  // told again where it is read for its value
+  return reading != Reading::unknown;
+}
+
+// A class, of any type that is an integer; Values and floats are none.
+bool is_class(PyObject* target) {
+  return PyLong_Check(target) || (PyIndex_Check(target) && !is_value(target) && is_scalar(target));
+}
+
+bool read_class(PyObject* target, const Place& place, std::size_t classes, std::size_t& out) {
+  const Py_ssize_t index = PyNumber_AsSsize_t(target, PyExc_IndexError);
+  if (index == -1 && PyErr_Occurred()) return false;
+  if (index < 0 || static_cast<std::size_t>(index) >= classes) {
+    PyErr_Format(PyExc_IndexError, "%s is %zd, out of range for %zu classes", place.text().c_str(),
+                 index, classes);
+    return false;
+  }
+  out = static_cast<std::size_t>(index);
+  return true;
+}
+
+// Appends the loss of one row of logits.
+bool add_cross_entropy(PyObject* given_logits, const Place& place, PyObject* target,
+                       const Place& target_place, Row& out) {
+  Row logits(tape());
+  if (!read_row(given_logits, place, logits)) return false;
+  if (is_class(target)) {
+    std::size_t index = 0;
+    if (!read_class(target, target_place, logits.size(), index)) return false;
+    layers::cross_entropy(tape(), logits, index, out);
+    return true;
+  }
+  Sequence sequence;
+  Row probabilities(tape());
+  if (!sequence.open(target, target_place, "probabilities, or a class index") ||
+      !read_all(sequence, target_place, probabilities) ||
+      lengths_differ(target_place, probabilities.size(), place, logits.size()))
+    return false;
+  layers::cross_entropy(tape(), logits, probabilities, out);
+  return true;
+}
+
+// Rows of logits, a target for each.
+PyObject* of_batch(const Sequence& logits, const Sequence& targets, const Place& place,
+                   const Place& target_place, Reduction reduction) {
+  const std::size_t count = logits.size();
+  if (lengths_differ(target_place, targets.size(), place, count)) return nullptr;
+  Row terms(tape()), out(tape());
+  for (std::size_t i = 0; i < count; ++i) {
+    if (logits.size() != count) return changed(place), nullptr;
+    if (targets.size() != count) return changed(target_place), nullptr;
+    const auto row = static_cast<Py_ssize_t>(i);
+    const auto item = pybind11::reinterpret_borrow<pybind11::object>(logits.items()[i]);
+    const auto target = pybind11::reinterpret_borrow<pybind11::object>(targets.items()[i]);
+    if (!add_cross_entropy(item.ptr(), {place.function, place.argument, row}, target.ptr(),
+                           {target_place.function, target_place.argument, row}, terms))
+      return nullptr;
+  }
+  layers::reduce(tape(), terms, reduction, out);
+  return result_of(out, reduction);
+}
+
+PyObject* cross_entropy(PyObject* const* given) {
+  const Place place{cross_entropy_name, "logits"}, target_place{cross_entropy_name, "target"};
+  Reduction reduction;
+  Sequence logits;
+  if (!read_reduction(cross_entropy_name, given[2], reduction) ||
+      !logits.open(given[0], place, "Values and numbers, or of rows of them"))
+    return nullptr;
+  const bool one_row = is_class(given[1]) || (logits.size() > 0 && is_scalar(logits.items()[0]));
+  if (one_row) {
+    Row out(tape());
+    return add_cross_entropy(logits.object(), place, given[1], target_place, out) ? scalar_of(out)
+                                                                                  : nullptr;
+  }
+  Sequence targets;
+  if (!targets.open(given[1], target_place, "targets, or a class index")) return nullptr;
+  return of_batch(logits, targets, place, target_place, reduction);
+}
+
+constexpr Signature<mse_loss> mse_signature{
+    "mse_loss",
+    {"predictions", "targets", "reduction"},
+    2,
+    "mse_loss(predictions, targets, reduction='mean')\n--\n\n"
+    "The mean of (prediction - target)**2; their sum, or a list, as `reduction` is 'sum' or 'none'.\n\n"
+    "Both are iterables of Values and numbers of one length. The mean of none is nan, as PyTorch's.\n"
+    "Raises ValueError for lengths that differ or an unknown reduction.\n\n"
+    ">>> from tapegrad import Value, mse_loss\n"
+    ">>> p = Value(3.0)\n"
+    ">>> loss = mse_loss([p, 1.0], [1.0, 1.0])\n"
+    ">>> loss.backward()\n"
+    ">>> loss, p.grad\n"
+    "(Value(data=2.0), 2.0)"};
+
+constexpr Signature<hinge_loss> hinge_signature{
+    "hinge_loss",
+    {"scores", "targets", "reduction"},
+    2,
+    "hinge_loss(scores, targets, reduction='mean')\n--\n\n"
+    "The mean of max(0, 1 - target * score), each target 1 or -1; `reduction` as in `mse_loss`.\n\n"
+    "The derivative at the kink is 0. Raises ValueError for lengths that differ and for any other\n"
+    "target.\n\n"
+    ">>> from tapegrad import hinge_loss\n"
+    ">>> hinge_loss([2.0, 0.5], [1, -1])\n"
+    "0.75"};
+
+constexpr Signature<binary_cross_entropy> binary_signature{
+    "binary_cross_entropy_with_logits",
+    {"logits", "targets", "reduction"},
+    2,
+    "binary_cross_entropy_with_logits(logits, targets, reduction='mean')\n--\n\n"
+    "The mean of -(t * log(p) + (1 - t) * log(1 - p)) of p = sigmoid(logit) and the target t.\n\n"
+    "Computed as softplus(logit) - t * logit, which cannot overflow; `reduction` as in `mse_loss`.\n"
+    "Raises ValueError for lengths that differ.\n\n"
+    ">>> from tapegrad import binary_cross_entropy_with_logits\n"
+    ">>> binary_cross_entropy_with_logits([1000.0, -1000.0], [1, 1])\n"
+    "500.0"};
+
+constexpr Signature<cross_entropy> cross_entropy_signature{
+    cross_entropy_name,
+    {"logits", "target", "reduction"},
+    2,
+    "cross_entropy(logits, target, reduction='mean')\n--\n\n"
+    "-log(softmax(logits)[target]) of a class index, or -sum(target * log_softmax(logits)) of\n"
+    "probabilities.\n\n"
+    "`logits` may also be rows, `target` then has an index or probabilities for each, and `reduction` is\n"
+    "as in `mse_loss`. Raises IndexError for a class out of range and ValueError for lengths that differ.\n\n"
+    ">>> from tapegrad import Value, cross_entropy\n"
+    ">>> logits = [Value(0.0), Value(0.0)]\n"
+    ">>> cross_entropy(logits, 1).backward()\n"
+    ">>> [x.grad for x in logits]\n"
+    "[0.5, -0.5]\n"
+    ">>> cross_entropy([[1000.0, 0.0], [0.0, 1000.0]], [0, 0], reduction='none')\n"
+    "[0.0, 1000.0]"};
+
+}  // namespace
+
+void register_losses(pybind11::module_& module) {
+  add(module, mse_signature);
+  add(module, hinge_signature);
+  add(module, binary_signature);
+  add(module, cross_entropy_signature);
+}
+
+}  // namespace tapegrad::python

@@ -1,0 +1,48 @@
+// Sequences of Values and numbers, read into the core.
+#include "sequences.hpp"
+
+namespace tapegrad::python {
+
+bool Sequence::open(PyObject* given, const Place& place, const char* what, Py_ssize_t k) {
+  if (PyList_CheckExact(given) || PyTuple_CheckExact(given)) {
+    object_ = Py_NewRef(given);
+    return true;
+  }
+  object_ = Py_NewRef(given);  // what holds it may let go of it while its own code runs
+  PyObject* iterator = PyObject_GetIter(given);
+  if (iterator == nullptr) {
+    if (PyErr_ExceptionMatches(PyExc_TypeError))
+      PyErr_Format(PyExc_TypeError, "%s must be an iterable of %s, not '%s'", place.text(k).c_str(),
+                   what, Py_TYPE(given)->tp_name);
+    return false;
+  }
+  PyObject* items = PySequence_Tuple(iterator);
+  Py_DECREF(iterator);
+  if (items == nullptr) return false;
+  Py_SETREF(object_, items);
+  return true;
+}
+
+bool read_item(const Sequence& sequence, std::size_t k, const Place& place, Argument& argument) {
+  PyObject* item = Py_NewRef(sequence.items()[k]);
+  const Reading reading = read_operand(item, argument);
+  if (reading == Reading::unknown)
+    PyErr_Format(PyExc_TypeError, "%s must be a Value or a real number, not '%s'",
+                 place.text(static_cast<Py_ssize_t>(k)).c_str(), Py_TYPE(item)->tp_name);
+  Py_DECREF(item);
+  return reading == Reading::ok;
+}
+
+bool changed(const Place& place) {
+  PyErr_Format(PyExc_ValueError, "%s changed while it was read", place.text().c_str());
+  return false;
+}
+
+bool lengths_differ(const Place& one, std::size_t count, const Place& other, std::size_t wanted) {
+  if (count == wanted) return false;
+  PyErr_Format(PyExc_ValueError, "%s has %zu elements and %s has %zu", one.text().c_str(), count,
+               other.argument, wanted);
+  return true;
+}
+
+}  // namespace tapegrad::python

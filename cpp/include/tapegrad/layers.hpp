@@ -1,0 +1,344 @@
+// Layers and losses of neural networks, recorded whole: compositions of the table's operations,
+// each result a node like any other.
+//
+// Values and derivatives are PyTorch's. What is summed is summed from left to right.
+#pragma once
+
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "rows.hpp"
+#include "value.hpp"
+
+namespace tapegrad {
+
+enum class Reduction { mean, sum, none };
+
+// On a tape: arguments may be plain numbers, and results of numbers alone are numbers.
+namespace layers {
+
+namespace detail {
+
+// One argument that is owned while it is on the way.
+class Held {
+ public:
+  Held(Tape& tape, const Argument& argument) noexcept : tape_(tape), argument_(argument) {}
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+  ~Held() {
+    if (argument_.node != no_node) tape_.release(argument_.node);
+  }
+  operator const Argument&() const noexcept { return argument_; }
+
+ private:
+  Tape& tape_;
+  Argument argument_;
+};
+
+inline Argument number(double x) noexcept { return {no_node, x}; }
+
+inline void add_mean(Tape& tape, const Argument& total, std::size_t count, Row& out) {
+  out.adopt(apply<op<"div">()>(tape, total, number(static_cast<double>(count))));
+}
+
+// Nothing overflows then, and no digit is lost to what all have in common. A number: softmax does
+// not depend on it.
+inline void subtract_largest(Tape& tape, std::span<const Argument> xs, Row& out) {
+  double largest = xs[0].primal;
+  for (const Argument& x : xs) largest = math::where(x.primal > largest, x.primal, largest);
+  out.reserve(xs.size());
+  for (const Argument& x : xs) out.adopt(apply<op<"sub">()>(tape, x, number(largest)));
+}
+
+// x / sqrt(mean of squares + eps) of each.
+inline void normalize(Tape& tape, std::span<const Argument> xs, double eps, Row& out) {
+  const auto count = static_cast<double>(xs.size());
+  Draft same(tape, xs.size());
+  for (const Argument& x : xs) same.add(x.node, x.primal);
+  const Held squares(tape, inner_product(tape, same, same));
+  const Held mean(tape, apply<op<"div">()>(tape, squares, number(count)));
+  const Held shifted(tape, apply<op<"add">()>(tape, mean, number(eps)));
+  const Held scale(tape, apply<op<"pow_const">()>(tape, shifted, number(-0.5)));
+  out.reserve(xs.size());
+  for (const Argument& x : xs) out.adopt(apply<op<"mul">()>(tape, x, scale));
+}
+
+// Each element by the operation with its partner in `by`; as it is where `by` is null.
+template <Op code>
+void elementwise(Tape& tape, const Row& xs, const Row* by, Row& out) {
+  out.reserve(xs.size());
+  for (std::size_t k = 0; k < xs.size(); ++k) {
+    if (by == nullptr) out.add(xs[k]);
+    else out.adopt(apply<code>(tape, xs[k], (*by)[k]));
+  }
+}
+
+}  // namespace detail
+
+inline void log_softmax(Tape& tape, std::span<const Argument> xs, Row& out) {
+  if (xs.empty()) return;
+  Row shifted(tape);
+  detail::subtract_largest(tape, xs, shifted);
+  const detail::Held total(tape, apply<op<"logsumexp">()>(tape, shifted));
+  out.reserve(xs.size());
+  for (const Argument& x : shifted) out.adopt(apply<op<"sub">()>(tape, x, total));
+}
+
+inline void softmax(Tape& tape, std::span<const Argument> xs, Row& out) {
+  if (xs.empty()) return;
+  Row shifted(tape), powers(tape);
+  detail::subtract_largest(tape, xs, shifted);
+  powers.reserve(xs.size());
+  for (const Argument& x : shifted) powers.adopt(apply<op<"exp">()>(tape, x));
+  const detail::Held total(tape, apply<op<"sum">()>(tape, powers));
+  out.reserve(xs.size());
+  for (const Argument& power : powers) out.adopt(apply<op<"div">()>(tape, power, total));
+}
+
+// `weight` and `bias` are of the length of `xs`, or null.
+inline void rmsnorm(Tape& tape, std::span<const Argument> xs, const Row* weight, double eps,
+                    Row& out) {
+  if (xs.empty()) return;
+  if (weight == nullptr) return detail::normalize(tape, xs, eps, out);
+  Row scaled(tape);
+  detail::normalize(tape, xs, eps, scaled);
+  detail::elementwise<op<"mul">()>(tape, scaled, weight, out);
+}
+
+inline void layernorm(Tape& tape, std::span<const Argument> xs, const Row* weight, const Row* bias,
+                      double eps, Row& out) {
+  if (xs.empty()) return;
+  const detail::Held total(tape, apply<op<"sum">()>(tape, xs));
+  const detail::Held mean(
+      tape, apply<op<"div">()>(tape, total, detail::number(static_cast<double>(xs.size()))));
+  Row centred(tape), scaled(tape);
+  centred.reserve(xs.size());
+  for (const Argument& x : xs) centred.adopt(apply<op<"sub">()>(tape, x, mean));
+  rmsnorm(tape, centred, weight, eps, bias == nullptr ? out : scaled);
+  if (bias != nullptr) detail::elementwise<op<"add">()>(tape, scaled, bias, out);
+}
+
+// The losses append one number, or one for each term where nothing is reduced. The mean of no term
+// is NaN, as PyTorch's.
+
+// Appends the terms as they are, their sum, or their mean.
+inline void reduce(Tape& tape, const Row& terms, Reduction reduction, Row& out) {
+  out.reserve(terms.size() + 1);
+  if (reduction == Reduction::none) {
+    for (const Argument& term : terms) out.add(term);
+    return;
+  }
+  const detail::Held total(tape, apply<op<"sum">()>(tape, terms));
+  if (reduction == Reduction::sum) out.add(total);
+  else detail::add_mean(tape, total, terms.size(), out);
+}
+
+// `both` has the predictions, then as many targets.
+inline void mse_loss(Tape& tape, std::span<const Argument> both, Reduction reduction, Row& out) {
+  const std::size_t count = both.size() / 2;
+  if (reduction == Reduction::none) {
+    out.reserve(count);
+    for (std::size_t k = 0; k < count; ++k) {
+      const detail::Held difference(tape, apply<op<"sub">()>(tape, both[k], both[count + k]));
+      out.adopt(apply<op<"square">()>(tape, difference));
+    }
+    return;
+  }
+  out.reserve(1);
+  const detail::Held total(tape, apply<op<"squared_distance">()>(tape, both));
+  if (reduction == Reduction::sum) out.add(total);
+  else detail::add_mean(tape, total, count, out);
+}
+
+// max(0, 1 - target * score), the targets 1 or -1.
+inline void hinge_loss(Tape& tape, std::span<const Argument> scores,
+                       std::span<const Argument> targets, Reduction reduction, Row& out) {
+  Row terms(tape);
+  terms.reserve(scores.size());
+  for (std::size_t k = 0; k < scores.size(); ++k) {
+    const detail::Held product(tape, apply<op<"mul">()>(tape, scores[k], targets[k]));
+    const detail::Held margin(tape, apply<op<"sub">()>(tape, detail::number(1.0), product));
+    terms.adopt(apply<op<"relu">()>(tape, margin));
+  }
+  reduce(tape, terms, reduction, out);
+}
+
+// -(target * log(p) + (1 - target) * log(1 - p)) of p = sigmoid(logit), as softplus(logit) - target
+// * logit, which cannot overflow.
+inline void binary_cross_entropy(Tape& tape, std::span<const Argument> logits,
+                                 std::span<const Argument> targets, Reduction reduction, Row& out) {
+  Row terms(tape);
+  terms.reserve(logits.size());
+  for (std::size_t k = 0; k < logits.size(); ++k) {
+    const detail::Held normalizer(tape, apply<op<"softplus">()>(tape, logits[k]));
+    const detail::Held product(tape, apply<op<"mul">()>(tape, logits[k], targets[k]));
+    terms.adopt(apply<op<"sub">()>(tape, normalizer, product));
+  }
+  reduce(tape, terms, reduction, out);
+}
+
+// Appends -log(softmax(logits)[target]), one node.
+inline void cross_entropy(Tape& tape, std::span<const Argument> logits, std::size_t target,
+                          Row& out) {
+  Row ordered(tape);
+  ordered.reserve(logits.size());
+  ordered.add(logits[target]);
+  for (std::size_t k = 0; k < logits.size(); ++k)
+    if (k != target) ordered.add(logits[k]);
+  out.reserve(1);
+  out.adopt(apply<op<"surprisal">()>(tape, ordered));
+}
+
+// The same of probabilities: -sum(target * log_softmax(logits)).
+inline void cross_entropy(Tape& tape, std::span<const Argument> logits,
+                          std::span<const Argument> targets, Row& out) {
+  Row both(tape);
+  log_softmax(tape, logits, both);
+  for (const Argument& target : targets) both.add(target);
+  const detail::Held total(tape, apply<op<"dot">()>(tape, both));
+  out.reserve(1);
+  out.adopt(apply<op<"neg">()>(tape, total));
+}
+
+}  // namespace layers
+
+namespace detail {
+
+inline Row row_of(std::span<const Value> xs) {
+  Row row(Value::tape());
+  row.reserve(xs.size());
+  for (const Value& x : xs) row.add(any_argument(x));
+  return row;
+}
+
+inline std::vector<Value> values_of(Row& row) {
+  std::vector<Value> values;
+  values.reserve(row.size());
+  for (std::size_t k = 0; k < row.size(); ++k) {
+    const Argument item = row.take(k);
+    values.push_back(item.node != no_node ? Value::adopt(item.node) : Value(item.primal));
+  }
+  return values;
+}
+
+inline void check_lengths(const char* what, std::size_t count, std::size_t wanted) {
+  if (count != wanted)
+    throw std::invalid_argument(std::string(what) + ": " + std::to_string(count) +
+                                " elements for " + std::to_string(wanted));
+}
+
+// Calls layer(xs, weight, bias, out), null for what is empty.
+template <class Layer>
+std::vector<Value> normalized(const char* name, std::span<const Value> xs,
+                              std::span<const Value> weight, std::span<const Value> bias,
+                              Layer layer) {
+  for (const auto& given : {weight, bias})
+    if (!given.empty()) check_lengths(name, given.size(), xs.size());
+  const Row row = row_of(xs), weights = row_of(weight), biases = row_of(bias);
+  Row out(Value::tape());
+  layer(row, weight.empty() ? nullptr : &weights, bias.empty() ? nullptr : &biases, out);
+  return values_of(out);
+}
+
+// The reduced loss of two rows of one length.
+template <class Loss>
+Value reduced(const char* name, std::span<const Value> xs, std::span<const Value> targets,
+              Loss loss) {
+  check_lengths(name, targets.size(), xs.size());
+  Row out(Value::tape());
+  loss(out);
+  return std::move(values_of(out)[0]);
+}
+
+}  // namespace detail
+
+// Layers and losses of Values on this thread's tape; std::invalid_argument for lengths that do not
+// fit.
+
+// The rows of w times x, plus b, if any.
+inline std::vector<Value> linear(std::span<const std::vector<Value>> w, std::span<const Value> x,
+                                 std::span<const Value> b = {}) {
+  Tape& tape = Value::tape();
+  if (!b.empty()) detail::check_lengths("linear: b", b.size(), w.size());
+  Draft xs(tape, x.size());
+  for (const Value& value : x) xs.add(value.node(), value.data());
+  Row out(tape);
+  out.reserve(w.size());
+  for (std::size_t i = 0; i < w.size(); ++i) {
+    detail::check_lengths("linear: a row of w", w[i].size(), x.size());
+    Draft row(tape, x.size() + (b.empty() ? 0 : 1));
+    for (const Value& value : w[i]) row.add(value.node(), value.data());
+    if (!b.empty()) row.add_start(detail::any_argument(b[i]));
+    out.adopt(inner_product(tape, row, xs));
+  }
+  return detail::values_of(out);
+}
+inline std::vector<Value> matvec(std::span<const std::vector<Value>> w, std::span<const Value> x) {
+  return linear(w, x);
+}
+
+inline Value logsumexp(std::span<const Value> xs) {
+  const Argument result = apply<op<"logsumexp">()>(Value::tape(), detail::row_of(xs));
+  return result.node != no_node ? Value::adopt(result.node) : Value(result.primal);
+}
+inline std::vector<Value> softmax(std::span<const Value> xs) {
+  Row out(Value::tape());
+  layers::softmax(Value::tape(), detail::row_of(xs), out);
+  return detail::values_of(out);
+}
+inline std::vector<Value> log_softmax(std::span<const Value> xs) {
+  Row out(Value::tape());
+  layers::log_softmax(Value::tape(), detail::row_of(xs), out);
+  return detail::values_of(out);
+}
+
+inline std::vector<Value> rmsnorm(std::span<const Value> xs, std::span<const Value> weight = {},
+                                  double eps = 1e-5) {
+  return detail::normalized("rmsnorm", xs, weight, {},
+                            [eps](const Row& row, const Row* weights, const Row*, Row& out) {
+                              layers::rmsnorm(Value::tape(), row, weights, eps, out);
+                            });
+}
+inline std::vector<Value> layernorm(std::span<const Value> xs, std::span<const Value> weight = {},
+                                    std::span<const Value> bias = {}, double eps = 1e-5) {
+  return detail::normalized("layernorm", xs, weight, bias,
+                            [eps](const Row& row, const Row* weights, const Row* biases, Row& out) {
+                              layers::layernorm(Value::tape(), row, weights, biases, eps, out);
+                            });
+}
+
+inline Value mse_loss(std::span<const Value> predictions, std::span<const Value> targets) {
+  return detail::reduced("mse_loss", predictions, targets, [&](Row& out) {
+    Row both = detail::row_of(predictions);
+    for (const Value& target : targets) both.add(detail::any_argument(target));
+    layers::mse_loss(Value::tape(), both, Reduction::mean, out);
+  });
+}
+inline Value hinge_loss(std::span<const Value> scores, std::span<const Value> targets) {
+  return detail::reduced("hinge_loss", scores, targets, [&](Row& out) {
+    layers::hinge_loss(Value::tape(), detail::row_of(scores), detail::row_of(targets),
+                       Reduction::mean, out);
+  });
+}
+inline Value binary_cross_entropy_with_logits(std::span<const Value> logits,
+                                              std::span<const Value> targets) {
+  return detail::reduced("binary_cross_entropy_with_logits", logits, targets, [&](Row& out) {
+    layers::binary_cross_entropy(Value::tape(), detail::row_of(logits), detail::row_of(targets),
+                                 Reduction::mean, out);
+  });
+}
+inline Value cross_entropy(std::span<const Value> logits, std::size_t target) {
+  if (target >= logits.size()) throw std::invalid_argument("cross_entropy: no such class");
+  Row out(Value::tape());
+  layers::cross_entropy(Value::tape(), detail::row_of(logits), target, out);
+  return std::move(detail::values_of(out)[0]);
+}
+inline Value cross_entropy(std::span<const Value> logits, std::span<const Value> targets) {
+  return detail::reduced("cross_entropy", logits, targets, [&](Row& out) {
+    layers::cross_entropy(Value::tape(), detail::row_of(logits), detail::row_of(targets), out);
+  });
+}
+
+}  // namespace tapegrad

@@ -1,0 +1,130 @@
+// Arguments and results of layers, owned while they are on the way.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "tape.hpp"
+
+namespace tapegrad {
+
+// Nodes and numbers in a row. It owns its nodes. The memory is the tape's: a loop of layers makes
+// no call of the allocator.
+class Row {
+ public:
+  explicit Row(Tape& tape) : tape_(&tape), items_(tape.lend()) {}
+  Row(Row&& other) noexcept : tape_(other.tape_), items_(std::move(other.items_)) {}
+  Row& operator=(Row&&) = delete;
+  ~Row() {
+    for (const Argument& item : items_)
+      if (item.node != no_node) tape_->release(item.node);
+    tape_->take_back(std::move(items_));
+  }
+
+  // The node gets an owner more.
+  void add(const Argument& item) {
+    items_.push_back(item);
+    if (item.node != no_node) tape_->own(item.node);
+  }
+  // The row becomes the owner in the place of the caller, who must have called reserve().
+  const Argument& adopt(const Argument& item) noexcept { return items_.emplace_back(item); }
+  void reserve(std::size_t more) { items_.reserve(items_.size() + more); }
+
+  // The caller becomes the owner in the place of the row.
+  Argument take(std::size_t k) noexcept {
+    return {std::exchange(items_[k].node, no_node), items_[k].primal};
+  }
+
+  bool any_node() const noexcept {
+    for (const Argument& item : items_)
+      if (item.node != no_node) return true;
+    return false;
+  }
+
+  std::size_t size() const noexcept { return items_.size(); }
+  bool empty() const noexcept { return items_.empty(); }
+  const Argument& operator[](std::size_t k) const noexcept { return items_[k]; }
+  operator std::span<const Argument>() const noexcept { return items_; }
+  auto begin() const noexcept { return items_.begin(); }
+  auto end() const noexcept { return items_.end(); }
+
+ private:
+  Tape* tape_;
+  std::vector<Argument> items_;
+};
+
+// An operation of the table on nodes and numbers: a node that the caller owns, or, of numbers
+// alone, a number.
+template <Op code>
+Argument apply(Tape& tape, const Argument& x) {
+  if (x.node == no_node) return {no_node, entry<code>.value(x.primal)};
+  const Index i = tape.record<code>(x.node);
+  return {i, tape.cell(i).primal};
+}
+
+template <Op code>
+Argument apply(Tape& tape, const Argument& x, const Argument& y) {
+  if (x.node == no_node && y.node == no_node)
+    return {no_node, entry<code>.value(x.primal, y.primal)};
+  Index i;
+  if constexpr (ops::descriptions[static_cast<std::size_t>(code)].constant_last)
+    i = tape.record<code>(x.node, y.primal);
+  else if (x.node == no_node) i = tape.record<code>(x.primal, y.node);
+  else if (y.node == no_node) i = tape.record<code>(x.node, y.primal);
+  else i = tape.record<code>(x.node, y.node);
+  return {i, tape.cell(i).primal};
+}
+
+// A row that is written, and the sum of its products with x, which is complete: additions wait for
+// each other, and writing goes on meanwhile.
+class Products {
+ public:
+  Products(Tape& tape, Draft& row, Draft& x, const Argument* start)
+      : tape_(tape), row_(row), x_(x), at_(x.list().numbers()), start_(start) {
+    if (start != nullptr) total_ = start->primal;
+    else if (x.size() == 0) total_ = 0.0;
+  }
+
+  void write(Draft::Pen& pen, auto item) noexcept { total_ = total_ + pen.add(item) * *at_++; }
+
+  // The sum, a node that the caller owns, or of numbers alone a number.
+  Argument record() {
+    if (start_ != nullptr) row_.add_start(*start_);
+    if (!row_.any_node() && !x_.any_node()) return {no_node, total_};
+    return {tape_.record_dot(row_.list(), x_.list(), total_), total_};
+  }
+
+ private:
+  Tape& tape_;
+  Draft &row_, &x_;
+  const double* at_;
+  const Argument* start_;
+  double total_ = ops::nothing;
+};
+
+// The sum of the products of two rows; where the first has one more, the sum starts with it.
+inline Argument inner_product(Tape& tape, Draft& xs, Draft& ys) {
+  if (!xs.any_node() && !ys.any_node()) return {no_node, tape.dot_of(xs.list(), ys.list())};
+  const Index i = tape.record_dot(xs.list(), ys.list());
+  return {i, tape.cell(i).primal};
+}
+
+// The same of any number of operands.
+template <Op code>
+Argument apply(Tape& tape, std::span<const Argument> xs) {
+  bool any_node = false;
+  for (const Argument& x : xs) any_node |= x.node != no_node;
+  if (any_node) {
+    const Index i = tape.record<code>(xs);
+    return {i, tape.cell(i).primal};
+  }
+  if (xs.empty()) return {no_node, ops::descriptions[static_cast<std::size_t>(code)].empty.value()};
+  std::vector<double> primals;
+  primals.reserve(xs.size());
+  for (const Argument& x : xs) primals.push_back(x.primal);
+  return {no_node, entry<code>.value(std::span<const double>(primals))};
+}
+
+}  // namespace tapegrad
