@@ -1,0 +1,83 @@
+"""What whole processes show: the time of an import, memory over a hundred thousand steps."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tapegrad import Value, nn
+from tapegrad.bench.peers import PEERS, Peer
+from tapegrad.bench.workloads.base import Answer, Task, Workload, seconds
+from tapegrad.bench.workloads.graphs import resident
+
+__all__ = ["Growth", "Import"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Import(Workload):
+    """`import` of a peer beyond Python's own start."""
+
+    collected: ClassVar[bool] = False
+    floors: ClassVar[bool] = False
+
+    def refuse(self, peer: type[Peer]) -> str | None:
+        if peer.package is None and peer is not PEERS["tapegrad"]:
+            return "nothing to import"
+        return super().refuse(peer)
+
+    def prepare(self, peer: Peer, variant: str) -> Task:
+        return _Imports(peer.package or "tapegrad")
+
+
+class _Imports:
+    def __init__(self, package: str) -> None:
+        self.package = package
+
+    def answer(self) -> Answer | None:
+        return None
+
+    def sample(self) -> dict[str, float]:
+        def start(code: str) -> float:
+            return seconds(lambda: subprocess.run([sys.executable, "-c", code], check=True))
+
+        bare = min(start("pass"), start("pass"))
+        return {"import": start(f"import {self.package}") - bare}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Growth(Workload):
+    """How much the resident set grows while a small network trains, from the 100th step on."""
+
+    steps: int
+
+    unit: ClassVar[str] = "B"
+    fresh: ClassVar[bool] = True
+
+    def prepare(self, peer: Peer, variant: str) -> Task:
+        return _Training(self.steps)
+
+
+class _Training:
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def answer(self) -> Answer | None:
+        return None
+
+    def sample(self) -> dict[str, float]:
+        random.seed(0)
+        model = nn.MLP(2, [4, 1])
+        points = [((0.0, 1.0), 1.0), ((1.0, 1.0), -1.0)]
+        before = 0
+        for step in range(self.steps):
+            loss = sum((model([Value(a) for a in x]) - y) ** 2 for x, y in points)
+            model.zero_grad()
+            loss.backward()
+            for p in model.parameters():
+                p.data -= 0.01 * p.grad
+            if step == 100:
+                before = resident()
+        return {"growth": float(resident() - before)}
