@@ -206,7 +206,10 @@ def load(path: Path) -> Results:
 
     Raises OSError where it cannot be read, ValueError where it is something else.
     """
-    stored = json.loads(path.read_text())
+    try:
+        stored = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}") from error
     try:
         outcomes = [Outcome(**each) for each in stored["workloads"]]
         return Results(

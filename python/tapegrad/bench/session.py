@@ -37,10 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """
     console = Console()
     if args.list:
-        say(console, f"workloads: {', '.join(WORKLOADS)}")
-        installed = [f"{n}{'' if p.installed() else ' (not installed)'}" for n, p in PEERS.items()]
-        say(console, f"peers: {', '.join(installed)}")
-        say(console, f"without --full: {', '.join(QUICK)}; {', '.join(QUICK_PEERS)}")
+        show_names()
         return 0
     wrong: list[str] = []
     if args.stored is not None:
@@ -63,6 +60,18 @@ def run(args: argparse.Namespace) -> int:
     for complaint in wrong:
         say(console, f"WRONG: {complaint}")
     return 1 if wrong else 0
+
+
+def show_names() -> None:
+    """Print workloads and peers, marked where a run without --full has them."""
+    for title, names, quick in (
+        ("workloads", WORKLOADS, QUICK),
+        ("peers", PEERS, QUICK_PEERS),
+    ):
+        print(f"{title} (* without --full)")
+        for name in names:
+            absent = name in PEERS and not PEERS[name].installed()
+            print(f"  {'*' if name in quick else ' '} {name}{', not installed' * absent}")
 
 
 def pick(name: str, known: Mapping[str, T], kind: str) -> T:

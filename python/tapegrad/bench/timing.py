@@ -11,7 +11,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -19,7 +19,7 @@ from typing import Any
 
 from tapegrad.bench.workloads.base import Answer, Contestant, Workload, refusal
 
-__all__ = ["Contest", "Plan", "WorkerError", "difference", "hold"]
+__all__ = ["Contest", "Plan", "WorkerError", "difference", "disagreements", "hold"]
 
 TOLERANCE = 1e-9
 # One thread each, and JAX on the processor.
@@ -172,13 +172,9 @@ def started(
                 answers[name] = Answer(**told) if told is not None else None
             except WorkerError as failure:
                 drop(contest, name, str(failure))
-        reference = answers.get("tapegrad")
-        for name, answer in answers.items():
-            if reference is not None and answer is not None:
-                error = difference(answer, reference)
-                if not error <= TOLERANCE:
-                    drop(contest, name, f"its result differs from tapegrad's by {error:.1e}")
-                    contest.wrong.append(name)
+        for name, error in disagreements(answers):
+            drop(contest, name, f"its result differs from tapegrad's by {error:.1e}")
+            contest.wrong.append(name)
         yield {name: workers[name] for name in answers if name not in contest.absent}
 
 
@@ -195,6 +191,16 @@ def keep(contest: Contest, name: str, number: int, samples: dict[str, list[float
         rounds = phases.setdefault(phase, [])
         rounds.extend([] for _ in range(number - len(rounds)))
         rounds.append([float(f"{value:.4g}") for value in samples.get(phase, [])])
+
+
+def disagreements(answers: Mapping[str, Answer | None]) -> Iterator[tuple[str, float]]:
+    """Who computes something else than tapegrad, and by how much."""
+    reference = answers.get("tapegrad")
+    for name, answer in answers.items():
+        if answer is not None:
+            error = math.inf if reference is None else difference(answer, reference)
+            if not error <= TOLERANCE:
+                yield name, error
 
 
 def difference(answer: Answer, reference: Answer) -> float:

@@ -31,7 +31,7 @@ class Autograd(Peer):
         # Its erf is that of SciPy, which it does not require.
         scipy = find_spec("scipy") is not None
         self.functions = Functions(
-            data=lambda v: v._value,
+            largest=lambda boxes: max(v._value for v in boxes),
             relu=lambda v: np.maximum(v, 0.0),
             tanh=np.tanh,
             exp=np.exp,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, ClassVar, TypeAlias
@@ -20,6 +20,7 @@ __all__ = [
     "Peer",
     "Program",
     "Session",
+    "largest_data",
 ]
 
 Function: TypeAlias = Callable[[Any], Any]
@@ -47,11 +48,11 @@ OPERATORS = {
 class Functions:
     """A peer's functions of one number, None where it has none.
 
-    `number` makes an input that nothing is differentiated by, `data` reads a number; `nn` is the
-    peer's own module of networks in micrograd's interface.
+    `number` makes an input that nothing is differentiated by, `largest` gives the largest of
+    some as a constant; `nn` is the peer's own module of networks in micrograd's interface.
     """
 
-    data: Function
+    largest: Callable[[Iterable[Any]], Any]
     number: Function = float
     relu: Function | None = None
     tanh: Function | None = None
@@ -59,6 +60,11 @@ class Functions:
     log: Function | None = None
     erf: Function | None = None
     nn: Any = None
+
+
+def largest_data(numbers: Iterable[Any]) -> float:
+    """The largest `data`, as microgpt has it."""
+    return float(max(number.data for number in numbers))
 
 
 class Session(ABC):

@@ -25,7 +25,7 @@ class Floats(Peer):
 
     def __init__(self) -> None:
         self.functions = Functions(
-            data=lambda x: x, relu=relu, tanh=math.tanh, exp=math.exp, log=math.log, erf=math.erf
+            largest=max, relu=relu, tanh=math.tanh, exp=math.exp, log=math.log, erf=math.erf
         )
 
     def session(self, build: Build, start: Sequence[float], variant: str) -> Session:

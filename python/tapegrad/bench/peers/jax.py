@@ -30,7 +30,7 @@ class JaxEager(Peer):
         self.jax.config.update("jax_enable_x64", True)
         self.jnp: Any = import_module("jax.numpy")
         self.functions = Functions(
-            data=self.jax.lax.stop_gradient,
+            largest=lambda numbers: self.jax.lax.stop_gradient(max(numbers)),
             relu=self.jax.nn.relu,
             tanh=self.jnp.tanh,
             exp=self.jnp.exp,

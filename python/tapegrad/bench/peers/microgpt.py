@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tapegrad.bench.peers.base import Functions, NodePeer
+from tapegrad.bench.peers.base import Functions, NodePeer, largest_data
 from tapegrad.bench.programs.microgpt import PureValue
 
 __all__ = ["Microgpt"]
@@ -18,7 +18,7 @@ class Microgpt(NodePeer):
     def __init__(self) -> None:
         self.make = PureValue
         self.functions = Functions(
-            data=lambda v: v.data,
+            largest=largest_data,
             number=PureValue,
             relu=PureValue.relu,
             tanh=PureValue.tanh,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import ClassVar
 
-from tapegrad.bench.peers.base import Functions, NodePeer
+from tapegrad.bench.peers.base import Functions, NodePeer, largest_data
 
 __all__ = ["Micrograd"]
 
@@ -23,5 +23,5 @@ class Micrograd(NodePeer):
         value = import_module("micrograd.engine").Value
         self.make = value
         self.functions = Functions(
-            data=lambda v: v.data, number=value, relu=value.relu, nn=import_module("micrograd.nn")
+            largest=largest_data, number=value, relu=value.relu, nn=import_module("micrograd.nn")
         )

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from tapegrad import Value, nn
-from tapegrad.bench.peers.base import Functions, NodePeer, Session
+from tapegrad.bench.peers.base import Functions, NodePeer, Session, largest_data
 from tapegrad.bench.updates import RATES, Update
 
 __all__ = ["Tapegrad"]
@@ -23,7 +23,7 @@ class Tapegrad(NodePeer):
     def __init__(self) -> None:
         self.make = Value
         self.functions = Functions(
-            data=lambda v: v.data,
+            largest=largest_data,
             number=Value,
             relu=Value.relu,
             tanh=Value.tanh,

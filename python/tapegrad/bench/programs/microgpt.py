@@ -138,9 +138,9 @@ class Transformer:
         return (2 * vocabulary + cls.context) * n + 4 * n * n + 2 * 4 * n * n
 
     def softmax(self, logits: Sequence[Any]) -> list[Any]:
-        data, exp = self.functions.data, self.functions.exp
+        exp = self.functions.exp
         assert exp is not None
-        largest = max(data(logit) for logit in logits)
+        largest = self.functions.largest(logits)
         exps = [exp(logit - largest) for logit in logits]
         total = sum(exps)
         return [e / total for e in exps]

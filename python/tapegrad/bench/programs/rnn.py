@@ -43,7 +43,7 @@ def build(numbers: Sequence[Any], functions: Functions, variant: str) -> Program
     from_letter = matrix(rest, letters, HIDDEN)
     from_hidden, to_letter = matrix(rest, HIDDEN, HIDDEN), matrix(rest, letters, HIDDEN)
     hidden_bias, letter_bias = matrix(rest, 1, HIDDEN)[0], matrix(rest, 1, letters)[0]
-    data, tanh, exp, log = functions.data, functions.tanh, functions.exp, functions.log
+    tanh, exp, log = functions.tanh, functions.exp, functions.log
     assert tanh is not None and exp is not None and log is not None  # noqa: PT018
 
     def loss() -> Any:
@@ -55,7 +55,7 @@ def build(numbers: Sequence[Any], functions: Functions, variant: str) -> Program
                 for x, row, b in zip(from_letter[letter], from_hidden, hidden_bias)
             ]
             logits = [sum(map(mul, row, hidden), b) for row, b in zip(to_letter, letter_bias)]
-            largest = max(map(data, logits))
+            largest = functions.largest(logits)
             exps = [exp(logit - largest) for logit in logits]
             total = total - log(exps[following] / sum(exps))
         return total

@@ -30,13 +30,17 @@ loop runs. "best" is the fastest of all samples. "x tapegrad" is best over best,
 are those of the ratio within a round. Every contestant's result and gradients agreed with
 tapegrad's to 1e-9 before it was timed.
 
-"gc off" has Python's garbage collector run before each run, outside the clock, and not during it;
-"gc on" is Python's default, as for all that say nothing. "floats" runs the same program forward on
-plain floats: what the interpreter alone costs. torch is eager, in tensors without dimensions of
-float64, on one thread; autograd's numbers are NumPy's; casadi builds expression, gradient and
-function anew in each step; "jax, eager" dispatches each operation. "casadi, built once" and "jax,
-jit" are no eager programs: they run a program that was compiled before, with the control flow of
-that time.
+- "floats" runs the same program forward on plain floats: what the interpreter alone costs.
+- "gc off" has Python's garbage collector run before each run, outside the clock, and not during it.
+  "gc on" is Python's default, as for all that say nothing. The pure classes' graphs are cycles, so
+  that their "drop" is that of a reference, and their end is the collector's work: outside the clock
+  with gc off, here and there with gc on. tapegrad's steps count the graph's end.
+- torch is eager, in float64 tensors without dimensions, on one thread; it trains with torch.optim.
+- autograd's numbers are NumPy's. xad starts its tape anew for each recording.
+- casadi builds expression, gradient and function anew in each step, softmax without its shift.
+- "jax, eager" dispatches each operation.
+- "casadi, built once" and "jax, jit" are no eager programs: they run what was compiled before, with
+  the control flow of that time.
 """
 
 

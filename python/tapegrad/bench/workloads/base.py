@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from time import perf_counter
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from tapegrad.bench.peers import PEERS, Functions, Peer
 
@@ -32,12 +32,14 @@ class Answer:
     gradients: list[float]
 
 
-class Task(Protocol):
+class Task(ABC):
     """A workload made ready for one contestant."""
 
+    @abstractmethod
     def answer(self) -> Answer | None:
         """The result to compare with tapegrad's, None where there is nothing to compare."""
 
+    @abstractmethod
     def sample(self) -> dict[str, float]:
         """What one run costs, by phase."""
 

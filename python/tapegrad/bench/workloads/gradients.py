@@ -26,7 +26,7 @@ class Gradients(Workload):
         return _Calls(peer, self.function(peer.functions), self.x, self.count)
 
 
-class _Calls:
+class _Calls(Task):
     def __init__(
         self, peer: Peer, f: Callable[..., Any], x: Sequence[float], count: int | None
     ) -> None:

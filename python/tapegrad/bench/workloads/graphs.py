@@ -24,7 +24,7 @@ class Graph(Workload):
         return _Graphs(peer, self.build, self.start, self.size, variant)
 
 
-class _Graphs:
+class _Graphs(Task):
     def __init__(
         self, peer: Peer, build: Build, start: Sequence[float], size: int, variant: str
     ) -> None:
@@ -68,7 +68,7 @@ class Memory(Graph):
         return _Growth(peer, self.build, self.start, self.size, variant)
 
 
-class _Growth:
+class _Growth(Task):
     def __init__(
         self, peer: Peer, build: Build, start: Sequence[float], size: int, variant: str
     ) -> None:

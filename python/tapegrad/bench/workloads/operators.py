@@ -30,7 +30,7 @@ class Operators(Workload):
         return _Loops(peer, variant, self.turn)
 
 
-class _Loops:
+class _Loops(Task):
     """The loops run where the numbers are recorded: inside a forward pass."""
 
     def __init__(self, peer: Peer, variant: str, turn: float) -> None:

@@ -6,7 +6,7 @@ import random
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tapegrad import Value, nn
 from tapegrad.bench.peers import PEERS, Peer
@@ -32,7 +32,7 @@ class Import(Workload):
         return _Imports(peer.package or "tapegrad")
 
 
-class _Imports:
+class _Imports(Task):
     def __init__(self, package: str) -> None:
         self.package = package
 
@@ -60,7 +60,7 @@ class Growth(Workload):
         return _Training(self.steps)
 
 
-class _Training:
+class _Training(Task):
     def __init__(self, steps: int) -> None:
         self.steps = steps
 
@@ -73,7 +73,7 @@ class _Training:
         points = [((0.0, 1.0), 1.0), ((1.0, 1.0), -1.0)]
         before = 0
         for step in range(self.steps):
-            loss = sum((model([Value(a) for a in x]) - y) ** 2 for x, y in points)
+            loss: Any = sum((model([Value(a) for a in x]) - y) ** 2 for x, y in points)
             model.zero_grad()
             loss.backward()
             for p in model.parameters():

@@ -32,7 +32,7 @@ class Training(Workload):
         return _Steps(peer, program.build, program.start(), self.rule, variant)
 
 
-class _Steps:
+class _Steps(Task):
     def __init__(
         self, peer: Peer, build: Build, start: list[float], rule: str, variant: str
     ) -> None:
