@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 PLANS = {
     "quick": Plan(processes=1, rounds=4, turn=0.2, budget=1.5),
-    "full": Plan(processes=2, rounds=5, turn=0.25, budget=4.0),
+    "full": Plan(processes=2, rounds=5, turn=0.2, budget=2.5),
 }
 
 

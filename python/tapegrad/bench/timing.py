@@ -38,13 +38,14 @@ class Plan:
 
     Each contestant of a workload gets `processes` processes one after the other, each of them
     `rounds` turns of `turn` seconds. A slow one has no more turns after `budget` seconds in a
-    process.
+    process. Where each sample needs a new process, there are `fresh` of them.
     """
 
     processes: int = 2
     rounds: int = 5
     turn: float = 0.2
-    budget: float = 4.0
+    budget: float = 2.5
+    fresh: int = 3
 
 
 @dataclass(slots=True)
@@ -124,8 +125,7 @@ def hold(
             taking_part.append(contestant)
         else:
             contest.absent[contestant.name] = reason
-    # A workload whose samples need new processes has a process for each round.
-    processes = plan.processes * plan.rounds if workload.fresh else plan.processes
+    processes = plan.fresh if workload.fresh else plan.processes
     rounds = 1 if workload.fresh else plan.rounds
     for process in range(processes):
         with started(workload, taking_part, contest) as workers:

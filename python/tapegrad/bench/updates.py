@@ -73,7 +73,10 @@ class Adam:
 
 
 class Adagrad:
-    """min-char-RNN's loop: each parameter's rate shrinks with the sum of its squared gradients."""
+    """min-char-RNN's loop: the rate shrinks with the sum of a parameter's squared gradients.
+
+    The small number stands where PyTorch has it, beside the root, so that optimizers agree.
+    """
 
     def __init__(self, parameters: Sequence[Any], rate: float = RATES["adagrad"]) -> None:
         self.parameters = parameters
@@ -87,7 +90,7 @@ class Adagrad:
         rate, memory = self.rate, self.memory
         for i, p in enumerate(self.parameters):
             memory[i] += p.grad * p.grad
-            p.data -= rate * p.grad / (memory[i] + 1e-8) ** 0.5
+            p.data -= rate * p.grad / (memory[i] ** 0.5 + 1e-10)
             p.grad = 0.0
 
 

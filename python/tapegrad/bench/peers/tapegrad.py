@@ -44,5 +44,5 @@ class Tapegrad(NodePeer):
         elif rule == "adam":
             optimizer = optim.Adam(p, lr=rate, betas=(0.85, 0.99), eps=1e-8)
         else:
-            optimizer = optim.Adagrad(p, lr=rate, eps=1e-8)
+            optimizer = optim.Adagrad(p, lr=rate, eps=1e-10)
         return Update(optimizer.zero_grad, optimizer.step)

@@ -43,10 +43,10 @@ class _Steps(Task):
     def answer(self) -> Answer:
         session = self.session
         recorded = session.forward()
+        self.update.zero()
         session.backward(recorded)
         answer = Answer(session.value(recorded), session.gradients())
-        # Leaves the gradients as a step does.
-        self.update.zero()
+        # Some programs clear the gradients here.
         self.update.step()
         return answer
 
