@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tapegrad.bench.peers import PEERS
-from tapegrad.bench.report import markdown, plots
+from tapegrad.bench.report import markdown
 from tapegrad.bench.report.table import say, show
 from tapegrad.bench.results import Outcome, Results, circumstances, load, make, outcome, save
 from tapegrad.bench.suite import QUICK, QUICK_PEERS, WORKLOADS
@@ -106,8 +106,9 @@ def measure(
         def advance(status: str) -> None:
             progress.update(task, description=status, refresh=True)
 
-        for workload in workloads:
-            advance(workload.name)
+        for number, workload in enumerate(workloads, 1):
+            if not console.is_terminal:
+                say(console, f"{number}/{len(workloads)}: {workload.title}")
             contestants = [c for c in workload.contestants() if c.peer in peers]
             contest = hold(workload, contestants, plan, advance)
             outcomes.append(outcome(workload, contest))
@@ -118,6 +119,8 @@ def measure(
 
 def write(results: Results, folder: Path, readme: Path | None) -> list[Path]:
     """Write JSON, page, plots and the README's table; return the files."""
+    from tapegrad.bench.report import plots  # matplotlib takes its time
+
     folder.mkdir(parents=True, exist_ok=True)
     stored, page = folder / "python.json", folder / "python.md"
     save(results, stored)
