@@ -174,8 +174,8 @@ def test_a_training_step_trains_and_its_phases_make_it_up(workload: Training, na
     assert after is not None
     assert after.value < before.value
     for phases in samples:
-        parts = sum(phases[part] for part in ("forward", "backward", "update", "drop"))
-        assert parts == pytest.approx(phases["step"])
+        parts = sum(phases.get(part, 0.0) for part in ("forward", "backward", "update", "drop"))
+        assert parts == pytest.approx(phases["step"], rel=1e-3)  # less a reference's drop
 
 
 class Watch(Task):
@@ -287,6 +287,7 @@ def test_ratios_are_best_over_best_with_the_quartiles_within_rounds() -> None:
         (1.5e-8, "s", "15.0 ns"),
         (2.346e-3, "s", "2.35 ms"),
         (12.0, "s", "12.0 s"),
+        (99.97e-9, "s", "100 ns"),
         (56.0, "B", "56.0 B"),
         (3 * 2**20, "B", "3.00 MiB"),
         (0.0, "B", "0 B"),

@@ -50,6 +50,11 @@ class Outcome:
         """Whether there are samples of it."""
         return any(self.samples.get(contestant, {}).get(phase, []))
 
+    def comparable(self, contestant: str, phase: str) -> bool:
+        """Whether there is a ratio to tapegrad's: its memory, say, may not have grown at all."""
+        both = self.has(contestant, phase) and self.has("tapegrad", phase)
+        return both and min(map(min, filter(None, self.samples["tapegrad"][phase]))) > 0
+
     def phases(self) -> list[str]:
         """The phases that any contestant has, in order of their first appearance."""
         return list(dict.fromkeys(phase for each in self.samples.values() for phase in each))
@@ -70,7 +75,7 @@ class Outcome:
         mine, theirs = self.samples[contestant][phase], self.samples[to][to_phase or phase]
         pairs = [(min(a), min(b)) for a, b in zip(mine, theirs, strict=False) if a and b]
         best = self.figure(contestant, phase).best / self.figure(to, to_phase or phase).best
-        return Figure(best, *quartiles([a / b for a, b in pairs]))
+        return Figure(best, *quartiles([a / b for a, b in pairs] or [best]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,7 @@ def hold(
                     if spent[name] < plan.budget:
                         begin = perf_counter()
                         try:
-                            samples = workers[name].turn(plan.turn)
+                            samples = workers[name].turn(0.0 if workload.fresh else plan.turn)
                         except WorkerError as failure:
                             drop(contest, name, str(failure))
                             del workers[name]

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from statistics import fmean
 from typing import Any, TextIO
 
 from tapegrad.bench.peers import PEERS
@@ -25,6 +26,8 @@ __all__ = ["main", "work"]
 
 # micrograd's backward() calls itself as deep as the graph is.
 DEEPEST = 10**6
+# Seconds of a sample: the file of all samples stays small.
+SAMPLE = 0.01
 
 
 def main(argv: list[str]) -> None:
@@ -68,21 +71,28 @@ def work(
 def turn(task: Task, duration: float, collector: bool) -> dict[str, list[float]]:
     """The samples of runs back to back, at least one, by phase.
 
+    A sample is the mean of as many runs as `SAMPLE` seconds hold, or of one that takes longer.
     Without the collector the garbage of the run before is collected before each run.
     """
     samples: dict[str, list[float]] = {}
+    runs: list[dict[str, float]] = []
     gc.collect()
     if not collector:
         gc.disable()
     try:
-        end = time.perf_counter() + duration
+        begin = time.perf_counter()
+        end = begin + duration
         while True:
             if not collector:
                 gc.collect()
-            for phase, value in task.sample().items():
-                samples.setdefault(phase, []).append(value)
-            if time.perf_counter() >= end:
-                return samples
+            runs.append(task.sample())
+            now = time.perf_counter()
+            if now >= min(end, begin + SAMPLE):
+                for phase in runs[0]:
+                    samples.setdefault(phase, []).append(fmean(run[phase] for run in runs))
+                runs, begin = [], now
+                if now >= end:
+                    return samples
     finally:
         gc.enable()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tapegrad.bench.report.comparisons import comparisons
-from tapegrad.bench.report.table import cells, measurable
+from tapegrad.bench.report.table import cells
 from tapegrad.bench.report.wording import (
     COLUMNS,
     HEADLINES,
@@ -33,8 +33,8 @@ tapegrad's to 1e-9 before it was timed.
 - "floats" runs the same program forward on plain floats: what the interpreter alone costs.
 - "gc off" has Python's garbage collector run before each run, outside the clock, and not during it.
   "gc on" is Python's default, as for all that say nothing. The pure classes' graphs are cycles, so
-  that their "drop" is that of a reference, and their end is the collector's work: outside the clock
-  with gc off, here and there with gc on. tapegrad's steps count the graph's end.
+  that their end is the collector's work: outside the clock with gc off, here and there with gc on.
+  tapegrad's steps count the graph's end.
 - torch is eager, in float64 tensors without dimensions, on one thread; it trains with torch.optim.
 - autograd's numbers are NumPy's. xad starts its tape anew for each recording.
 - casadi builds expression, gradient and function anew in each step, softmax without its shift.
@@ -117,7 +117,7 @@ def _times(outcome: Outcome, contestant: str, phase: str) -> str:
     if contestant not in outcome.samples:
         # What the garbage collector has no part in has one contestant of each peer.
         contestant = contestant.removesuffix(", gc off")
-    if not outcome.has(contestant, phase) or not measurable(outcome, phase):
+    if not outcome.comparable(contestant, phase):
         return ""
     return digits(outcome.ratio(contestant, phase).best)
 

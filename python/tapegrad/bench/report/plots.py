@@ -70,7 +70,7 @@ def ratios(results: Results) -> Canvas | None:
         points = []
         for height, (_, outcome, phase) in enumerate(rows):
             found = contestant_in(outcome, name, phase)
-            if found is not None:
+            if found is not None and outcome.comparable(found, phase):
                 points.append((outcome.ratio(found, phase).best, height))
         if points:
             label = name.removesuffix(", gc off")

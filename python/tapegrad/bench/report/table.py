@@ -66,15 +66,10 @@ def cells(outcome: Outcome, name: str, phase: str) -> list[str]:
         amount(figure.median, unit),
         f"{amount(figure.low, unit)} to {amount(figure.high, unit)}",
     ]
-    if name != "tapegrad" and outcome.has("tapegrad", phase) and measurable(outcome, phase):
+    if name != "tapegrad" and outcome.comparable(name, phase):
         ratio = outcome.ratio(name, phase)
         row += [digits(ratio.best), spread(ratio)]
     return row
-
-
-def measurable(outcome: Outcome, phase: str) -> bool:
-    """Whether tapegrad's figure is one to divide by: memory may not have grown at all."""
-    return min(min(each) for each in outcome.samples["tapegrad"][phase] if each) > 0
 
 
 def say(console: Console, text: str) -> None:

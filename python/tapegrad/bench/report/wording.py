@@ -51,7 +51,8 @@ def digits(number: float) -> str:
     """Three digits, or all before the point."""
     if abs(number) >= 100:
         return f"{number:,.0f}"
-    return f"{number:#.3g}" if abs(number) >= 0.01 else f"{number:.1g}"
+    # Rounded up, 99.97 is "100.".
+    return f"{number:#.3g}".removesuffix(".") if abs(number) >= 0.01 else f"{number:.1g}"
 
 
 def amount(value: float, unit: str) -> str:

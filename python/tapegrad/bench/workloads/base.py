@@ -120,12 +120,12 @@ def seconds(run: Callable[[], object]) -> float:
 
 def calibrated(run: Callable[[int], object], least: float, most: int = 10**6) -> int:
     """How many rounds make `run(rounds)` last `least` seconds."""
+    run(1)  # the first is slow, and may compile
     rounds = 1
     while rounds < most:
         spent = seconds(partial(run, rounds))
         if spent >= least:
             break
-        # Not more than tenfold at once: the first round is slow.
         rounds = min(most, 1 + int(rounds * min(10.0, 1.2 * least / spent)))
     return rounds
 

@@ -28,7 +28,7 @@ class _Graphs(Task):
     def __init__(
         self, peer: Peer, build: Build, start: Sequence[float], size: int, variant: str
     ) -> None:
-        self.floor, self.size = peer.floor, size
+        self.floor, self.pure, self.size = peer.floor, peer.pure, size
         self.session = peer.session(build, start, variant)
 
     def answer(self) -> Answer:
@@ -47,12 +47,14 @@ class _Graphs(Task):
         end = perf_counter()
         if self.floor:
             return {"record": (forward - start) / size}
-        return {
+        phases = {
             "all": (end - start) / size,
             "record": (forward - start) / size,
             "sweep": (backward - forward) / size,
-            "drop": (end - backward) / size,
         }
+        if not self.pure:  # whose graphs are cycles, and the collector's
+            phases["drop"] = (end - backward) / size
+        return phases
 
 
 @dataclass(frozen=True, kw_only=True)

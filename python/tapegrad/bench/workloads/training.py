@@ -83,6 +83,8 @@ class _Steps(Task):
             "update": (cleared - forward) + (updated - backward),
             "drop": end - updated,
         }
+        if self.peer.pure:
+            del phases["drop"]  # of a reference: the graph is a cycle, and the collector's
         if not self.peer.eager:
             # Its forward pass ran once, long ago.
             phases = {name: phases[name] for name in ("step", "forward + backward", "update")}
