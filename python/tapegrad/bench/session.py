@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         names = args.workloads or (WORKLOADS if args.full else QUICK)
         peers = args.peers or (PEERS if args.full else QUICK_PEERS)
         chosen = {"processes": args.processes, "rounds": args.rounds, "turn": args.turn}
-        chosen["budget"] = args.budget
+        chosen |= {"budget": args.budget, "fresh": args.processes}
         plan = replace(PLANS[suite], **{k: v for k, v in chosen.items() if v is not None})
         workloads = [pick(name, WORKLOADS, "workload") for name in names]
         for name in peers:

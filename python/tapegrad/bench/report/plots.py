@@ -110,7 +110,9 @@ def scaling(results: Results) -> Canvas | None:
         at = best("chain", phase)
         points = [(size, y * 1e9) for size in times if (y := at("tapegrad", size)) is not None]
         if points:
-            left.plot(*unzipped(points), line, color="black", linewidth=1, label=f"its {phase}")
+            left.plot(
+                *unzipped(points), line, color="black", linewidth=1, label=f"tapegrad: {phase}"
+            )
     curves(right, memories, best("memory", "recorded"), 1.0)
     left.set_ylabel("record, sweep and drop, ns an operation")
     right.set_ylabel("resident memory, bytes an operation")
