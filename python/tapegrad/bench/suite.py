@@ -92,7 +92,7 @@ GROWTH = Growth(
     steps=10**5,
     only=("tapegrad",),
 )
-IMPORT = Import(name="import", title="import, beyond Python's own start", per="import")
+IMPORT = Import(name="import", title="import in a new process", per="import")
 
 
 def chain(operations: int) -> Graph:

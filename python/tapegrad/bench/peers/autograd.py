@@ -17,6 +17,7 @@ class Autograd(Peer):
 
     name = "autograd"
     package = "autograd"
+    imported = "autograd.numpy"
     largest = 300_000
     spellings: ClassVar = {
         "a.tanh()": "np.tanh(a)",

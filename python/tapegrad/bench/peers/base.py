@@ -96,6 +96,8 @@ class Peer(ABC):
     name: ClassVar[str]
     # The package to import and its name on PyPI; None for what comes with Python or tapegrad.
     package: ClassVar[str | None] = None
+    # The module that a program imports, where it is not the package itself.
+    imported: ClassVar[str | None] = None
     # Whether the program runs anew in each step; the others run it once and keep a compiled form.
     eager: ClassVar[bool] = True
     # Whether it leaves much to Python's garbage collector, and so is timed with and without it.

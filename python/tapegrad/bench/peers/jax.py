@@ -16,6 +16,7 @@ class JaxEager(Peer):
 
     name = "jax, eager"
     package = "jax"
+    imported = "jax.numpy"
     # A third of a millisecond an operation.
     largest = 2_000
     spellings: ClassVar = {

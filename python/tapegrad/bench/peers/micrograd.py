@@ -15,6 +15,7 @@ class Micrograd(NodePeer):
 
     name = "micrograd"
     package = "micrograd"
+    imported = "micrograd.engine"
     pure = True
     largest = 300_000
     spellings: ClassVar = {"a.tanh()": None}

@@ -17,6 +17,7 @@ class Xad(Peer):
 
     name = "xad"
     package = "xad"
+    imported = "xad.adj_1st"
     largest = 2_000_000
     spellings: ClassVar = {
         "a.tanh()": "math.tanh(a)",

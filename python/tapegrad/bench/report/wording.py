@@ -92,8 +92,9 @@ def where(results: Results) -> str:
 
 def absences(outcome: Outcome) -> Iterator[str]:
     """Who is absent, and why."""
-    for name, reason in outcome.absent.items():
-        yield f"{name}: {reason}"
+    for reason in dict.fromkeys(outcome.absent.values()):
+        names = [name for name, told in outcome.absent.items() if told == reason]
+        yield f"{'; '.join(names)} ({reason})"
 
 
 def sizes(results: Results, kind: str) -> list[int]:
