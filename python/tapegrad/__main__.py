@@ -13,6 +13,7 @@ import tapegrad
 _COMMANDS = {
     "run": "run a script or a notebook with tapegrad in the place of micrograd",
     "demo": "train a network on real data, and draw what it learned",
+    "bench": "time this installation beside its peers, and draw the result",
     "info": "print how tapegrad was built and what its arena holds",
 }
 

@@ -19,9 +19,9 @@ __all__ = ["add_arguments", "gather", "main"]
 
 _PURPOSES = {
     "graphviz": "drawings as graphviz.Digraph",
-    "matplotlib": "drawings as PNG and PDF, and the demo's",
+    "matplotlib": "drawings as PNG and PDF, the demo, the benchmark",
     "numpy": "the demo",
-    "rich": "the demo",
+    "rich": "the demo, the benchmark",
     "scikit-learn": "the demo",
 }
 _MODULES = {"scikit-learn": "sklearn"}

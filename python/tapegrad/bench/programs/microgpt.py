@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-Matrix = list[list[Any]]
+if TYPE_CHECKING:
+    from tapegrad.bench.peers.base import Functions, Program
+
+__all__ = ["DOCUMENT", "VOCABULARY", "PureValue", "Transformer", "build", "encode", "start"]
+
+Matrix: TypeAlias = list[list[Any]]
+
+VOCABULARY = 27
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
 
 class PureValue:
@@ -43,28 +51,36 @@ class PureValue:
         y = math.exp(self.data)
         return PureValue(y, (self,), (y,))
 
+    def tanh(self) -> PureValue:
+        t = math.tanh(self.data)
+        return PureValue(t, (self,), (1 - t * t,))
+
+    def erf(self) -> PureValue:
+        slope = 2 / math.sqrt(math.pi) * math.exp(-self.data * self.data)
+        return PureValue(math.erf(self.data), (self,), (slope,))
+
     def relu(self) -> PureValue:
         return PureValue(max(0.0, self.data), (self,), (float(self.data > 0),))
 
-    def __neg__(self) -> PureValue:
+    def __neg__(self) -> Any:
         return self * -1
 
-    def __radd__(self, other: Any) -> PureValue:
+    def __radd__(self, other: Any) -> Any:
         return self + other
 
-    def __sub__(self, other: Any) -> PureValue:
+    def __sub__(self, other: Any) -> Any:
         return self + (-other)
 
-    def __rsub__(self, other: Any) -> PureValue:
+    def __rsub__(self, other: Any) -> Any:
         return other + (-self)
 
-    def __rmul__(self, other: Any) -> PureValue:
+    def __rmul__(self, other: Any) -> Any:
         return self * other
 
-    def __truediv__(self, other: Any) -> PureValue:
+    def __truediv__(self, other: Any) -> Any:
         return self * other**-1
 
-    def __rtruediv__(self, other: Any) -> PureValue:
+    def __rtruediv__(self, other: Any) -> Any:
         return other * self**-1
 
     def backward(self) -> None:
@@ -86,36 +102,48 @@ class PureValue:
 
 
 def linear(x: Sequence[Any], w: Matrix) -> list[Any]:
+    """The product of matrix and vector."""
     return [sum(wi * xi for wi, xi in zip(row, x)) for row in w]
 
 
-def softmax(logits: Sequence[Any]) -> list[Any]:
-    largest = max(logit.data for logit in logits)
-    exps = [(logit - largest).exp() for logit in logits]
-    total = sum(exps)
-    return [e / total for e in exps]
-
-
 def rmsnorm(x: Sequence[Any]) -> list[Any]:
+    """x over the root of its mean square."""
     scale = (sum(xi * xi for xi in x) / len(x) + 1e-5) ** -0.5
     return [xi * scale for xi in x]
 
 
 class Transformer:
-    """One layer, four heads, sixteen wide, as microgpt's defaults."""
+    """One layer, four heads, sixteen wide, as microgpt's defaults.
+
+    The parameters are taken from `numbers` in this order: tokens, positions, head, q, k, v, o,
+    up, down, each row by row.
+    """
 
     width, heads, context = 16, 4, 16
 
-    def __init__(self, value: Callable[[float], Any], vocabulary: int) -> None:
+    def __init__(self, numbers: Sequence[Any], functions: Functions, vocabulary: int) -> None:
         n = self.width
+        rest = iter(numbers)
+        self.functions = functions
+        self.tokens = matrix(rest, vocabulary, n)
+        self.positions = matrix(rest, self.context, n)
+        self.head = matrix(rest, vocabulary, n)
+        self.q, self.k, self.v, self.o = (matrix(rest, n, n) for _ in range(4))
+        self.up, self.down = matrix(rest, 4 * n, n), matrix(rest, n, 4 * n)
 
-        def matrix(rows: int, columns: int) -> Matrix:
-            return [[value(random.gauss(0, 0.08)) for _ in range(columns)] for _ in range(rows)]
+    @classmethod
+    def size(cls, vocabulary: int) -> int:
+        """The number of parameters."""
+        n = cls.width
+        return (2 * vocabulary + cls.context) * n + 4 * n * n + 2 * 4 * n * n
 
-        self.tokens, self.positions = matrix(vocabulary, n), matrix(self.context, n)
-        self.head = matrix(vocabulary, n)
-        self.q, self.k, self.v, self.o = (matrix(n, n) for _ in range(4))
-        self.up, self.down = matrix(4 * n, n), matrix(n, 4 * n)
+    def softmax(self, logits: Sequence[Any]) -> list[Any]:
+        exp = self.functions.exp
+        assert exp is not None
+        largest = self.functions.largest(logits)
+        exps = [exp(logit - largest) for logit in logits]
+        total = sum(exps)
+        return [e / total for e in exps]
 
     def attend(self, x: list[Any], keys: Matrix, values: Matrix) -> list[Any]:
         size = self.width // self.heads
@@ -123,33 +151,58 @@ class Transformer:
         keys.append(linear(x, self.k))
         values.append(linear(x, self.v))
         out: list[Any] = []
-        for start in range(0, self.width, size):
-            part = range(start, start + size)
+        for first in range(0, self.width, size):
+            part = range(first, first + size)
             scores = [sum(q[j] * k[j] for j in part) / size**0.5 for k in keys]
-            weights = softmax(scores)
+            weights = self.softmax(scores)
             out += [sum(w * v[j] for w, v in zip(weights, values)) for j in part]
         return linear(out, self.o)
 
     def logits(self, token: int, position: int, keys: Matrix, values: Matrix) -> list[Any]:
+        relu = self.functions.relu
+        assert relu is not None
         x = [t + p for t, p in zip(self.tokens[token], self.positions[position])]
         x = rmsnorm(x)
         x = [a + b for a, b in zip(self.attend(rmsnorm(x), keys, values), x)]
-        hidden = [h.relu() for h in linear(rmsnorm(x), self.up)]
+        hidden = [relu(h) for h in linear(rmsnorm(x), self.up)]
         x = [a + b for a, b in zip(linear(hidden, self.down), x)]
         return linear(x, self.head)
 
     def loss(self, document: Sequence[int]) -> Any:
+        """The mean cross entropy of each next token."""
+        log = self.functions.log
+        assert log is not None
         keys: Matrix = []
         values: Matrix = []
         count = min(self.context, len(document) - 1)
         losses = []
         for position in range(count):
-            probabilities = softmax(self.logits(document[position], position, keys, values))
-            losses.append(-probabilities[document[position + 1]].log())
+            probabilities = self.softmax(self.logits(document[position], position, keys, values))
+            losses.append(-log(probabilities[document[position + 1]]))
         return (1 / count) * sum(losses)
 
 
-def encode(name: str, alphabet: Iterable[str]) -> list[int]:
+def matrix(numbers: Iterator[Any], rows: int, columns: int) -> Matrix:
+    """The next rows times columns numbers."""
+    return [[next(numbers) for _ in range(columns)] for _ in range(rows)]
+
+
+def encode(name: str, alphabet: Iterable[str] = _ALPHABET) -> list[int]:
     """The name as token numbers, with the boundary token on both sides."""
     letters = list(alphabet)
     return [len(letters), *(letters.index(c) for c in name), len(letters)]
+
+
+DOCUMENT = encode("isabella")
+
+
+def start() -> list[float]:
+    """The first parameters."""
+    source = random.Random(42)
+    return [source.gauss(0, 0.08) for _ in range(Transformer.size(VOCABULARY))]
+
+
+def build(numbers: Sequence[Any], functions: Functions, variant: str) -> Program:
+    """The loss of one document."""
+    model = Transformer(numbers, functions, VOCABULARY)
+    return lambda: model.loss(DOCUMENT)

@@ -1,0 +1,116 @@
+"""CasADi: an expression graph of scalars (SX), differentiated by symbols, evaluated by its VM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any, ClassVar
+
+from tapegrad.bench.peers.base import Build, Functions, Parameter, Peer, Session
+
+__all__ = ["Casadi", "CasadiOnce"]
+
+
+class Casadi(Peer):
+    """The expression and its gradient are built anew in each step, as an eager program would."""
+
+    name = "casadi"
+    package = "casadi"
+    largest = 150_000
+    spellings: ClassVar = {
+        "a.tanh()": "ca.tanh(a)",
+        "a.relu()": "ca.fmax(a, 0.0)",
+        "a.data": None,
+        "Value(x)": "SX(x)",
+    }
+
+    def __init__(self) -> None:
+        ca: Any = import_module("casadi")
+        self.ca = ca
+        self.functions = Functions(
+            # An expression has no number; softmax is as right without its shift.
+            largest=lambda _: 0.0,
+            relu=lambda v: ca.fmax(v, 0.0),
+            tanh=ca.tanh,
+            exp=ca.exp,
+            log=ca.log,
+            erf=ca.erf,
+        )
+
+    def symbols(self, count: int) -> list[Any]:
+        return [self.ca.SX.sym(f"x{i}") for i in range(count)]
+
+    def compile(self, y: Any, inputs: Sequence[Any]) -> Any:
+        """The function from the inputs' numbers to value and gradient."""
+        x = self.ca.vertcat(*inputs)
+        return self.ca.Function("f", [x], [y, self.ca.gradient(y, x)])
+
+    def numbers(self, answer: Any) -> tuple[float, list[float]]:
+        value, gradient = answer
+        return float(value), self.ca.densify(gradient).nonzeros()
+
+    def session(self, build: Build, start: Sequence[float], variant: str) -> Session:
+        return _Symbolic(self, build, start, variant)
+
+    def gradient(self, f: Callable[..., Any], x: Sequence[float]) -> tuple[float, list[float]]:
+        inputs = self.symbols(len(x))
+        return self.numbers(self.compile(f(*inputs), inputs)(list(x)))
+
+    def names(self) -> dict[str, Any]:
+        return {"ca": self.ca, "SX": self.ca.SX}
+
+
+class _Symbolic(Session):
+    def __init__(self, peer: Casadi, build: Build, start: Sequence[float], variant: str) -> None:
+        self.parameters = [Parameter(x) for x in start]
+        self.peer, self.build, self.variant = peer, build, variant
+        self.result = float("nan")
+
+    def forward(self) -> Any:
+        inputs = self.peer.symbols(len(self.parameters))
+        return self.build(inputs, self.peer.functions, self.variant)(), inputs
+
+    def backward(self, recorded: Any) -> None:
+        self.evaluate(self.peer.compile(*recorded))
+
+    def evaluate(self, function: Any) -> None:
+        """Call the function at the parameters, and keep what it gives."""
+        answer = function([p.data for p in self.parameters])
+        self.result, gradient = self.peer.numbers(answer)
+        for p, g in zip(self.parameters, gradient, strict=True):
+            p.grad = g
+
+    def value(self, recorded: Any) -> float:
+        return self.result
+
+
+class CasadiOnce(Casadi):
+    """The expression and its gradient are built once, and evaluated in each step."""
+
+    name = "casadi, built once"
+    eager = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.compiled: dict[Callable[..., Any], Any] = {}
+
+    def session(self, build: Build, start: Sequence[float], variant: str) -> Session:
+        return _Evaluated(self, build, start, variant)
+
+    def gradient(self, f: Callable[..., Any], x: Sequence[float]) -> tuple[float, list[float]]:
+        if f not in self.compiled:
+            inputs = self.symbols(len(x))
+            self.compiled[f] = self.compile(f(*inputs), inputs)
+        return self.numbers(self.compiled[f](list(x)))
+
+
+class _Evaluated(_Symbolic):
+    def __init__(self, peer: Casadi, build: Build, start: Sequence[float], variant: str) -> None:
+        super().__init__(peer, build, start, variant)
+        self.function = peer.compile(*super().forward())
+
+    def forward(self) -> Any:
+        return self.function
+
+    def backward(self, recorded: Any) -> None:
+        self.evaluate(recorded)

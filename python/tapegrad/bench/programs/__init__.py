@@ -1,0 +1,1 @@
+"""The programs that are timed, written once for any kind of number."""

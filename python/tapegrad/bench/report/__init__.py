@@ -1,0 +1,1 @@
+"""Tables and plots of results: each module a form of the same figures."""

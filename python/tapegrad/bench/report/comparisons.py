@@ -1,0 +1,118 @@
+"""The ratios that the engine is judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tapegrad.bench.results import Figure, Results
+
+__all__ = ["Comparison", "comparisons"]
+
+GPT_OFF, GPT_ON = "microgpt's class, gc off", "microgpt's class, gc on"
+OPTIM, LAYERS = "tapegrad, optim", "tapegrad, layers and optim"
+SUMMED, MAPPED = "tapegrad, micrograd's sums", "floats, tapegrad.nn's sums"
+BOTH, DROPPED = "forward + backward", "forward + backward + drop"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A contestant's phase over another's, of one workload."""
+
+    title: str
+    workload: str
+    who: tuple[str, str]
+    over: tuple[str, str]
+
+
+COMPARISONS = (
+    Comparison(
+        "`a + b` over float + float", "operators", ("tapegrad", "a + b"), ("floats", "a + b")
+    ),
+    Comparison(
+        "demo: the step over its forward pass on floats, sums as in tapegrad.nn",
+        "demo",
+        ("tapegrad", "step"),
+        (MAPPED, "forward"),
+    ),
+    Comparison(
+        "demo: the step over its forward pass on floats, sums as in micrograd.nn",
+        "demo",
+        (SUMMED, "step"),
+        ("floats", "forward"),
+    ),
+    Comparison(
+        "demo: the step with tapegrad.nn over micrograd.nn's forward pass on floats",
+        "demo",
+        ("tapegrad", "step"),
+        ("floats", "forward"),
+    ),
+    Comparison(
+        "demo: micrograd's step over tapegrad's, gc off",
+        "demo",
+        ("micrograd, gc off", "step"),
+        ("tapegrad", "step"),
+    ),
+    Comparison(
+        "demo: micrograd's step over tapegrad's, gc on",
+        "demo",
+        ("micrograd, gc on", "step"),
+        ("tapegrad", "step"),
+    ),
+    Comparison(
+        "microgpt: forward and backward over the forward pass on floats",
+        "microgpt",
+        ("tapegrad", BOTH),
+        ("floats", "forward"),
+    ),
+    Comparison(
+        "microgpt: its class's forward and backward over tapegrad's, gc off",
+        "microgpt",
+        (GPT_OFF, BOTH),
+        ("tapegrad", BOTH),
+    ),
+    Comparison(
+        "microgpt: its class's forward and backward over tapegrad's, gc on",
+        "microgpt",
+        (GPT_ON, BOTH),
+        ("tapegrad", BOTH),
+    ),
+    Comparison(
+        "microgpt: the same with the graph's end, gc off",
+        "microgpt",
+        (GPT_OFF, DROPPED),
+        ("tapegrad", DROPPED),
+    ),
+    Comparison(
+        "microgpt: its class's step over tapegrad's, both with Adam in Python, gc off",
+        "microgpt",
+        (GPT_OFF, "step"),
+        ("tapegrad", "step"),
+    ),
+    Comparison(
+        "microgpt: its class's step over tapegrad's, both with Adam in Python, gc on",
+        "microgpt",
+        (GPT_ON, "step"),
+        ("tapegrad", "step"),
+    ),
+    Comparison(
+        "microgpt: its class's step over tapegrad's with tapegrad.optim.Adam, gc off",
+        "microgpt",
+        (GPT_OFF, "step"),
+        (OPTIM, "step"),
+    ),
+    Comparison(
+        "microgpt: its class's step over tapegrad's with single-call layers and optim, gc off",
+        "microgpt",
+        (GPT_OFF, "step"),
+        (LAYERS, "step"),
+    ),
+)
+
+
+def comparisons(results: Results) -> Iterator[tuple[str, Figure]]:
+    """Title and ratio of those whose contestants both took part."""
+    for each in COMPARISONS:
+        if results.has(each.workload, *each.who) and results.has(each.workload, *each.over):
+            outcome = results.workloads[each.workload]
+            yield each.title, outcome.ratio(*each.who, *each.over)

@@ -1,0 +1,1 @@
+"""Kinds of workloads: one module a kind."""
