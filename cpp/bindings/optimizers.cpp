@@ -185,13 +185,14 @@ class RuleOf final : public UpdateRule {
 
   // For each group the number of steps and the buffers that a step has written to.
   py::list state() const override {
+    std::vector<optim::State> now;  // a copy: making objects may run the collector and so anything
+    for (const Group& group : groups_) now.push_back(group.state);
     py::list states;
-    for (const Group& group : groups_) {
+    for (const optim::State& state : now) {
       py::dict entry;
-      entry["step"] = group.state.steps;
+      entry["step"] = state.steps;
       for (std::size_t b = 0; b < Rule::buffers.size(); ++b)
-        if (group.state.buffers[b].begun)
-          entry[py::str(Rule::buffers[b])] = group.state.buffers[b].numbers;
+        if (state.buffers[b].begun) entry[py::str(Rule::buffers[b])] = state.buffers[b].numbers;
       states.append(entry);
     }
     return states;

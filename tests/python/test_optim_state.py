@@ -166,23 +166,46 @@ def test_options_out_of_a_file_are_checked_too() -> None:
     assert optimizer.param_groups[0]["lr"] == 1e-3
 
 
-class Halving(optim.Optimizer):
-    """An optimizer of one's own."""
+class Momentum(optim.Optimizer):
+    """An optimizer of one's own, as PyTorch's are written."""
+
+    def __init__(self, params: Any, lr: float = 0.1) -> None:
+        super().__init__(params, {"lr": lr})
 
     def step(self, closure: Any = None) -> None:
         for group in self.param_groups:
             for p in group["params"]:
-                p.data *= 0.5
+                state = self.state[p]
+                if not state:
+                    state["buffer"] = 0.0
+                state["buffer"] = 0.9 * state["buffer"] + p.grad
+                p.data -= group["lr"] * state["buffer"]
 
 
-def test_a_subclass_is_saved_scheduled_and_pickled_like_the_others() -> None:
-    optimizer = Halving(values(1.0), {"lr": 0.5})
-    scheduler = optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
-    scheduler.step()
-    twin = Halving(values(1.0), {"lr": 3.0})
+def test_an_optimizer_of_ones_own_remembers_in_its_state() -> None:
+    params, twins = values(0.5, 0.0, -3.0), values(0.5, 0.0, -3.0)
+    found = train(Momentum(params), params, 5)
+    assert found == pytest.approx(train(optim.SGD(twins, lr=0.1, momentum=0.9), twins, 5))
+
+
+def test_an_optimizer_of_ones_own_is_saved_copied_and_pickled_like_the_others() -> None:
+    params = values(0.5, 0.0, -3.0)
+    optimizer = Momentum([{"params": params[:1]}, {"params": params[1:], "lr": 0.2}])
+    fresh = optimizer.state_dict()
+    assert fresh["state"] == [[{}], [{}, {}]]
+    train(optimizer, params, 5)
+    copied = copy.deepcopy((optimizer, params))
+    pickled = pickle.loads(pickle.dumps((optimizer, params)))
+    loaded = values(*(p.data for p in params))
+    twin = Momentum([{"params": loaded[:1]}, {"params": loaded[1:]}])
     twin.load_state_dict(json.loads(json.dumps(optimizer.state_dict())))
-    assert twin.param_groups[0]["lr"] == 0.25
-    assert pickle.loads(pickle.dumps(optimizer)).param_groups[0]["lr"] == 0.25
+    expected = train(optimizer, params, 5)
+    for one, its_params in (copied, pickled, (twin, loaded)):
+        assert train(one, its_params, 5) == expected
+    with pytest.raises(ValueError, match=r"state must be lists of \[1, 2\] dicts"):
+        twin.load_state_dict({**optimizer.state_dict(), "state": [[{}], [{}]]})
+    twin.load_state_dict(fresh)
+    assert twin.state == {}
 
 
 # Memory.

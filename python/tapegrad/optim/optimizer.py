@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, TypeAlias
 
@@ -38,7 +39,8 @@ class Optimizer:
     """The base of optimizers: `params` in groups, each with options of its own or the `defaults`.
 
     `params` is an iterable of Values, of pairs of a name and a Value, or of dicts with "params" and
-    options. An optimizer of your own derives from this and defines step():
+    options. An optimizer of your own derives from this and defines step(); it has a dict
+    `self.state[p]` for what it remembers of the parameter p:
 
     >>> class SignSGD(Optimizer):
     ...     def __init__(self, params, lr=0.1):
@@ -47,6 +49,7 @@ class Optimizer:
     ...     def step(self, closure=None):
     ...         for group in self.param_groups:
     ...             for p in group["params"]:
+    ...                 self.state[p]["last"] = p.data
     ...                 p.data -= group["lr"] * ((p.grad > 0) - (p.grad < 0))
     >>> x = Value(1.0)
     >>> (x * 5).backward()
@@ -68,6 +71,7 @@ class Optimizer:
         self.defaults: Group = dict(defaults)
         self.param_groups: list[Group] = []
         self._update = None if self._rule is None else _core.UpdateRule(self._rule)
+        self._remembered: defaultdict[Value, dict[str, Any]] = defaultdict(dict)  # without a rule
         given: list[Any] = list(params)
         if not given:
             raise ValueError("params is empty: there is nothing to optimize")
@@ -116,10 +120,15 @@ class Optimizer:
         return loss
 
     @property
-    def state(self) -> dict[Value, dict[str, float]]:
-        """What is remembered of each parameter, by its name in PyTorch: a copy, made when asked."""
-        found: dict[Value, dict[str, float]] = {}
-        for group, state in zip(self.param_groups, self._states(), strict=True):
+    def state(self) -> dict[Value, dict[str, Any]]:
+        """What is remembered of each parameter, by its name in PyTorch.
+
+        For the optimizers of this package it is a copy; an optimizer of your own writes to it.
+        """
+        if self._update is None:
+            return self._remembered
+        found: dict[Value, dict[str, Any]] = {}
+        for group, state in zip(self.param_groups, self._update.state(), strict=True):
             step = state.pop("step")
             for k, p in enumerate(group["params"]):
                 found[p] = {"step": step, **{name: column[k] for name, column in state.items()}}
@@ -129,8 +138,9 @@ class Optimizer:
         """The state and the options, without the Values: plain lists, dicts and numbers.
 
         "state" has a dict for each group: the number of steps, and lists with a number for each
-        parameter. "param_groups" has the options, with numbers in the place of parameters. JSON
-        keeps all of it.
+        parameter; of an optimizer of your own, a list with a dict for each parameter.
+        "param_groups" has the options, with numbers in the place of parameters. JSON keeps all of
+        it.
 
         >>> from tapegrad.optim import SGD
         >>> optimizer = SGD([Value(1.0), Value(2.0)], lr=0.1, momentum=0.9)
@@ -167,19 +177,35 @@ class Optimizer:
         loaded = list(map(_loaded, self.param_groups, saved))
         for group in loaded:
             self._check_group(group)
-        if self._update is not None:
-            self._update.load(state_dict["state"])
+        self._load(state_dict["state"])
         for group, new in zip(self.param_groups, loaded, strict=True):
             group.clear()
             group.update(new)
 
-    def _states(self) -> list[dict[str, Any]]:
-        if self._update is None:
-            return [{"step": 0} for _ in self.param_groups]
-        return self._update.state()
+    def _states(self) -> list[Any]:
+        if self._update is not None:
+            return self._update.state()
+        known = self._remembered
+        return [
+            [copy.deepcopy(known[p]) if p in known else {} for p in group["params"]]
+            for group in self.param_groups
+        ]
+
+    def _load(self, states: list[Any]) -> None:
+        if self._update is not None:
+            self._update.load(states)
+            return
+        counts = [len(group["params"]) for group in self.param_groups]
+        if [len(state) for state in states] != counts:
+            raise ValueError(f"state must be lists of {counts} dicts, one for each parameter")
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        entries = [entry for state in states for entry in state]
+        remembered = {p: copy.deepcopy(dict(e)) for p, e in zip(parameters, entries, strict=True)}
+        self._remembered.clear()
+        self._remembered.update((p, entry) for p, entry in remembered.items() if entry)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_update": self._states()}
+        return {**self.__dict__, "_update": self._update and self._update.state()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
