@@ -209,7 +209,7 @@ namespace detail {
 inline Row row_of(std::span<const Value> xs) {
   Row row(Value::tape());
   row.reserve(xs.size());
-  for (const Value& x : xs) row.add(any_argument(x));
+  for (const Value& x : xs) row.add(Value::argument(x));
   return row;
 }
 
@@ -270,7 +270,7 @@ inline std::vector<Value> linear(std::span<const std::vector<Value>> w, std::spa
     detail::check_lengths("linear: a row of w", w[i].size(), x.size());
     Draft row(tape, x.size() + (b.empty() ? 0 : 1));
     for (const Value& value : w[i]) row.add(value.node(), value.data());
-    if (!b.empty()) row.add_start(detail::any_argument(b[i]));
+    if (!b.empty()) row.add_start(Value::argument(b[i]));
     out.adopt(inner_product(tape, row, xs));
   }
   return detail::values_of(out);
@@ -312,7 +312,7 @@ inline std::vector<Value> layernorm(std::span<const Value> xs, std::span<const V
 inline Value mse_loss(std::span<const Value> predictions, std::span<const Value> targets) {
   return detail::reduced("mse_loss", predictions, targets, [&](Row& out) {
     Row both = detail::row_of(predictions);
-    for (const Value& target : targets) both.add(detail::any_argument(target));
+    for (const Value& target : targets) both.add(Value::argument(target));
     layers::mse_loss(Value::tape(), both, Reduction::mean, out);
   });
 }
