@@ -7,9 +7,11 @@ import math
 import pickle
 import random
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import pytest
+from numpy.polynomial import Polynomial
 
 import tapegrad
 from pure_micrograd import PureNetwork
@@ -197,3 +199,46 @@ def test_a_network_can_be_copied_and_pickled(nonlin: Any) -> None:
 
 def test_the_package_offers_nn() -> None:
     assert tapegrad.nn.MLP is MLP
+
+
+def test_a_layer_is_its_neurons_one_by_one() -> None:
+    random.seed(3)
+    inputs = [Value(0.5), -1.25, Value(2.0)]
+    for nonlin in (True, False, "tanh", lambda v: v.exp()):
+        layer = Layer(3, 4, nonlin=nonlin)
+        outputs = layer(inputs)
+        alone = [neuron(inputs) for neuron in layer.neurons]
+        assert [o.data for o in outputs] == [a.data for a in alone]
+        sum(o * k for k, o in enumerate(outputs, 1)).backward()
+        together = [p.grad for p in layer.parameters()]
+        layer.zero_grad()
+        sum(a * k for k, a in enumerate(alone, 1)).backward()
+        assert together == pytest.approx([p.grad for p in layer.parameters()], rel=1e-14)
+
+
+def test_a_layer_asks_neurons_that_differ_each_by_itself() -> None:
+    class Doubled(Neuron):
+        def __call__(self, x: Any) -> Value:
+            return super().__call__(x) * 2.0
+
+    layer = Layer(1, 3, nonlin=False)
+    layer.neurons[1] = Doubled(1, nonlin=False)
+    layer.neurons[2].nonlin = "tanh"
+    for neuron in layer.neurons:
+        neuron.w, neuron.b = [Value(3.0)], Value(1.0)
+    assert [o.data for o in layer([2.0])] == [7.0, 14.0, math.tanh(7.0)]
+
+
+def test_a_layer_of_a_program_s_own_numbers_asks_its_neurons() -> None:
+    layer = Layer(1, 2, nonlin=False)
+    for neuron in layer.neurons:
+        neuron.w, neuron.b = [Fraction(1, 3)], Fraction(2)  # type: ignore[list-item, assignment]
+    assert layer([Polynomial([0, 3])]) == [Polynomial([2, 1])] * 2
+
+
+def test_a_layer_says_what_is_wrong_as_a_neuron_does() -> None:
+    layer = Layer(1, 2)
+    with pytest.raises(ValueError, match=r"ReLUNeuron\(1\) takes 1 inputs, not 2"):
+        layer([1.0, 2.0])
+    with pytest.raises(TypeError, match="Value"):
+        layer(["x"])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from operator import mul
 from typing import Any, TypeAlias
 
-from tapegrad._core import Value
+from tapegrad._core import Value, linear
 from tapegrad.nn.module import Module
 
 __all__ = ["MLP", "Layer", "Neuron"]
@@ -120,8 +120,27 @@ class Layer(Module):
     def __call__(self, x: Iterable[Any]) -> Any:
         """A list of the neurons' outputs, or the output itself when there is one neuron."""
         inputs: Any = x if hasattr(x, "__len__") else list(x)
-        outputs = [neuron(inputs) for neuron in self.neurons]
+        outputs = self._at_once(inputs)
+        if outputs is None:
+            outputs = [neuron(inputs) for neuron in self.neurons]
         return outputs[0] if len(outputs) == 1 else outputs
+
+    def _at_once(self, inputs: Any) -> list[Any] | None:
+        """The outputs by one call of `linear`; None where neurons or numbers are not all alike."""
+        neurons = self.neurons
+        if len(neurons) < 2 or len(inputs) != len(neurons[0].w):
+            return None
+        activate = neurons[0]._activate
+        for neuron in neurons:
+            if type(neuron) is not Neuron or neuron._activate is not activate:
+                return None
+        try:
+            totals = linear([n.w for n in neurons], inputs, [n.b for n in neurons])
+        except (TypeError, ValueError):  # the neurons say better what is wrong, or can do it
+            return None
+        if activate is _relu:  # most layers: a call of Python's less
+            return [total.relu() for total in totals]
+        return totals if activate is None else list(map(activate, totals))
 
     def parameters(self) -> list[Value]:
         """The parameters of the neurons, neuron by neuron."""
