@@ -93,6 +93,73 @@ class Frontier {
     return i;
   }
 
+  // Passes adjoints on from node `i` downwards through its block, as long as operands lie in the
+  // nodes. Returns the first node whose do not, due no longer, or no_node. Calls nothing, so that
+  // the compiler keeps all it needs in registers.
+  [[gnu::noinline]] Index run(Index i) noexcept {
+    Link* const links = links_;
+    Index here = this->here;
+    Index first = links[i].operand[0];
+    double adjoint = links[i].adjoint;
+    const auto give = [&](Index operand, double amount) {
+      Link& below = links[operand];
+      below.adjoint += amount;
+      if (below.operand[0] & due) return;
+      below.operand[0] |= due;
+      if ((operand ^ i) < Blocks::size) ++here;
+      else count_elsewhere(operand);
+    };
+    // An operand recorded just before is the next node, and has its adjoint in a register.
+    const auto is_next = [&](Index operand) { return operand == i - 1 && i % Blocks::size != 0; };
+    const auto go_to_next = [&](double sum) {
+      adjoint = links[--i].adjoint = sum;
+      first = links[i].operand[0];
+      here -= first / due;
+      links[i].operand[0] = first &= ~due;
+    };
+    for (;;) {
+      const Link& l = links[i];
+      const Index second = l.operand[1];
+      if (second < in_extra) {
+        const double by_first = adjoint * l.partial[0];
+        const double by_second = adjoint * l.partial[1];
+        if (is_next(second)) {
+          double sum = links[second].adjoint + by_second;
+          if (first == second) sum += by_first;
+          else give(first, by_first);
+          go_to_next(sum);
+          continue;
+        }
+        give(second, by_second);
+        if (is_next(first)) {
+          go_to_next(links[first].adjoint + by_first);
+          continue;
+        }
+        give(first, by_first);
+      } else if (second == no_node) {
+        const double by_first = adjoint * l.partial[0];
+        if (is_next(first)) {
+          go_to_next(links[first].adjoint + by_first);
+          continue;
+        }
+        give(first, by_first);
+      } else {
+        this->here = here;
+        return i;
+      }
+      if (here == 0) {
+        this->here = 0;
+        return no_node;
+      }
+      // The mark of a node that is due, taken off, leaves an index; a leaf's leaves no_node.
+      do first = links[--i].operand[0] ^ due;
+      while (first >= no_node);
+      links[i].operand[0] = first;
+      adjoint = links[i].adjoint;
+      --here;
+    }
+  }
+
   // The newest due node below `i`, or no_node. It is due no longer.
   Index next(Index i) noexcept {
     if (here == 0) i = next_block();
@@ -157,66 +224,19 @@ class Frontier {
 };
 
 inline void Tape::backward(Index root, double seed) {
-  Link* const links = blocks().links();
   Frontier frontier(*this, root);
-  links[root].adjoint = seed;
+  link(root).adjoint = seed;
   if (cell(root).op == Op::leaf) return push_adjoint(root);
-  Index here = 0;  // frontier.here, in a register
-  double adjoint = seed;
-  for (Index i = root;;) {
-    Link& l = links[i];
-    // An operand recorded just before gets its adjoint in a register, summed as in memory.
-    const Index previous = i % Blocks::size != 0 ? i - 1 : no_node;
-    double carry = 0.0;
-    bool adjacent = false;
-    const auto give = [&](Index operand, double amount) {
-      if (operand == previous) {
-        carry = (adjacent ? carry : links[operand].adjoint) + amount;
-        adjacent = true;
-        return;
-      }
-      Link& below = links[operand];
-      below.adjoint += amount;
-      if (below.operand[0] & due) return;
-      below.operand[0] |= due;
-      if (operand / Blocks::size == i / Blocks::size) ++here;
-      else frontier.count_elsewhere(operand);
-    };
-    const Index second = l.operand[1];
-    if (second < in_extra) {
-      give(second, adjoint * l.partial[1]);
-      give(l.operand[0], adjoint * l.partial[0]);
-    } else if (second == no_node) {
-      give(l.operand[0], adjoint * l.partial[0]);
-    } else {
-      frontier.here = here;
-      if ((l.operand[0] & ~due) == has_function) {
-        push_adjoint(i);
-        frontier.go_on();
-        frontier.mark_operands(i);
-      } else {
-        i = frontier.pass(i, adjoint);
-      }
-      here = frontier.here;
+  for (Index i = root; i != no_node; i = frontier.next(i)) {
+    i = frontier.run(i);
+    if (i == no_node) continue;
+    if (link(i).operand[0] != has_function) {
+      i = frontier.pass(i, link(i).adjoint);
+      continue;
     }
-    if (adjacent) {
-      adjoint = links[--i].adjoint = carry;
-      Index& first = links[i].operand[0];
-      here -= first / due;
-      first &= ~due;
-    } else {
-      if (here == 0) {
-        frontier.here = 0;
-        i = frontier.next_block();
-        if (i == no_node) return;
-        here = frontier.here;
-      }
-      do --i;
-      while (!frontier.is_due(i));
-      links[i].operand[0] &= ~due;
-      --here;
-      adjoint = links[i].adjoint;
-    }
+    push_adjoint(i);
+    frontier.go_on();
+    frontier.mark_operands(i);
   }
 }
 
