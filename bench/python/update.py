@@ -54,7 +54,7 @@ def rows(params: list[Value]) -> list[Row]:
             p.grad = 0.0
 
     def write() -> None:
-        for p, number in zip(params, numbers.tolist()):
+        for p, number in zip(params, numbers.tolist(), strict=True):
             p.data = number
 
     return [
@@ -86,7 +86,7 @@ def table(repeat: int) -> str:
     lines = ["| | a loop in Python, µs | one call, µs |", "|---|---|---|"]
     for what, loop, call, name in rows(params):
         pairs = [(seconds(loop), seconds(call)) for _ in range(repeat)]
-        slow, fast = (min(times) * 1e6 for times in zip(*pairs))
+        slow, fast = (min(times) * 1e6 for times in zip(*pairs, strict=True))
         lines.append(f"| {what} | {slow:,.0f} | {fast:,.1f} (`{name}`) |")
     return "\n".join(lines)
 

@@ -174,10 +174,11 @@ def test_the_nodes_of_a_step_are_its_inputs_and_operations(name: str) -> None:
     network = make_network(problem, 3)
     (step,) = train(network, Value, problem, 1, 3)
     inputs, *widths = problem.sizes
-    weights = sum(a * b for a, b in zip(problem.sizes, widths, strict=False))
+    # A layer's sums are a node each; a neuron by itself has products and sums.
+    sums = sum(b if b > 1 else 2 * a for a, b in zip(problem.sizes, widths, strict=False))
     rectified = sum(widths[:-1])
     hinge = 3  # times the target, plus one, relu; the sum is counted with the row
-    of_a_row = inputs + 2 * weights + rectified + hinge + 1
+    of_a_row = inputs + sums + rectified + hinge + 1
     penalty = 2 * len(network.parameters()) + 1
     assert step.nodes == problem.batch_size * of_a_row + 1 + penalty + 1
     assert _core.arena()["nodes"] - len(network.parameters()) < step.nodes

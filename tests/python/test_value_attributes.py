@@ -215,8 +215,10 @@ def test_attributes_are_each_value_s_own() -> None:
     first, second = Value(1.0), Value(2.0)
     vars(first)["m"] = 1
     first.v = 2
-    assert vars(second) == {} and vars(first) is not vars(second)
-    assert not hasattr(second, "m") and not hasattr(Value(3.0), "v")
+    assert vars(second) == {}
+    assert vars(first) is not vars(second)
+    assert not hasattr(second, "m")
+    assert not hasattr(Value(3.0), "v")
     del first.m, first.v
     assert vars(first) == {}
     with pytest.raises(AttributeError, match="m"):
@@ -232,7 +234,8 @@ def test_a_failed_assignment_leaves_no_attribute_behind() -> None:
     v = Locked(1.0)
     with pytest.raises(AttributeError):
         v.m = 4  # type: ignore[misc]
-    assert vars(v) == {} and vars(Value(1.0)) == {}
+    assert vars(v) == {}
+    assert vars(Value(1.0)) == {}
 
 
 def test_the_dictionary_of_attributes_can_be_used_and_replaced() -> None:

@@ -1,4 +1,4 @@
-"""The model of `microgpt` in tapegrad's layers: the same parameters and mathematics, fewer calls."""
+"""The model of `microgpt` in tapegrad's layers: the same mathematics in fewer calls."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class LayeredTransformer(Transformer):
     def logits(self, token: int, position: int, keys: Any, values: Any) -> list[Any]:
         x = rmsnorm(map(add, self.tokens[token], self.positions[position]))
         x = list(map(add, self.attend(rmsnorm(x), keys, values), x))
-        hidden = list(map(Value.relu, matvec(self.up, rmsnorm(x))))
-        x = list(map(add, matvec(self.down, hidden), x))
+        hidden: list[Any] = matvec(self.up, rmsnorm(x))
+        x = list(map(add, matvec(self.down, map(Value.relu, hidden)), x))
         return matvec(self.head, x)
 
     def loss(self, document: Sequence[int]) -> Any:
