@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -53,6 +53,7 @@ COLUMNS = (
     "record + sweep",
     "total",
     "times Trace",
+    "times by hand",
     "spread",
     "first recording",
     "bytes",
@@ -66,14 +67,14 @@ def figure(number: float | None, digits: int = 2) -> str:
     return f"{number:.{0 if abs(number) >= 100 else digits}f}"
 
 
-def cells(row: Row, tapegrad: float | None) -> list[str]:
-    """The columns after the name."""
+def cells(row: Row, beside: Iterable[float | None] = ()) -> list[str]:
+    """The columns after the name; `beside` are totals to divide the row's by."""
     cold = row.cold
     return [
         *(figure(row.figures.get(phase)) for phase in PHASES),
         figure(row.record_and_sweep),
         figure(row.total),
-        figure(row.total / tapegrad) if tapegrad else "",
+        *(figure(row.total / other) if other else "" for other in beside),
         f"{100 * row.spread:.0f} %",
         "" if cold is None else f"{cold:+.1f}",
         figure(row.figures.get("bytes"), 1),
@@ -84,12 +85,13 @@ def sections(report: Report) -> Iterator[tuple[str, list[list[str]]]]:
     """Each workload's title and lines, the fastest contestant first."""
     for workload in report.workloads():
         rows = report.of(workload)
-        own = next((row.total for row in rows if row.contestant == "tapegrad"), None)
+        totals = {row.contestant: row.total for row in rows}
+        beside = [totals.get(name) for name in ("tapegrad", LIMIT)]
         title = TITLES[workload]
         if rows[0].items > 1:
             operations = rows[0].operations // rows[0].items
             title += f" ({operations} operations each)"
-        yield title, [[NAMES[row.contestant], *cells(row, own)] for row in rows]
+        yield title, [[NAMES[row.contestant], *cells(row, beside)] for row in rows]
 
 
 def provenance(report: Report) -> str:
@@ -150,7 +152,7 @@ def markdown(report: Report) -> str:
                 parts.append("| operations | record | sweep | drop | first recording | bytes |")
                 parts.append("|" + "---:|" * 6)
                 for row in report.series(workload, own):
-                    record, sweep, drop, *_, first, size = cells(row, None)
+                    record, sweep, drop, *_, first, size = cells(row)
                     line = [f"{row.operations:,}", record, sweep, drop, first, size]
                     parts.append("| " + " | ".join(line) + " |")
     return "\n".join(parts) + "\n"
