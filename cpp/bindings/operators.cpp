@@ -24,6 +24,20 @@ template <Op code>
   });
 }
 
+// Plain ints come from literals, and from sum(), which begins with 0.
+template <Op code>
+[[gnu::noinline]] PyObject* binary_with_int(PyObject* a, PyObject* b) {
+  const bool left = PyLong_CheckExact(a);
+  PyObject* const other = left ? b : a;
+  const double number = PyLong_AsDouble(left ? a : b);
+  if ((number == -1.0 && PyErr_Occurred()) || Py_TYPE(other) != value_type || !ready()) {
+    PyErr_Clear();
+    return binary_mixed<code>(a, b);
+  }
+  if (left) return wrap(tape().record<code>(number, node_of(b)));
+  return wrap(tape().record<code>(node_of(a), number));
+}
+
 // The pairs that programs are made of come first; all else is in binary_mixed.
 template <Op code>
 PyObject* binary(PyObject* a, PyObject* b) {
@@ -35,6 +49,7 @@ PyObject* binary(PyObject* a, PyObject* b) {
   } else if (PyFloat_CheckExact(a) && Py_TYPE(b) == value_type) {
     return wrap(tape().record<code>(PyFloat_AS_DOUBLE(a), node_of(b)));
   }
+  if (PyLong_CheckExact(a) || PyLong_CheckExact(b)) return binary_with_int<code>(a, b);
   return binary_mixed<code>(a, b);
 }
 
