@@ -62,8 +62,8 @@ class Pages {
 #else
     if (mprotect(base_ + from, to - from, PROT_READ | PROT_WRITE) != 0) return false;
 #if defined(MADV_HUGEPAGE)
-    // The first pages stay small: a program of a few nodes should not pay for two megabytes.
-    if (from > 0) madvise(base_ + from, to - from, MADV_HUGEPAGE);
+    // The first pages stay small: a program of few nodes should not pay for two megabytes more.
+    if (from >= small_pages) madvise(base_ + from, to - from, MADV_HUGEPAGE);
 #endif
     return true;
 #endif
@@ -84,6 +84,8 @@ class Pages {
   std::size_t bytes() const noexcept { return bytes_; }
 
  private:
+  static constexpr std::size_t small_pages = std::size_t{16} << 20;  // bytes
+
   std::byte* base_ = nullptr;
   std::size_t bytes_ = 0;
 };
