@@ -165,9 +165,6 @@ PyObject* call_operation(std::size_t k, PyObject* self, PyObject* const* args, P
         return not_a_number(what, texts[j].empty() ? "x" : texts[j], given[j]);
       any_node |= arguments[j].node != no_node;
     }
-    // A power of a plain exponent differentiates by the base alone.
-    if (any_node && static_cast<Op>(k) == op<"pow">() && arguments[1].node == no_node)
-      k = static_cast<std::size_t>(op<"pow_const">());
     return finish(k, {arguments, static_cast<std::size_t>(most)}, any_node);
   });
 }

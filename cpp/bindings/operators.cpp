@@ -13,15 +13,7 @@ template <Op code>
     if (reading == Reading::error) return nullptr;
     if (reading == Reading::unknown) Py_RETURN_NOTIMPLEMENTED;
   }
-  return guarded([&]() -> PyObject* {
-    if (x.node == no_node) return wrap(tape().record<code>(x.primal, y.node));
-    if (y.node == no_node) {
-      if constexpr (code == op<"pow">())
-        return wrap(tape().record<op<"pow_const">()>(x.node, y.primal));
-      else return wrap(tape().record<code>(x.node, y.primal));
-    }
-    return wrap(tape().record<code>(x.node, y.node));
-  });
+  return guarded([&] { return wrap(tape().record<code>(x, y)); });
 }
 
 // Plain ints come from literals, and from sum(), which begins with 0.

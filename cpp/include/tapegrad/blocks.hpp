@@ -149,12 +149,11 @@ class Blocks {
 
   std::size_t alive() const noexcept {
     std::size_t count = 0;
-    if (spare_ != none) --count;
     for (const Block& block : blocks_)
       if (block.leaves) count += static_cast<std::size_t>(block.used) - block.dead;
       else if (block.sequence != 0)
         count += (&block == &blocks_[current_] ? top_ - current_ * size : size) - block.dead;
-    return count;
+    return count - (spare_ != none ? 1 : 0);
   }
   Index limit() const noexcept { return limit_; }
   std::size_t capacity() const noexcept { return committed_; }

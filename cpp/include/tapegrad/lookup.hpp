@@ -20,17 +20,9 @@ inline constexpr bool takes_constant = ops::descriptions[K].constant_last;
 template <std::size_t K>
 Index record_any(Tape& tape, std::span<const Argument> x) {
   constexpr Op code = static_cast<Op>(K);
-  if constexpr (arity<K> == 1 && takes_constant<K>) {
-    return tape.record<code>(x[0].node, x[1].primal);
-  } else if constexpr (arity<K> == 1) {
-    return tape.record<code>(x[0].node);
-  } else if constexpr (arity<K> == 2) {
-    if (x[0].node == no_node) return tape.record<code>(x[0].primal, x[1].node);
-    if (x[1].node == no_node) return tape.record<code>(x[0].node, x[1].primal);
-    return tape.record<code>(x[0].node, x[1].node);
-  } else {
-    return tape.record<code>(x);
-  }
+  if constexpr (arity<K> == 2 || takes_constant<K>) return tape.record<code>(x[0], x[1]);
+  else if constexpr (arity<K> == 1) return tape.record<code>(x[0].node);
+  else return tape.record<code>(x);
 }
 
 template <std::size_t K>

@@ -68,12 +68,7 @@ template <Op code>
 Argument apply(Tape& tape, const Argument& x, const Argument& y) {
   if (x.node == no_node && y.node == no_node)
     return {no_node, entry<code>.value(x.primal, y.primal)};
-  Index i;
-  if constexpr (ops::descriptions[static_cast<std::size_t>(code)].constant_last)
-    i = tape.record<code>(x.node, y.primal);
-  else if (x.node == no_node) i = tape.record<code>(x.primal, y.node);
-  else if (y.node == no_node) i = tape.record<code>(x.node, y.primal);
-  else i = tape.record<code>(x.node, y.node);
+  const Index i = tape.record<code>(x, y);
   return {i, tape.cell(i).primal};
 }
 
@@ -111,7 +106,7 @@ inline Argument inner_product(Tape& tape, Draft& xs, Draft& ys) {
   return {i, tape.cell(i).primal};
 }
 
-// The same of any number of operands.
+// An operation of any number of nodes and numbers, as above.
 template <Op code>
 Argument apply(Tape& tape, std::span<const Argument> xs) {
   bool any_node = false;

@@ -120,8 +120,12 @@ class Frontier {
     for (;;) {
       const Link& l = links[i];
       const Index second = l.operand[1];
-      if (second < in_extra) {
-        const double by_first = adjoint * l.partial[0];
+      if (second == in_extra) [[unlikely]] {
+        this->here = here;
+        return i;
+      }
+      const double by_first = adjoint * l.partial[0];
+      if (second != no_node) {
         const double by_second = adjoint * l.partial[1];
         if (is_next(second)) {
           double sum = links[second].adjoint + by_second;
@@ -131,28 +135,17 @@ class Frontier {
           continue;
         }
         give(second, by_second);
-        if (is_next(first)) {
-          go_to_next(links[first].adjoint + by_first);
-          continue;
-        }
-        give(first, by_first);
-      } else if (second == no_node) {
-        const double by_first = adjoint * l.partial[0];
-        if (is_next(first)) {
-          go_to_next(links[first].adjoint + by_first);
-          continue;
-        }
-        give(first, by_first);
-      } else {
-        this->here = here;
-        return i;
       }
+      if (is_next(first)) {
+        go_to_next(links[first].adjoint + by_first);
+        continue;
+      }
+      give(first, by_first);
       if (here == 0) {
         this->here = 0;
         return no_node;
       }
-      // The mark of a node that is due, taken off, leaves an index; a leaf's leaves no_node.
-      do first = links[--i].operand[0] ^ due;
+      do first = unmarked(--i);
       while (first >= no_node);
       links[i].operand[0] = first;
       adjoint = links[i].adjoint;
@@ -164,19 +157,17 @@ class Frontier {
   Index next(Index i) noexcept {
     if (here == 0) i = next_block();
     if (i == no_node) return no_node;
-    do --i;
-    while (!is_due(i));
-    links_[i].operand[0] &= ~due;
+    Index first;
+    do first = unmarked(--i);
+    while (first >= no_node);
+    links_[i].operand[0] = first;
     --here;
     return i;
   }
 
-  // A leaf that never is due has its bit set for good; no leaf block is scanned for that reason
-  // unless a leaf with a backward function is due in it.
-  bool is_due(Index i) const noexcept {
-    const Index first = links_[i].operand[0];
-    return (first & due) != 0 && first != (due | no_node);
-  }
+  // The first operand of a node that is due, its mark taken off: below no_node. Of any other node,
+  // and of a leaf, whose mark is there for good, it is no_node or more.
+  Index unmarked(Index i) const noexcept { return links_[i].operand[0] ^ due; }
 
   // Goes to the next block with something due; returns the index past its end, or no_node.
   [[gnu::noinline]] Index next_block() noexcept {

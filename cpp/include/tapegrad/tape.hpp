@@ -62,6 +62,19 @@ class Tape : public Arena {
                  {{}, {std::get<1>(e.partials)(x, y, z), x}, {b, no_node}});
   }
 
+  // At least one is a node. A power of a plain exponent differentiates by the base alone.
+  template <Op code>
+  Index record(const Argument& x, const Argument& y) {
+    if constexpr (ops::descriptions[static_cast<std::size_t>(code)].constant_last) {
+      return record<code>(x.node, y.primal);
+    } else {
+      if (x.node == no_node) return record<code>(x.primal, y.node);
+      if (y.node != no_node) return record<code>(x.node, y.node);
+      if constexpr (code == op<"pow">()) return record<op<"pow_const">()>(x.node, y.primal);
+      else return record<code>(x.node, y.primal);
+    }
+  }
+
   // Operations of three or any number of operands.
   template <Op code>
   Index record(std::span<const Argument> arguments) {
