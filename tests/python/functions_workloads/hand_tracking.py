@@ -155,7 +155,9 @@ def reference(step: Array, pose: Array, touches: Array, points: Array) -> Array:
 def vertex_moves(pose: Array) -> tuple[Array, Array]:
     """All vertices, and how each moves with each of the pose's numbers (vertices x 3 x 26)."""
     rotations, places = [np.eye(3)], [np.zeros(3)]
-    turns: list[list[tuple[int, Array, Array]]] = [[]]  # the joints above a bone: number, axis, place
+    turns: list[list[tuple[int, Array, Array]]] = [
+        []
+    ]  # the joints above a bone: number, axis, place
     for bone in range(1, BONES):
         above = rotations[parent(bone)]
         offset = np.subtract(PLACES[bone], PLACES[parent(bone)])
