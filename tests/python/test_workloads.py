@@ -110,25 +110,24 @@ def test_28_directions_make_the_jacobian_of_hand_tracking(mode: str) -> None:
 
 def test_the_sparse_jacobian_of_bundle_adjustment_has_its_structure() -> None:
     pytest.importorskip("scipy")
-    observations = [(0, 0), (0, 2), (1, 1), (1, 2), (1, 3)]
     for seed in (1, 3):
-        cameras, points, weights, features, _ = bundle_adjustment.inputs(seed, 2)
-        arguments = flat((cameras, points, weights)), (2, 4), features, observations
+        *unknowns, features, observations = bundle_adjustment.inputs(seed, 2)
+        row, arguments = flat(tuple(unknowns)), ((2, 4), features, observations)
 
-        def residuals(unknowns: Any, features: Any = features) -> Any:
-            return bundle_adjustment.flat_function(unknowns, (2, 4), features, observations)
+        def residuals(row: Any, arguments: Any = arguments) -> Any:
+            return bundle_adjustment.flat_function(row, *arguments)
 
-        sparse = tapegrad.jacobian(residuals, sparse=True)(arguments[0])
+        by_hand = bundle_adjustment.reference(*unknowns, features, observations)
+        blocks = [
+            [np.reshape(b, (-1, x.size)) for b, x in zip(one, unknowns, strict=True)]
+            for one in by_hand
+        ]
+        expected = np.block(blocks)
+        assert_close(tapegrad.jacobian(residuals)(row), expected)
+        sparse = tapegrad.jacobian(residuals, sparse=True)(row)
+        assert_close(sparse.toarray(), expected)
         found = {(int(i), int(j)) for i, j in zip(*sparse.nonzero(), strict=True)}
         assert found == bundle_adjustment.structure((2, 4), observations)
-        dense = tapegrad.jacobian(residuals)(arguments[0])
-        assert_close(sparse.toarray(), dense)
-        by_hand = bundle_adjustment.reference(cameras, points, weights, features, observations)
-        stacked = [
-            np.concatenate([np.reshape(block, (rows, -1)) for block in blocks], axis=1)
-            for rows, blocks in zip((10, 5), by_hand, strict=True)
-        ]
-        assert_close(dense, np.concatenate(stacked))
 
 
 @modes
@@ -144,7 +143,7 @@ def test_searches_that_differentiate_end_where_those_by_hand_do(
 
     search = MODES[mode](search_with, one.objective)
     for size in one.sizes:
-        for seed in [*SEEDS, SEEDS[0]]:
+        for seed in (0, 1, 0):
             arguments = one.inputs(seed, size)
             assert_close(search(*arguments), one.reference(*arguments))
 

@@ -38,12 +38,14 @@ def like(tree: Tree, numbers: Iterator[float]) -> Tree:
 
 
 def form(tree: Tree) -> Tree:
-    """The containers, with `float` for each number and its shape for each array."""
+    """The containers, with the type of each number and the shape of each array."""
     if isinstance(tree, dict):
         return {key: form(branch) for key, branch in tree.items()}
     if isinstance(tree, list | tuple):
         return type(tree)(form(branch) for branch in tree)
-    return tree.shape if isinstance(tree, np.ndarray) else type(tree)
+    if isinstance(tree, np.ndarray):
+        return tree.shape
+    return float if isinstance(tree, float) else type(tree)  # numpy.float64 is one
 
 
 def assert_close(actual: Tree, expected: Tree, rel: float = 1e-9) -> None:

@@ -61,13 +61,8 @@ def inputs(seed: int, size: int) -> tuple[Array, Array, Array, Array, Observatio
     points = normal(2 * size, POINT)
     pairs = [(i, j) for i in range(size) for j in range(2 * size)]
     observations = sorted(random.sample(pairs, size * size + 1))
-    return (
-        cameras,
-        points,
-        1 + normal(len(observations)),
-        normal(len(observations), 2),
-        observations,
-    )
+    count = len(observations)
+    return cameras, points, 1 + normal(count), normal(count, 2), observations
 
 
 def reference(

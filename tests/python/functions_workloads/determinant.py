@@ -29,7 +29,7 @@ def expanded(rows: Array, columns: list[int]) -> Number:
 
 
 def inputs(seed: int, size: int) -> tuple[Array]:
-    """A square matrix of `size` rows; an odd seed's is singular, its last row the sum of the others."""
+    """A square matrix of `size` rows; an odd seed's last is the sum of the others: singular."""
     random = Random(seed)
     square = np.array([[random.gauss(0, 1) for _ in range(size)] for _ in range(size)])
     if seed % 2:

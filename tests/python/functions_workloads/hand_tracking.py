@@ -130,7 +130,10 @@ def turned(
 
 
 def inputs(seed: int, size: int) -> tuple[Array, Array, Array, Array]:
-    """No step, a pose, and `size` points with where they touch; an even seed's wrist is not turned."""
+    """No step, a pose, and `size` points with where they touch.
+
+    The wrist of an even seed is not turned at all, which takes the other branch of `rotate`.
+    """
     random = Random(seed)
     pose = np.array([random.gauss(0, 0.4) for _ in range(POSE)])
     if seed % 2 == 0:
@@ -155,9 +158,8 @@ def reference(step: Array, pose: Array, touches: Array, points: Array) -> Array:
 def vertex_moves(pose: Array) -> tuple[Array, Array]:
     """All vertices, and how each moves with each of the pose's numbers (vertices x 3 x 26)."""
     rotations, places = [np.eye(3)], [np.zeros(3)]
-    turns: list[list[tuple[int, Array, Array]]] = [
-        []
-    ]  # the joints above a bone: number, axis, place
+    # The turns that move a bone: which of the pose's numbers, its axis and its place.
+    turns: list[list[tuple[int, Array, Array]]] = [[]]
     for bone in range(1, BONES):
         above = rotations[parent(bone)]
         offset = np.subtract(PLACES[bone], PLACES[parent(bone)])

@@ -6,6 +6,7 @@ the mean of -log of the probability that each token's successor gets.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -23,7 +24,7 @@ def function(model: dict[str, Any], tokens: list[int]) -> Number:
     """The mean surprisal of the tokens after the first."""
     states = [(zeros, zeros) for bias in model["biases"] for zeros in [np.zeros(len(bias) // 4)]]
     loss: Number = 0.0
-    for token, successor in zip(tokens, tokens[1:], strict=False):
+    for token, successor in pairwise(tokens):
         x = model["embeddings"][token]
         for k, (weights, bias) in enumerate(zip(model["weights"], model["biases"], strict=True)):
             hidden, cell = states[k]

@@ -1,8 +1,8 @@
 """The charge that sends a particle to the origin, by Newton's method on derivatives of a path.
 
 After Pearlmutter and Siskind, "Using programming language theory to make automatic differentiation
-sound and efficient" (2008). Two charges stand at (10, 10 - w) and (10, 0); a particle that starts at
-(0, 8) with speed (0.75, 0) is pushed by the gradient of their potential, in Euler's steps of a
+sound and efficient" (2008). Two charges stand at (10, 10 - w) and (10, 0); a particle that starts
+at (0, 8) with speed (0.75, 0) is pushed by the gradient of their potential, in Euler's steps of a
 tenth, until it falls below y = 0. `w` is sought for which it crosses that line at x = 0: two
 derivatives of the whole path, which takes one of the potential at every step. At the classic start
 the miss curves downwards, where Newton's step would go uphill: it is turned round, and kept short.

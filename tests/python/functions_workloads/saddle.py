@@ -6,8 +6,8 @@ one's steps, and both end when the data say so. The payoff is quadratic,
 
     |x|^2 + a . x + k (x1 y1 - x2 y2) - |y|^2 - b . y
 
-whose saddle solves linear equations, and whose slopes are written by hand in `reference`. With k = 0
-and no a and b it is the classic one, where the inner answer does not depend on x.
+whose saddle solves linear equations, and whose slopes are written by hand in `reference`. With
+k = 0 and no a and b it is the classic one, where the inner answer does not depend on x.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def function(
     inner: Transform,
     payoff: Payoff = payoff,
 ) -> list[Number]:
-    """x and y of the saddle, looked for from `start`; the transforms turn functions to gradients."""
+    """x and y of the saddle, looked for from `start`; both transforms make gradients."""
     first, last = start[:2], start[2:]
 
     def best_reply(x: list[Number]) -> list[Number]:
