@@ -87,10 +87,18 @@ def test_one_direction_gives_the_diagonal_of_the_hessian_of_k_means(mode: str) -
 
         return diagonal
 
-    diagonal = MODES[mode](diagonal_of, k_means.function)
+    def product_of(f: Callable[..., Any]) -> Any:
+        def product(centres: Any, points: Any) -> Any:
+            ones = np.ones(centres.shape)
+            return tapegrad.hvp(lambda centres: f(centres, points), (centres,), (ones,))
+
+        return product
+
+    diagonal, product = (MODES[mode](one, k_means.function) for one in (diagonal_of, product_of))
     for seed in [*SEEDS, SEEDS[0]]:
         arguments = k_means.inputs(seed, 7)
         assert_close(diagonal(*arguments), k_means.diagonal_reference(*arguments))
+        assert_close(product(*arguments), k_means.diagonal_reference(*arguments))
 
 
 @modes
@@ -111,8 +119,9 @@ def test_28_directions_make_the_jacobian_of_hand_tracking(mode: str) -> None:
 def test_the_sparse_jacobian_of_bundle_adjustment_has_its_structure() -> None:
     pytest.importorskip("scipy")
     for seed in (1, 3):
-        *unknowns, features, observations = bundle_adjustment.inputs(seed, 2)
-        row, arguments = flat(tuple(unknowns)), ((2, 4), features, observations)
+        cameras, points, weights, features, observations = bundle_adjustment.inputs(seed, 2)
+        unknowns = cameras, points, weights
+        row, arguments = flat(unknowns), ((2, 4), features, observations)
 
         def residuals(row: Any, arguments: Any = arguments) -> Any:
             return bundle_adjustment.flat_function(row, *arguments)
@@ -122,7 +131,7 @@ def test_the_sparse_jacobian_of_bundle_adjustment_has_its_structure() -> None:
             [np.reshape(b, (-1, x.size)) for b, x in zip(one, unknowns, strict=True)]
             for one in by_hand
         ]
-        expected = np.block(blocks)
+        expected: Any = np.block(blocks)
         assert_close(tapegrad.jacobian(residuals)(row), expected)
         sparse = tapegrad.jacobian(residuals, sparse=True)(row)
         assert_close(sparse.toarray(), expected)

@@ -57,4 +57,5 @@ def hessian_reference(square: Array) -> Array:
 def signed_minor(square: Array, rows: list[int], columns: list[int]) -> float:
     """The determinant without these rows and columns, with the sign of their places."""
     rest = np.delete(np.delete(square, rows, axis=0), columns, axis=1)
-    return (-1) ** (sum(rows) + sum(columns)) * float(np.linalg.det(rest))
+    sign = -1.0 if (sum(rows) + sum(columns)) % 2 else 1.0
+    return sign * float(np.linalg.det(rest))

@@ -71,7 +71,8 @@ def closed_form(start: list[float], game: dict[str, Any]) -> list[float]:
     """The saddle itself: 2x + a + k s y = 0 and k s x - 2y - b = 0, with s = (1, -1)."""
     coupling = game["k"] * np.diag([1.0, -1.0])
     system = np.block([[2 * np.eye(2), coupling], [coupling, -2 * np.eye(2)]])
-    return np.linalg.solve(system, [-game["a"][0], -game["a"][1], *game["b"]]).tolist()
+    right = [-game["a"][0], -game["a"][1], *game["b"]]
+    return list(map(float, np.linalg.solve(system, right)))
 
 
 def reference(start: list[float], game: dict[str, Any]) -> list[float]:
@@ -85,7 +86,7 @@ def reference(start: list[float], game: dict[str, Any]) -> list[float]:
             return float(-payoff(list(x), y, game))
 
         def slope(y: list[float]) -> list[float]:
-            return (2 * np.array(y) + b - k * np.array(x)).tolist()
+            return list(map(float, 2 * np.array(y) + b - k * np.array(x)))
 
         y, rates = descent.descend(loss, slope, start[2:])
         by_x = np.zeros(2)
@@ -99,7 +100,7 @@ def reference(start: list[float], game: dict[str, Any]) -> list[float]:
     def slope(x: list[float]) -> list[float]:
         y, by_x = best_reply(x)
         direct = 2 * np.array(x) + a + k * np.array(y)
-        return (direct + by_x * (k * np.array(x) - 2 * np.array(y) - b)).tolist()
+        return list(map(float, direct + by_x * (k * np.array(x) - 2 * np.array(y) - b)))
 
     x = descent.argmin(worst, slope, start[:2])
     return [*x, *best_reply(x)[0]]
