@@ -7,10 +7,8 @@
 // lower bound is reached nothing more is tried.
 //
 // Time is at most in proportion to the sum over rows of squared row size, and memory to the
-// nonzeros. A row with m nonzeros thus costs m^2 steps, and no less than m colours in
-// color_columns: such rows are better left to the reverse sweep. A row that has all columns costs
-// nothing, though, and one dense row and column of a symmetric pattern (an arrow) only m steps for
-// each colour.
+// nonzeros. So m nonzeros in a row cost color_columns m^2 steps (none where the row is full) and m
+// colours: leave such rows to the reverse sweep. In color_symmetric they cost m for each colour.
 #pragma once
 
 #include <algorithm>
@@ -215,7 +213,6 @@ class Neighborhoods {
       if (entry.color == color) return &entry;
     return nullptr;
   }
-  // There is one for each colour that a neighbour of v has.
   Entry& at(Vertex v, Color color) noexcept { return *find(v, color); }
   void add(Vertex v, Entry entry) noexcept { entries_[pattern_.starts[v] + sizes_[v]++] = entry; }
 
@@ -278,7 +275,7 @@ inline Coloring all_different(const Pattern& transposed) {
   return result;
 }
 
-// Keeps the best of three orders, until there are no more colours than `bound`.
+// The best of three orders, until there are no more colours than `bound`.
 template <class Graph, class Greedy>
 void improve(Coloring& best, Color bound, Graph graph, Greedy greedy) {
   const auto improvable = [&] { return best.count > bound; };
