@@ -7,6 +7,7 @@
 
 #include "module.hpp"
 #include "signature.hpp"
+#include "traced.hpp"
 
 namespace tapegrad::python {
 
@@ -18,7 +19,15 @@ Py_ssize_t parameter_count(const Description& what) {
   return count;
 }
 
+PyObject* mixed(const Description& what) {
+  PyErr_Format(PyExc_TypeError,
+               "%s(): a Value and a traced number cannot be arguments of one operation",
+               std::string(what.name).c_str());
+  return nullptr;
+}
+
 PyObject* not_a_number(const Description& what, std::string_view parameter, PyObject* given) {
+  if (is_value(given)) return mixed(what);
   PyErr_Format(PyExc_TypeError, "%s(): %s must be a Value or a real number, not '%s'",
                std::string(what.name).c_str(), std::string(parameter).c_str(),
                Py_TYPE(given)->tp_name);
@@ -49,9 +58,12 @@ class Gathered {
     }
     while (PyObject* item = PyIter_Next(iterator)) {
       Argument argument;
-      const Reading reading = read_operand(item, argument);
+      Symbol symbol;
+      const Reading reading =
+          is_traced(item) ? read_symbol(item, recording, symbol) : read_operand(item, argument);
       if (reading == Reading::ok) {
         arguments.push_back(argument);
+        symbols.push_back(is_traced(item) ? symbol : Symbol(argument.primal));
         if (argument.node != no_node) {
           tape().own(argument.node);
           any_node = true;
@@ -72,6 +84,8 @@ class Gathered {
   }
 
   std::vector<Argument> arguments;
+  std::vector<Symbol> symbols;  // the same, where some are traced
+  LiveRecording* recording = nullptr;
   bool any_node = false;
 };
 
@@ -105,7 +119,27 @@ PyObject* call_n_ary(std::size_t k, PyObject* const* given, Py_ssize_t parameter
                  std::string(what.parameters[0]).c_str());
     return nullptr;
   }
-  return finish(k, gathered.arguments, gathered.any_node);
+  if (gathered.recording == nullptr) return finish(k, gathered.arguments, gathered.any_node);
+  if (gathered.any_node) return mixed(what);
+  return apply_to_symbols(k, *gathered.recording, gathered.symbols);
+}
+
+// Of arguments some of which are traced; those not given are null.
+PyObject* call_traced(std::size_t k, PyObject* const* given, Py_ssize_t parameters) {
+  const Description& what = ops::descriptions[k];
+  LiveRecording* recording = nullptr;
+  Symbol symbols[3];
+  for (Py_ssize_t j = 0; j < parameters; ++j) {
+    if (given[j] == nullptr) {
+      symbols[j] = *what.fallback;
+      continue;
+    }
+    const Reading reading = read_symbol(given[j], recording, symbols[j]);
+    if (reading == Reading::error) return nullptr;
+    if (reading == Reading::unknown)
+      return not_a_number(what, what.parameters[static_cast<std::size_t>(j)], given[j]);
+  }
+  return apply_to_symbols(k, *recording, {symbols, static_cast<std::size_t>(parameters)});
 }
 
 template <std::size_t K>
@@ -116,7 +150,7 @@ PyObject* function(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject*
 template <std::size_t K>
 void add_function(PyObject* module) {
   constexpr const Description& what = ops::descriptions[K];
-  if constexpr (!what.constant_last) {
+  if constexpr (!what.constant_last && !what.inner) {
     for (const std::string_view name : names_of(what)) {
       auto* definition =
           new PyMethodDef{kept(std::string(name)),
@@ -152,6 +186,8 @@ PyObject* call_operation(std::size_t k, PyObject* self, PyObject* const* args, P
     return nullptr;
   return guarded([&]() -> PyObject* {
     if (what.arity == variadic) return call_n_ary(k, given, most);
+    for (Py_ssize_t j = 0; j < most; ++j)
+      if (given[j] != nullptr && is_traced(given[j])) return call_traced(k, given, most);
     Argument arguments[3];
     bool any_node = false;
     for (Py_ssize_t j = 0; j < most; ++j) {
@@ -203,7 +239,7 @@ void register_functions(pybind11::module_& module) {
   pybind11::list exported;
   exported.append("Value");
   for (const Description& what : ops::descriptions)
-    if (!what.constant_last)
+    if (!what.constant_last && !what.inner)
       for (const std::string_view name : names_of(what)) exported.append(name);
   module.attr("__all__") = exported;
   [&]<std::size_t... K>(std::index_sequence<K...>) { (add_function<K>(module.ptr()), ...); }

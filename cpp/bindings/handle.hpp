@@ -62,6 +62,10 @@ inline std::uint64_t changes = 0;
 inline std::uint64_t inheritances = 0;
 // Whether detect_anomaly() is on.
 inline bool anomaly_on = false;
+// Whether no_grad() is: results then depend on nothing.
+inline bool no_grad_on = false;
+// Whether either is, so that fresh nodes need a look.
+inline bool watching = false;
 
 // A Python callable in the place of recorded partials.
 struct PythonBackward : Backward {
@@ -98,7 +102,9 @@ inline Handle* as_handle(PyObject* object) { return reinterpret_cast<Handle*>(ob
 inline Index node_of(PyObject* object) { return as_handle(object)->node; }
 
 PyObject* allocate_handle();
-bool check_anomaly(Index node);   // false, with FloatingPointError set, if it is one
+bool check_anomaly(Index node);  // false, with FloatingPointError set, if it is one
+// A fresh node as those switches want it; no_node, with it released, on an error.
+Index watched(Index node);
 PyObject* handle_of(Index node);  // the node's handle, made if there is none; a new reference
 void track(Handle* handle);
 PythonBackward* python_backward(Index node);
@@ -119,11 +125,10 @@ inline Handle* free_handles = nullptr;
 
 // Gives a fresh node, owned by the caller, its handle. Null, with the node released, on an error.
 [[gnu::always_inline]] inline PyObject* wrap(Index node) {
-  if (anomaly_on) [[unlikely]]
-    if (!check_anomaly(node)) {
-      tape().release(node);
-      return nullptr;
-    }
+  if (watching) [[unlikely]] {
+    node = watched(node);
+    if (node == no_node) return nullptr;
+  }
   Handle* handle = free_handles;
   if (handle != nullptr) [[likely]] {
     free_handles = reinterpret_cast<Handle*>(handle->dict);
@@ -146,10 +151,10 @@ inline Handle* free_handles = nullptr;
 
 // Whether the next operation needs neither a new block nor a new handle nor a check: then recording
 // and wrap() call nothing, and the compiler keeps an operator's path free of saved registers.
-inline bool ready() { return tape().blocks().has_room() && free_handles != nullptr && !anomaly_on; }
+inline bool ready() { return tape().blocks().has_room() && free_handles != nullptr && !watching; }
 
 inline bool ready_for_leaf() {
-  return tape().blocks().has_leaf_room() && free_handles != nullptr && !anomaly_on;
+  return tape().blocks().has_leaf_room() && free_handles != nullptr && !watching;
 }
 
 // Runs what may throw; a C++ exception becomes a Python one and the result `failed`.

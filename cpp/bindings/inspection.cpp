@@ -87,7 +87,11 @@ std::string told(Index node) {
   return text;
 }
 
-bool set_anomaly(bool on) { return std::exchange(anomaly_on, on); }
+bool set(bool& which, bool on) {
+  const bool before = std::exchange(which, on);
+  watching = anomaly_on || no_grad_on;
+  return before;
+}
 
 }  // namespace
 
@@ -106,6 +110,17 @@ bool check_anomaly(Index node) {
                : y > 0       ? "inf"
                              : "-inf");
   return false;
+}
+
+Index watched(Index node) {
+  if (anomaly_on && !check_anomaly(node)) {
+    tape().release(node);
+    return no_node;
+  }
+  if (!no_grad_on || tape().cell(node).op == Op::leaf) return node;
+  const double primal = tape().cell(node).primal;
+  tape().release(node);
+  return tape().leaf(primal);
 }
 
 void checked_backward(Index root, double seed) {
@@ -133,14 +148,19 @@ void register_inspection(py::module_& module) {
       "operations",
       [] {
         py::list entries;
-        for (const Description& what : ops::descriptions) entries.append(describe(what));
+        for (const Description& what : ops::descriptions)
+          if (!what.inner) entries.append(describe(what));
         return py::tuple(entries);
       },
       "The table of operations, a dict for each.");
   module.def("build", build, "Version, compiler and flags of this build.");
   module.def("arena", arena, "Use and limits of the arena.");
-  module.def("set_anomaly", set_anomaly, py::arg("on"), py::pos_only(),
-             "Switch the check for NaN and infinity on or off; returns what it was.");
+  module.def(
+      "set_anomaly", [](bool on) { return set(anomaly_on, on); }, py::arg("on"), py::pos_only(),
+      "Whether operations and gradients that become NaN or infinite raise; returns what was set.");
+  module.def(
+      "set_no_grad", [](bool on) { return set(no_grad_on, on); }, py::arg("on"), py::pos_only(),
+      "Whether results are recorded as constants; returns what was set.");
 }
 
 }  // namespace tapegrad::python

@@ -32,7 +32,7 @@ PyObject* method(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObje
 template <std::size_t K>
 void add_methods(std::vector<PyMethodDef>& methods) {
   constexpr const Description& what = ops::descriptions[K];
-  if constexpr (what.arity != variadic && !what.constant_last) {
+  if constexpr (what.arity != variadic && !what.constant_last && !what.inner) {
     for (const std::string_view name : names_of(what)) {
       PyMethodDef definition{};
       definition.ml_name = kept(std::string(name));

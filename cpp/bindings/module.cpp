@@ -20,6 +20,7 @@ PYBIND11_MODULE(_core_of_main_interpreter, module) {
   module.doc() = "The compiled core of tapegrad.";
   if (value_type == nullptr) new (&forever.tape) tapegrad::Tape;
   register_value(module);
+  register_traced(module);
   register_functions(module);
   register_layers(module);
   register_losses(module);
@@ -27,6 +28,9 @@ PYBIND11_MODULE(_core_of_main_interpreter, module) {
   register_inspection(module);
   register_bulk(module);
   register_optimizers(module);
+  register_trees(module);
+  register_recordings(module);
+  register_programs(module);
 }
 
 // Nodes belong to one interpreter. Asked before pybind11 begins, which waits for ever in a

@@ -13,5 +13,9 @@ void register_snapshots(pybind11::module_& module);   // snapshot.cpp
 void register_inspection(pybind11::module_& module);  // inspection.cpp
 void register_bulk(pybind11::module_& module);        // bulk.cpp
 void register_optimizers(pybind11::module_& module);  // optimizers.cpp
+void register_traced(pybind11::module_& module);      // traced.cpp
+void register_trees(pybind11::module_& module);       // trees.cpp
+void register_recordings(pybind11::module_& module);  // recordings.cpp
+void register_programs(pybind11::module_& module);    // programs.cpp
 
 }  // namespace tapegrad::python

@@ -1,5 +1,5 @@
 // What counts as a plain number, and as text.
-#include "handle.hpp"
+#include "traced.hpp"
 
 #include <cstring>
 
@@ -53,7 +53,8 @@ Reading read_number(PyObject* object, double& number) {
   } else {
     const PyNumberMethods* methods = Py_TYPE(object)->tp_as_number;
     if (methods == nullptr || (methods->nb_float == nullptr && methods->nb_index == nullptr) ||
-        PyComplex_Check(object) || is_value(object) || !is_real_array_scalar(object))
+        PyComplex_Check(object) || is_value(object) || is_traced(object) ||
+        !is_real_array_scalar(object))
       return PyErr_Occurred() ? Reading::error : Reading::unknown;
     number = PyFloat_AsDouble(object);
   }

@@ -17,23 +17,34 @@ from tapegrad._core import *  # noqa: F403  # Value and the functions of the tab
 from tapegrad._core import __version__
 from tapegrad.anomaly import detect_anomaly
 
-__all__ = [
-    "__version__",
-    "detect_anomaly",
-    "draw",
-    "get_data",
-    "get_grad",
-    "graph",
-    "install_as_micrograd",
-    "nn",
-    "optim",
-    "set_data",
-    "set_grad",
-]
-__all__ += _core.__all__
-
+# Where the functions are that are imported when they are first used.
+_homes = {
+    "get_data": "bulk",
+    "get_grad": "bulk",
+    "set_data": "bulk",
+    "set_grad": "bulk",
+    "compile": "compiled",
+    "gradcheck": "check",
+    "no_grad": "switches",
+    "checkpoint": "rules",
+    "custom_jvp": "rules",
+    "custom_vjp": "rules",
+    "grad": "transforms",
+    "hessian": "transforms",
+    "hvp": "transforms",
+    "jacfwd": "transforms",
+    "jacobian": "transforms",
+    "jacrev": "transforms",
+    "jvp": "transforms",
+    "stop_gradient": "transforms",
+    "value_and_grad": "transforms",
+    "vjp": "transforms",
+}
 _lazy_modules = frozenset({"bulk", "draw", "dropin", "graph", "nn", "optim"})
-_lazy_functions = frozenset({"get_data", "get_grad", "set_data", "set_grad"})
+
+__all__ = ["__version__", "detect_anomaly", "draw", "graph", "install_as_micrograd", "nn", "optim"]
+__all__ += _homes
+__all__ += _core.__all__
 
 
 def install_as_micrograd() -> None:
@@ -48,15 +59,33 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tapegrad import draw, graph, nn, optim
     from tapegrad.bulk import get_data, get_grad, set_data, set_grad
+    from tapegrad.compiled import compile
+    from tapegrad.check import gradcheck
+    from tapegrad.switches import no_grad
+    from tapegrad.rules import checkpoint, custom_jvp, custom_vjp
+    from tapegrad.transforms import (
+        grad,
+        hessian,
+        hvp,
+        jacfwd,
+        jacobian,
+        jacrev,
+        jvp,
+        stop_gradient,
+        value_and_grad,
+        vjp,
+    )
 else:
 
     def __getattr__(name):
         if name in _lazy_modules:
             return importlib.import_module(f"tapegrad.{name}")
-        if name in _lazy_functions:
-            return getattr(importlib.import_module("tapegrad.bulk"), name)
+        if name in _homes:
+            found = getattr(importlib.import_module(f"tapegrad.{_homes[name]}"), name)
+            globals()[name] = found
+            return found
         raise AttributeError(f"module 'tapegrad' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_lazy_modules, *_lazy_functions})
+    return sorted({*globals(), *_lazy_modules, *_homes})

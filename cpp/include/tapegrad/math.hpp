@@ -6,8 +6,11 @@
 
 #include <cmath>
 #include <cstddef>
+#include <iterator>
 #include <limits>
 #include <numbers>
+#include <utility>
+#include <vector>
 
 namespace tapegrad::math {
 
@@ -39,6 +42,18 @@ using std::tan;
 using std::tanh;
 
 inline double abs(double x) { return std::fabs(x); }
+
+// What x // y leaves, as Python's: of the sign of y, exact but where that sign needs an addition.
+inline double remainder(double x, double y) {
+  const double rest = std::fmod(x, y);
+  if (rest == 0.0) return std::copysign(0.0, y);
+  return (rest < 0.0) != (y < 0.0) ? rest + y : rest;
+}
+inline double floor_quotient(double x, double y) {
+  const double quotient = std::nearbyint((x - remainder(x, y)) / y);
+  return quotient == 0.0 ? std::copysign(0.0, x / y) : quotient;
+}
+
 inline double where(bool condition, double yes, double no) { return condition ? yes : no; }
 
 // A power with a plain exponent: the cases that PyTorch's pow(tensor, number) treats apart, which
@@ -61,9 +76,11 @@ auto largest(const Numbers& x) {
   for (std::size_t k = 1; k < x.size(); ++k) most = where(x[k] > most, x[k], most);
   return most;
 }
-inline double finite_or_zero(double x) { return std::isinf(x) ? 0.0 : x; }
+auto finite_or_zero(const auto& x) {
+  return where(abs(x) == std::numeric_limits<double>::infinity(), 0.0, x);
+}
 
-inline double guarded_reciprocal(double x) { return x == 0.0 ? 0.0 : 1.0 / x; }
+auto guarded_reciprocal(const auto& x) { return where(x == 0.0, 0.0, 1.0 / x); }
 
 // std::lgamma writes the global `signgam`; the value is the same.
 inline double lgamma(double x) {
@@ -101,9 +118,9 @@ inline double expm1_slope(double x, double expm1_x) {
 }
 
 // The normal distribution: erfc keeps the lower tail that 1 + erf would round away.
-inline double normal_cdf(double x) { return 0.5 * std::erfc(x * -(0.5 * std::numbers::sqrt2)); }
-inline double normal_pdf(double x) {
-  return std::exp(-0.5 * x * x) * (0.5 * std::numbers::sqrt2 * std::numbers::inv_sqrtpi);
+auto normal_cdf(const auto& x) { return 0.5 * erfc(x * -(0.5 * std::numbers::sqrt2)); }
+auto normal_pdf(const auto& x) {
+  return exp(-0.5 * x * x) * (0.5 * std::numbers::sqrt2 * std::numbers::inv_sqrtpi);
 }
 
 // The derivative of lgamma. Reflection for x < 0 (Abramowitz & Stegun 6.3.7), recurrence up to
@@ -129,6 +146,48 @@ inline double digamma(double x) {
                 z * (1.0 / 252 -
                      z * (1.0 / 240 - z * (1.0 / 132 - z * (691.0 / 32760 - z * (1.0 / 12)))))));
   return result + std::log(x) - 0.5 / x - series;
+}
+
+// The n-th derivative of digamma, n a whole number. Recurrence up to x >= 10 + n (Abramowitz &
+// Stegun 6.4.6), asymptotic series there (6.4.11); for x < 0 reflection (6.4.7), the derivatives of
+// cot(pi x) being polynomials in it.
+inline double polygamma(double x, double n) {
+  if (n == 0.0) return digamma(x);
+  const double sign = std::fmod(n, 2.0) == 0.0 ? -1.0 : 1.0;
+  if (std::isinf(x)) return x > 0 ? 0.0 : std::numeric_limits<double>::quiet_NaN();
+  if (x < 0.0) {
+    const double fraction = x - std::round(x);
+    if (fraction == 0.0) return std::numeric_limits<double>::quiet_NaN();
+    const auto order = static_cast<std::size_t>(n);
+    std::vector<double> polynomial{0.0, 1.0};
+    for (std::size_t k = 0; k < order; ++k) {
+      std::vector<double> next(polynomial.size() + 1, 0.0);
+      for (std::size_t j = 1; j < polynomial.size(); ++j) {
+        const double slope = -static_cast<double>(j) * polynomial[j];
+        next[j - 1] += slope;
+        next[j + 1] += slope;
+      }
+      polynomial = std::move(next);
+    }
+    const double cot = 1.0 / std::tan(std::numbers::pi * fraction);
+    double by_cot = 0.0;
+    for (std::size_t j = polynomial.size(); j-- > 0;) by_cot = by_cot * cot + polynomial[j];
+    return -sign * polygamma(1.0 - x, n) - std::pow(std::numbers::pi, n + 1.0) * by_cot;
+  }
+  const double factorial = std::tgamma(n);  // (n - 1)!
+  double result = 0.0;
+  for (; x < 10.0 + n; x += 1.0) result += n * std::pow(x, -(n + 1.0));
+  // Bernoulli's numbers B_2 to B_16
+  constexpr double bernoulli[] = {1.0 / 6,  -1.0 / 30,     1.0 / 42, -1.0 / 30,
+                                  5.0 / 66, -691.0 / 2730, 7.0 / 6,  -3617.0 / 510};
+  double term = 1.0, series = 0.0;  // (2k + n - 1)! / ((2k)! (n - 1)! x^2k)
+  for (std::size_t k = 1; k <= std::size(bernoulli); ++k) {
+    const double two_k = 2.0 * static_cast<double>(k);
+    term *= (two_k + n - 1.0) * (two_k + n - 2.0) / (two_k * (two_k - 1.0)) / (x * x);
+    series += bernoulli[k - 1] * term;
+  }
+  result += std::pow(x, -n) * (1.0 + 0.5 * n / x + series);
+  return sign * factorial * result;
 }
 
 }  // namespace tapegrad::math

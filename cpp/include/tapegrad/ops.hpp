@@ -40,6 +40,7 @@ struct Description {
   std::optional<double> fallback;    // of the last parameter
   bool constant_last;                // the last parameter is a plain number and no operand
   std::optional<double> empty = {};  // the value without any operand, of those that have one
+  bool inner = false;                // only derivatives and programs are made of it
 };
 
 template <class Value, class... Partials>
@@ -59,6 +60,7 @@ namespace ops {
 
 inline constexpr Constant<1> one;
 inline constexpr Constant<-1> minus_one;
+inline constexpr Constant<0> none;
 
 inline constexpr Interval everywhere{-4.0, 4.0};
 inline constexpr Interval positive{0.05, 6.0};
@@ -117,6 +119,13 @@ constexpr auto n_ary(std::string_view name, std::string_view summary,
       {name, "", name, summary, variadic, parameters, {everywhere, everywhere}, {}, false, empty},
       value,
       {partial}};
+}
+
+// No function of its own: what derivatives of the others are written with.
+template <class Inner>
+constexpr Inner inner(Inner operation) {
+  operation.inner = true;
+  return operation;
 }
 
 // Derivatives at kinks and edges are PyTorch's; tests/python/data/torch_edges.json holds them.
@@ -298,7 +307,46 @@ inline constexpr auto table = std::make_tuple(
           for (std::size_t k = 1; k < x.size(); ++k) rest = rest + exp(x[k] - shift);
           return where(x[0] == shift, log1p(rest), (shift - x[0]) + log(exp(x[0] - shift) + rest));
         },
-        [](auto x, auto y, std::size_t k) { return k == 0 ? expm1(-y) : exp((x[k] - x[0]) - y); })
+        [](auto x, auto y, std::size_t k) { return k == 0 ? expm1(-y) : exp((x[k] - x[0]) - y); }),
+  // slopes: their partials by x are those along the curve that y = f(x) lies on
+  inner(unary("sigmoid_slope", "", "sigmoid'", "The derivative of sigmoid.", everywhere,
+        [](auto x) { return sigmoid_slope(x); }, [](auto x, auto y) { return -y * tanh(0.5 * x); })),
+  inner(binary("tanh_slope", "", "tanh'", "The derivative of tanh, whose value is y.", {"x", "y"},
+        {everywhere, everywhere},
+        [](auto x, auto y) { return tanh_slope(x, y); },
+        [](auto, auto y, auto z) { return -2.0 * y * z; }, [](auto, auto, auto) { return none; })),
+  inner(binary("expm1_slope", "", "expm1'", "The derivative of expm1, whose value is y.", {"x", "y"},
+        {everywhere, everywhere},
+        [](auto x, auto y) { return expm1_slope(x, y); },
+        [](auto, auto, auto z) { return z; }, [](auto, auto, auto) { return none; })),
+  inner(with_constant("polygamma", "polygamma", "The c-th derivative of digamma.", {"x", "c"}, {positive, positive},
+        [](auto x, auto c) { return polygamma(x, c); },
+        [](auto x, auto c, auto) { return polygamma(x, c + 1.0); })),
+  // Python's %, which has the sign of y
+  inner(binary("remainder", "", "%", "x modulo y", {"x", "y"}, {everywhere, positive},
+        [](auto x, auto y) { return remainder(x, y); },
+        [](auto, auto, auto) { return one; }, [](auto x, auto y, auto z) { return (z - x) / y; })),
+  // conditions are 1 or 0
+  inner(binary("less", "", "<", "x < y", {"x", "y"}, {everywhere, everywhere},
+        [](auto x, auto y) { return where(x < y, 1.0, 0.0); },
+        [](auto, auto, auto) { return none; }, [](auto, auto, auto) { return none; })),
+  inner(binary("less_equal", "", "<=", "x <= y", {"x", "y"}, {everywhere, everywhere},
+        [](auto x, auto y) { return where(x <= y, 1.0, 0.0); },
+        [](auto, auto, auto) { return none; }, [](auto, auto, auto) { return none; })),
+  inner(binary("equal", "", "==", "x == y", {"x", "y"}, {everywhere, everywhere},
+        [](auto x, auto y) { return where(x == y, 1.0, 0.0); },
+        [](auto, auto, auto) { return none; }, [](auto, auto, auto) { return none; })),
+  inner(ternary("where", "x where the condition is not 0, else y", {"condition", "x", "y"},
+        {everywhere, everywhere, everywhere},
+        [](auto condition, auto x, auto y) { return where(condition != 0.0, x, y); },
+        [](auto, auto, auto, auto) { return none; },
+        [](auto condition, auto, auto, auto) { return where(condition != 0.0, 1.0, 0.0); },
+        [](auto condition, auto, auto, auto) { return where(condition != 0.0, 0.0, 1.0); })),
+  // x itself
+  inner(unary("copy", "", "copy", "x, as a variable of its own", everywhere,
+        [](auto x) { return x; }, [](auto, auto) { return one; })),
+  inner(unary("stop", "", "stop", "x, as a constant", everywhere,
+        [](auto x) { return x; }, [](auto, auto) { return none; }))
 );
 // clang-format on
 

@@ -1,0 +1,328 @@
+// A function as it ran once: every operation in order, with no Python object in it.
+//
+// A Symbol is a number of a recording. The table's entries work on it as they do on a double: their
+// values record, and so do their partial derivatives, which makes the derivative of a recording
+// more recording.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+#include "blocks.hpp"
+#include "functions.hpp"
+#include "ops.hpp"
+
+namespace tapegrad {
+
+// Where a recording has a number: an instruction, or with the top bit a constant.
+using Place = std::uint32_t;
+inline constexpr Place constant_bit = 0x80000000u;
+inline constexpr Place no_place = 0xffffffffu;
+
+class Symbol;
+
+// An operation, and its value in this run. Inputs are leaves; Op::open is an output of a Rule.
+struct Instruction {
+  double primal;
+  Op op;
+  Place operand[3];
+};
+static_assert(sizeof(Instruction) == 24);
+
+constexpr std::size_t operand_count(Op op) {
+  const Description* what = description(op);
+  return what == nullptr ? 0 : what->arity + (what->constant_last ? 1 : 0);
+}
+
+// What a function was told about a number: while it is told the same, it takes the same path.
+struct Guard {
+  enum Kind : std::uint8_t {
+    less,
+    less_equal,
+    equal,
+    value,
+    truncated,
+    floored,
+    ceiled,
+    rounded,
+    quotient
+  };
+  Kind kind;
+  std::uint32_t source;  // the embedding's name for the line that asked
+  Place operand[2];
+  double outcome;  // 1 or 0 of a comparison
+};
+
+// What `kind` says of x (and y).
+inline double ask(Guard::Kind kind, double x, double y) {
+  switch (kind) {
+    case Guard::less:
+      return x < y;
+    case Guard::less_equal:
+      return x <= y;
+    case Guard::equal:
+      return x == y;
+    case Guard::value:
+      return x;
+    case Guard::truncated:
+      return std::trunc(x);
+    case Guard::floored:
+      return std::floor(x);
+    case Guard::ceiled:
+      return std::ceil(x);
+    case Guard::rounded:
+      return std::nearbyint(x);
+    case Guard::quotient:
+      return math::floor_quotient(x, y);
+  }
+  return x;
+}
+
+// Whether two numbers are the same in all that a program can see: 0.0 is not -0.0, nan is nan.
+inline bool same(double x, double y) {
+  return (x == y && std::signbit(x) == std::signbit(y)) || (x != x && y != y);
+}
+
+// A derivative that the embedding knows better than the table: outputs follow each other. Where it
+// is recorded, so that it can be differentiated again, `record` says so; else primals are enough.
+struct Rule {
+  virtual ~Rule() = default;
+  // The cotangents of the operands from those of the outputs, in the recording that is open.
+  virtual std::vector<Symbol> pull(std::span<const Symbol> cotangents, bool record) = 0;
+  // The tangents of the outputs from those of the operands.
+  virtual std::vector<Symbol> push(std::span<const Symbol> tangents, bool record) = 0;
+};
+
+class Recording {
+ public:
+  struct Group {
+    Place first;
+    std::uint32_t count;
+    std::vector<Place> operands;
+    std::vector<Place> values;  // what each output is a copy of
+    std::shared_ptr<Rule> rule;
+  };
+
+  Recording() = default;
+  Recording(const Recording&) = delete;
+  Recording& operator=(const Recording&) = delete;
+
+  Place input(double primal) { return append({primal, Op::leaf, {no_place, no_place, no_place}}); }
+
+  Place constant(double number) {
+    if (!constants_.empty() && same(constants_.back(), number))
+      return static_cast<Place>(constants_.size() - 1) | constant_bit;
+    constants_.push_back(number);
+    return static_cast<Place>(constants_.size() - 1) | constant_bit;
+  }
+
+  template <Op code>
+  Place record(Place x) {
+    return append({entry<code>.value(primal(x)), code, {x, no_place, no_place}});
+  }
+  template <Op code>
+  Place record(Place x, Place y) {
+    return append({entry<code>.value(primal(x), primal(y)), code, {x, y, no_place}});
+  }
+  template <Op code>
+  Place record(Place x, Place y, Place z) {
+    return append({entry<code>.value(primal(x), primal(y), primal(z)), code, {x, y, z}});
+  }
+
+  // The outputs of a rule whose operands these are, one for each value, in a row.
+  Place record_group(std::vector<Place> operands, std::vector<Place> values,
+                     std::shared_ptr<Rule> rule) {
+    const Place first = size();
+    const auto group = static_cast<Place>(groups_.size());
+    const auto count = static_cast<std::uint32_t>(values.size());
+    groups_.push_back({first, count, std::move(operands), std::move(values), std::move(rule)});
+    for (std::uint32_t k = 0; k < count; ++k)
+      append({primal(groups_[group].values[k]), Op::open, {group, no_place, no_place}});
+    return first;
+  }
+
+  void guard(const Guard& guard) { guards_.push_back(guard); }
+
+  Place size() const noexcept { return static_cast<Place>(instructions_.size()); }
+  const Instruction& operator[](Place i) const noexcept { return instructions_[i]; }
+  double primal(Place i) const noexcept {
+    return i & constant_bit ? constants_[i & ~constant_bit] : instructions_[i].primal;
+  }
+  const std::vector<Guard>& guards() const noexcept { return guards_; }
+  const std::vector<Group>& groups() const noexcept { return groups_; }
+  std::span<const double> constants() const noexcept { return constants_; }
+
+  // Whether a rule was recorded at this place or after it.
+  bool has_group_since(Place begin) const noexcept {
+    return !groups_.empty() && groups_.back().first + groups_.back().count > begin;
+  }
+
+  // What was recorded from `place` on is forgotten; nothing may refer to it any more.
+  void rewind(Place place) noexcept {
+    while (!groups_.empty() && groups_.back().first >= place) groups_.pop_back();
+    instructions_.resize(place);
+  }
+  void clear() noexcept {
+    instructions_.clear();
+    constants_.clear();
+    guards_.clear();
+    groups_.clear();
+    if (instructions_.capacity() > kept_capacity) instructions_ = {};
+  }
+
+  // The one that symbols of this thread are recorded in; null when none is.
+  static inline thread_local constinit Recording* current = nullptr;
+
+ private:
+  static constexpr std::size_t kept_capacity = std::size_t{1} << 20;
+
+  Place append(const Instruction& instruction) {
+    if (instructions_.size() == constant_bit - 1) [[unlikely]]
+      throw ArenaFull("the recording is full: it has room for 2147483647 operations");
+    instructions_.push_back(instruction);
+    return static_cast<Place>(instructions_.size() - 1);
+  }
+
+  std::vector<Instruction> instructions_;
+  std::vector<double> constants_;
+  std::vector<Guard> guards_;
+  std::vector<Group> groups_;
+};
+
+// A number of the current recording, or a plain one, of which nothing is recorded.
+class Symbol {
+ public:
+  static constexpr bool is_recorded = true;
+
+  Symbol() = default;
+  Symbol(Number auto primal) : primal_(static_cast<double>(primal)) {}
+  template <int number>
+  Symbol(Constant<number>) : primal_(number) {}
+  Symbol(double primal, Place place) : primal_(primal), place_(place) {}
+  // A number of this recording as an operand.
+  static Symbol at(const Recording& recording, Place place) {
+    return {recording.primal(place), place & constant_bit ? no_place : place};
+  }
+
+  double primal() const noexcept { return primal_; }
+  bool is_constant() const noexcept { return place_ == no_place; }
+  bool is(double number) const noexcept { return is_constant() && same(primal_, number); }
+  Place place() const noexcept { return place_; }
+  // As an operand of `recording`.
+  Place in(Recording& recording) const {
+    return is_constant() ? recording.constant(primal_) : place_;
+  }
+
+  // Records an operation, unless all arguments are constants or its value is one of them.
+  template <Op code>
+  static Symbol apply(const Symbol& x);
+  template <Op code>
+  static Symbol apply(const Symbol& x, const Symbol& y);
+  template <Op code>
+  static Symbol apply(const Symbol& x, const Symbol& y, const Symbol& z);
+
+ private:
+  double primal_ = 0.0;
+  Place place_ = no_place;
+};
+
+// 1 or 0, as a symbol.
+struct Condition {
+  Symbol symbol;
+};
+
+// What an operation gives without being recorded: a constant of constants, and where an identity
+// holds for every number of IEEE arithmetic one of its operands.
+template <Op code>
+std::optional<Symbol> known(const Symbol& x) {
+  if (x.is_constant()) return entry<code>.value(x.primal());
+  return {};
+}
+
+template <Op code>
+std::optional<Symbol> known(const Symbol& x, const Symbol& y) {
+  if (x.is_constant() && y.is_constant()) return entry<code>.value(x.primal(), y.primal());
+  if constexpr (code == op<"mul">()) {
+    if (x.is(1.0)) return y;
+    if (y.is(1.0)) return x;
+  } else if constexpr (code == op<"div">()) {
+    if (y.is(1.0)) return x;
+  } else if constexpr (code == op<"add">()) {
+    if (x.is(-0.0)) return y;
+    if (y.is(-0.0)) return x;
+  } else if constexpr (code == op<"sub">()) {
+    if (y.is(0.0)) return x;
+  } else if constexpr (code == op<"pow_const">()) {
+    if (y.is(1.0)) return x;
+    if (y.is(0.0) || y.is(-0.0)) return 1.0;
+  }
+  return {};
+}
+
+template <Op code>
+std::optional<Symbol> known(const Symbol& x, const Symbol& y, const Symbol& z) {
+  if (x.is_constant() && y.is_constant() && z.is_constant())
+    return entry<code>.value(x.primal(), y.primal(), z.primal());
+  if constexpr (code == op<"where">()) {
+    if (x.is_constant()) return x.primal() != 0.0 ? y : z;
+  }
+  return {};
+}
+
+template <Op code>
+Symbol Symbol::apply(const Symbol& x) {
+  if (const auto symbol = known<code>(x)) return *symbol;
+  Recording& r = *Recording::current;
+  return at(r, r.record<code>(x.place_));
+}
+
+template <Op code>
+Symbol Symbol::apply(const Symbol& x, const Symbol& y) {
+  if (const auto symbol = known<code>(x, y)) return *symbol;
+  if constexpr (code == op<"pow">())
+    if (y.is_constant()) return apply<op<"pow_const">()>(x, y);
+  Recording& r = *Recording::current;
+  const Place a = x.in(r), b = y.in(r);
+  return at(r, r.record<code>(a, b));
+}
+
+template <Op code>
+Symbol Symbol::apply(const Symbol& x, const Symbol& y, const Symbol& z) {
+  if (const auto symbol = known<code>(x, y, z)) return *symbol;
+  Recording& r = *Recording::current;
+  const Place a = x.in(r), b = y.in(r), c = z.in(r);
+  return at(r, r.record<code>(a, b, c));
+}
+
+// A symbol, and a symbol or a plain number.
+template <class X, class Y>
+concept SymbolPair = Pair<X, Y> &&(std::same_as<X, Symbol> || std::same_as<Y, Symbol>);
+
+// clang-format off
+template <class X, class Y> requires SymbolPair<X, Y> Condition operator<(const X& x, const Y& y) { return {Symbol::apply<op<"less">()>(x, y)}; }
+template <class X, class Y> requires SymbolPair<X, Y> Condition operator>(const X& x, const Y& y) { return {Symbol::apply<op<"less">()>(y, x)}; }
+template <class X, class Y> requires SymbolPair<X, Y> Condition operator<=(const X& x, const Y& y) { return {Symbol::apply<op<"less_equal">()>(x, y)}; }
+template <class X, class Y> requires SymbolPair<X, Y> Condition operator>=(const X& x, const Y& y) { return {Symbol::apply<op<"less_equal">()>(y, x)}; }
+template <class X, class Y> requires SymbolPair<X, Y> Condition operator==(const X& x, const Y& y) { return {Symbol::apply<op<"equal">()>(x, y)}; }
+template <class X, class Y> requires SymbolPair<X, Y> Condition operator!=(const X& x, const Y& y) { return {1.0 - Symbol::apply<op<"equal">()>(x, y)}; }
+inline Condition operator&&(const Condition& x, const Condition& y) { return {x.symbol * y.symbol}; }
+inline Condition operator||(const Condition& x, const Condition& y) { return {maximum(x.symbol, y.symbol)}; }
+
+inline Symbol where(const Condition& condition, const Symbol& x, const Symbol& y) { return Symbol::apply<op<"where">()>(condition.symbol, x, y); }
+inline Symbol where(bool condition, const Symbol& x, const Symbol& y) { return condition ? x : y; }
+inline Symbol power(const Symbol& x, const Symbol& exponent) { return Symbol::apply<op<"pow_const">()>(x, exponent); }
+inline Symbol remainder(const Symbol& x, const Symbol& y) { return Symbol::apply<op<"remainder">()>(x, y); }
+inline Symbol sigmoid_slope(const Symbol& x) { return Symbol::apply<op<"sigmoid_slope">()>(x); }
+inline Symbol tanh_slope(const Symbol& x, const Symbol& y) { return Symbol::apply<op<"tanh_slope">()>(x, y); }
+inline Symbol expm1_slope(const Symbol& x, const Symbol& y) { return Symbol::apply<op<"expm1_slope">()>(x, y); }
+inline Symbol polygamma(const Symbol& x, const Symbol& order) { return Symbol::apply<op<"polygamma">()>(x, order); }
+inline Symbol digamma(const Symbol& x) { return polygamma(x, 0.0); }
+// clang-format on
+
+}  // namespace tapegrad

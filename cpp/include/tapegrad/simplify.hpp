@@ -1,0 +1,320 @@
+// From a recording to a program: constants folded, equal operations merged, unused ones dropped.
+//
+// What is dropped or merged follows from what comes before alone. Two recordings of one function
+// that were told the same up to some guard have the same guards up to there, in the program too.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "program.hpp"
+
+namespace tapegrad {
+
+namespace detail {
+
+// Operations by number: each once.
+class Numbering {
+ public:
+  explicit Numbering(std::size_t most) : slots_(std::bit_ceil(2 * most + 2), no_place) {}
+
+  // The place of the equal operation that is there already, or of this one at the end of `code`.
+  Place place_of(std::vector<Instruction>& code, const Instruction& wanted) {
+    std::size_t slot = hash(wanted) & (slots_.size() - 1);
+    for (; slots_[slot] != no_place; slot = (slot + 1) & (slots_.size() - 1)) {
+      const Instruction& other = code[slots_[slot]];
+      if (other.op == wanted.op && std::equal(other.operand, other.operand + 3, wanted.operand))
+        return slots_[slot];
+    }
+    code.push_back(wanted);
+    return slots_[slot] = static_cast<Place>(code.size() - 1);
+  }
+
+ private:
+  static std::size_t hash(const Instruction& instruction) {
+    std::uint64_t mix = static_cast<std::uint64_t>(instruction.op);
+    for (const Place operand : instruction.operand)
+      mix = (mix ^ operand) * 0x9e3779b97f4a7c15u, mix ^= mix >> 29;
+    return static_cast<std::size_t>(mix);
+  }
+
+  std::vector<Place> slots_;
+};
+
+// Symbols of the simplified code, whose primals nobody reads.
+class Simplifier {
+ public:
+  Simplifier(const Recording& recording, std::span<const Place> inputs)
+      : recording_(recording), numbering_(recording.size()), symbols_(recording.size()) {
+    for (const Place input : inputs) {
+      symbols_[input] = {0.0, static_cast<Place>(code_.size())};
+      code_.push_back({0.0, Op::leaf, {no_place, no_place, no_place}});
+    }
+    inputs_ = static_cast<Place>(code_.size());
+    for (Place i = 0; i < recording.size(); ++i) symbols_[i] = simplified(i);
+  }
+
+  Symbol operator[](const Symbol& symbol) const {
+    return symbol.is_constant() ? symbol : symbols_[symbol.place()];
+  }
+  Symbol operator()(Place i) const {
+    return i & constant_bit ? Symbol(recording_.primal(i)) : symbols_[i];
+  }
+  const std::vector<Instruction>& code() const { return code_; }
+  Place inputs() const { return inputs_; }
+  std::vector<double>& constants() { return constants_; }
+
+  Place in_code(const Symbol& symbol) {
+    return symbol.is_constant() ? constant(symbol.primal()) : symbol.place();
+  }
+
+ private:
+  Symbol simplified(Place i) {
+    const Instruction& given = recording_[i];
+    if (given.op == Op::leaf) return symbols_[i].is_constant() ? Symbol(given.primal) : symbols_[i];
+    // An output of a rule has the value that was computed for it.
+    if (given.op == Op::open) {
+      const Recording::Group& group = recording_.groups()[given.operand[0]];
+      return (*this)(group.values[i - group.first]);
+    }
+    if (given.op == op<"copy">() || given.op == op<"stop">()) return (*this)(given.operand[0]);
+    return rewrites[static_cast<std::size_t>(given.op)](*this, given);
+  }
+
+  template <std::size_t K>
+  static Symbol rewrite(Simplifier& self, const Instruction& given) {
+    constexpr Op code = static_cast<Op>(K);
+    constexpr std::size_t count = operand_count(code);
+    if constexpr (count == 1) return self.put<code>(self(given.operand[0]));
+    else if constexpr (count == 2)
+      return self.put<code>(self(given.operand[0]), self(given.operand[1]));
+    else if constexpr (count == 3)
+      return self.put<code>(self(given.operand[0]), self(given.operand[1]), self(given.operand[2]));
+    else return {};
+  }
+
+  template <Op code>
+  Symbol put(const Symbol& x) {
+    if (const auto symbol = known<code>(x)) return *symbol;
+    if (code == op<"neg">() && is<op<"neg">()>(x)) return operand(x, 0);
+    return {0.0, numbering_.place_of(code_, {0.0, code, {x.place(), no_place, no_place}})};
+  }
+
+  template <Op code>
+  Symbol put(const Symbol& x, const Symbol& y) {
+    if (const auto symbol = known<code>(x, y)) return *symbol;
+    if constexpr (code == op<"pow_const">()) return power_of(x, y);
+    if constexpr (code == op<"mul">()) {
+      if (x.is(-1.0)) return put<op<"neg">()>(y);
+      if (y.is(-1.0)) return put<op<"neg">()>(x);
+    } else if constexpr (code == op<"add">()) {
+      if (is<op<"neg">()>(y)) return put<op<"sub">()>(x, operand(y, 0));
+      if (is<op<"neg">()>(x)) return put<op<"sub">()>(y, operand(x, 0));
+    } else if constexpr (code == op<"sub">()) {
+      if (is<op<"neg">()>(y)) return put<op<"add">()>(x, operand(y, 0));
+    }
+    Place a = in_code(x), b = in_code(y);
+    if ((code == op<"add">() || code == op<"mul">()) && b < a) std::swap(a, b);
+    return {0.0, numbering_.place_of(code_, {0.0, code, {a, b, no_place}})};
+  }
+
+  template <Op code>
+  Symbol put(const Symbol& x, const Symbol& y, const Symbol& z) {
+    if (const auto symbol = known<code>(x, y, z)) return *symbol;
+    const Place a = in_code(x), b = in_code(y), c = in_code(z);
+    if (code == op<"where">() && b == c) return y;
+    return {0.0, numbering_.place_of(code_, {0.0, code, {a, b, c}})};
+  }
+
+  // The exponents that math::power treats apart, as the operations it does.
+  Symbol power_of(const Symbol& x, const Symbol& exponent) {
+    if (exponent.is(2.0)) return put<op<"mul">()>(x, x);
+    if (exponent.is(3.0)) return put<op<"mul">()>(put<op<"mul">()>(x, x), x);
+    if (exponent.is(-1.0)) return put<op<"div">()>(1.0, x);
+    if (exponent.is(-2.0)) return put<op<"div">()>(1.0, put<op<"mul">()>(x, x));
+    if (exponent.is(0.5)) return put<op<"sqrt">()>(x);
+    if (exponent.is(-0.5)) return put<op<"div">()>(1.0, put<op<"sqrt">()>(x));
+    const Place a = in_code(x), b = in_code(exponent);
+    return {0.0, numbering_.place_of(code_, {0.0, op<"pow_const">(), {a, b, no_place}})};
+  }
+
+  template <Op code>
+  bool is(const Symbol& x) const {
+    return !x.is_constant() && code_[x.place()].op == code;
+  }
+  Symbol operand(const Symbol& x, std::size_t k) const {
+    const Place place = code_[x.place()].operand[k];
+    return place & constant_bit ? Symbol(constants_[place & ~constant_bit]) : Symbol(0.0, place);
+  }
+
+  Place constant(double number) {
+    const auto [at, is_new] = constant_places_.try_emplace(std::bit_cast<std::uint64_t>(number),
+                                                           static_cast<Place>(constants_.size()));
+    if (is_new) constants_.push_back(number);
+    return at->second | constant_bit;
+  }
+
+  static constexpr auto rewrites = []<std::size_t... K>(std::index_sequence<K...>) {
+    return std::array<Symbol (*)(Simplifier&, const Instruction&), sizeof...(K)>{rewrite<K>...};
+  }
+  (std::make_index_sequence<ops::count>());
+
+  const Recording& recording_;
+  std::vector<Instruction> code_;
+  std::vector<double> constants_;
+  std::unordered_map<std::uint64_t, Place> constant_places_;
+  Numbering numbering_;
+  std::vector<Symbol> symbols_;
+  Place inputs_ = 0;
+};
+
+// The order in which instructions run: those of one operation together as far as a window of the
+// recorded order allows. Further, results would be read long after they have left the cache.
+inline std::vector<Place> scheduled(const std::vector<Instruction>& code,
+                                    const std::vector<Place>& wanted,
+                                    std::vector<std::uint32_t>& position, std::size_t window) {
+  constexpr std::uint32_t not_yet = ~std::uint32_t{0};
+  std::vector<Place> order;
+  order.reserve(wanted.size());
+  std::array<std::deque<Place>, ops::count> ready;
+  std::vector<std::uint32_t> waits, users_start, users;
+  for (std::size_t begin = 0; begin < wanted.size(); begin += window) {
+    const std::span<const Place> part(wanted.data() + begin,
+                                      std::min(window, wanted.size() - begin));
+    // Of each instruction of the window: how many of its operands in the window are to come, and
+    // which instructions wait for it.
+    for (std::size_t k = 0; k < part.size(); ++k) position[part[k]] = static_cast<std::uint32_t>(k);
+    const auto each_inner = [&](Place i, auto visit) {
+      for (const Place operand : code[i].operand)
+        if (!(operand & constant_bit) && operand >= part[0] && position[operand] != not_yet)
+          visit(position[operand]);
+    };
+    waits.assign(part.size(), 0);
+    users_start.assign(part.size() + 1, 0);
+    for (std::size_t k = 0; k < part.size(); ++k)
+      each_inner(part[k], [&](std::uint32_t on) {
+        ++waits[k];
+        ++users_start[on + 1];
+      });
+    for (std::size_t k = 0; k < part.size(); ++k) users_start[k + 1] += users_start[k];
+    users.resize(users_start.back());
+    std::vector<std::uint32_t> fill(users_start.begin(), users_start.end() - 1);
+    for (std::size_t k = 0; k < part.size(); ++k)
+      each_inner(part[k],
+                 [&](std::uint32_t on) { users[fill[on]++] = static_cast<std::uint32_t>(k); });
+    std::size_t left = part.size();
+    for (std::size_t k = 0; k < part.size(); ++k)
+      if (waits[k] == 0)
+        ready[static_cast<std::size_t>(code[part[k]].op)].push_back(static_cast<Place>(k));
+    while (left > 0) {
+      auto& queue = *std::max_element(ready.begin(), ready.end(), [](const auto& x, const auto& y) {
+        return x.size() < y.size();
+      });
+      while (!queue.empty()) {
+        const Place k = queue.front();
+        queue.pop_front();
+        order.push_back(part[k]);
+        --left;
+        for (std::uint32_t u = users_start[k]; u < users_start[k + 1]; ++u)
+          if (--waits[users[u]] == 0)
+            ready[static_cast<std::size_t>(code[part[users[u]]].op)].push_back(users[u]);
+      }
+    }
+    for (const Place i : part) position[i] = not_yet;
+  }
+  return order;
+}
+
+}  // namespace detail
+
+// How far from its recorded place an instruction may move, in instructions.
+inline constexpr std::size_t schedule_window = 4096;
+
+// The program that computes `outputs` from `inputs`; other inputs of the recording are constants.
+inline Program simplified(const Recording& recording, std::span<const Place> inputs,
+                          std::span<const Symbol> outputs, std::size_t window = schedule_window) {
+  detail::Simplifier simplifier(recording, inputs);
+  const std::vector<Instruction>& code = simplifier.code();
+  Program program;
+  program.inputs = simplifier.inputs();
+
+  std::vector<Symbol> results;
+  for (const Symbol& output : outputs) results.push_back(simplifier[output]);
+  for (const Guard& guard : recording.guards()) {
+    const Symbol x = simplifier(guard.operand[0]);
+    const Symbol y = guard.operand[1] == no_place ? Symbol() : simplifier(guard.operand[1]);
+    if (x.is_constant() && y.is_constant()) continue;
+    program.guards.push_back(
+        {guard.kind,
+         guard.source,
+         {simplifier.in_code(x), guard.operand[1] == no_place ? no_place : simplifier.in_code(y)},
+         guard.outcome});
+  }
+  std::vector<Place> at;
+  for (const Symbol& result : results) at.push_back(simplifier.in_code(result));
+
+  // Those that guards need, then those that results need beside them.
+  std::vector<std::uint8_t> wanted(code.size());
+  const auto want = [&](Place i, std::uint8_t mark) {
+    if (i != no_place && !(i & constant_bit) && wanted[i] == 0) wanted[i] = mark;
+  };
+  const auto want_operands = [&](std::uint8_t mark) {
+    for (Place i = static_cast<Place>(code.size()); i-- > program.inputs;)
+      if (wanted[i] == mark)
+        for (const Place operand : code[i].operand) want(operand, mark);
+  };
+  for (const Guard& guard : program.guards)
+    for (const Place operand : guard.operand) want(operand, 1);
+  want_operands(1);
+  for (const Place i : at) want(i, 2);
+  want_operands(2);
+
+  program.constants = std::move(simplifier.constants());
+  std::vector<Place> final_place(code.size());
+  Place next = static_cast<Place>(program.constants.size());
+  for (Place i = 0; i < program.inputs; ++i) final_place[i] = next++;
+  const auto moved = [&](Place i) {
+    if (i == no_place) return i;
+    return i & constant_bit ? i & ~constant_bit : final_place[i];
+  };
+  std::vector<std::uint32_t> position(code.size(), ~std::uint32_t{0});
+  for (const std::uint8_t mark : {1, 2}) {
+    std::vector<Place> part;
+    for (Place i = program.inputs; i < code.size(); ++i)
+      if (wanted[i] == mark) part.push_back(i);
+    bool fresh = true;  // guards end a run
+    for (const Place i : detail::scheduled(code, part, position, window)) {
+      if (fresh || program.runs.back().op != code[i].op) program.runs.push_back({code[i].op, 0});
+      fresh = false;
+      ++program.runs.back().count;
+      for (std::size_t k = 0; k < operand_count(code[i].op); ++k)
+        program.operands.push_back(moved(code[i].operand[k]));
+      final_place[i] = next++;
+    }
+    if (mark == 1) program.guard_runs = program.runs.size();
+  }
+  for (Guard& guard : program.guards)
+    for (Place& operand : guard.operand) operand = moved(operand);
+  // Asked twice, a guard says the same twice.
+  std::vector<Guard> distinct;
+  for (const Guard& guard : program.guards) {
+    const auto is_same = [&](const Guard& other) {
+      return other.kind == guard.kind &&
+             std::equal(other.operand, other.operand + 2, guard.operand);
+    };
+    if (distinct.empty() || !is_same(distinct.back())) distinct.push_back(guard);
+  }
+  program.guards = std::move(distinct);
+  for (const Place i : at) program.outputs.push_back(moved(i));
+  return program;
+}
+
+}  // namespace tapegrad

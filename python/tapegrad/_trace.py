@@ -1,0 +1,157 @@
+"""What transforms have in common: a recording that is open, variables, and results."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any
+
+from tapegrad import _core
+
+Function = Callable[..., Any]
+Numbers = list[Any]
+
+
+class Trace:
+    """This thread's open recording, or one that is open for as long as the trace is entered.
+
+    `nested` says that somebody else opened it: results then stay traced numbers, since they may
+    be differentiated again.
+    """
+
+    __slots__ = ("nested", "recording")
+
+    def __enter__(self) -> Trace:
+        recording = _core.Recording.current()
+        self.nested = recording is not None
+        self.recording = _core.Recording() if recording is None else recording
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not self.nested:
+            self.recording.close()
+
+    def vary(self, tree: object, name: str) -> Variables:
+        """The tree with a variable for each number in it."""
+        numbers, structure = _core.flatten(tree, name)
+        return Variables(self.recording.inputs(numbers), structure)
+
+    def outcome(self, tree: object) -> Any:
+        """A result as the caller gets it: floats, or in a nested trace as it is."""
+        if self.nested:
+            return tree
+        numbers, structure = _core.flatten(tree, "the result", True)
+        return structure.unflatten([_core.primal(number) for number in numbers])
+
+
+class Variables:
+    """Variables and how they are nested."""
+
+    __slots__ = ("numbers", "structure")
+
+    def __init__(self, numbers: Numbers, structure: _core.Structure) -> None:
+        self.numbers = numbers
+        self.structure = structure
+
+    def tree(self) -> Any:
+        return self.structure.unflatten(self.numbers)
+
+
+class Chosen:
+    """The arguments that a transform differentiates by, as `argnums` chooses them."""
+
+    __slots__ = ("one", "positions", "transform")
+
+    def __init__(self, argnums: int | Sequence[int], transform: str) -> None:
+        self.transform = transform
+        try:
+            self.one = True
+            self.positions = (operator.index(argnums),)  # type: ignore[arg-type]
+        except TypeError:
+            self.one = False
+            try:
+                self.positions = tuple(operator.index(each) for each in argnums)  # type: ignore[union-attr]
+            except TypeError:
+                raise TypeError(
+                    f"{transform}(): argnums must be an int or a sequence of ints, "
+                    f"not {argnums!r}"
+                ) from None
+            if not self.positions:
+                raise ValueError(f"{transform}(): argnums is empty: nothing to differentiate by")
+
+    def vary(self, trace: Trace, args: tuple[Any, ...], f: Function) -> tuple[Variables, list[Any]]:
+        """Variables for the chosen arguments, and all arguments with these in their place."""
+        positions = self._among(args, f)
+        name = f"{self.transform}(): argument {positions[0]} of {name_of(f)}"
+        if self.one:
+            variables = trace.vary(args[positions[0]], name)
+        else:
+            variables = trace.vary(
+                tuple(args[k] for k in positions), f"{self.transform}(): the arguments of {name_of(f)}"
+            )
+        if not variables.numbers:
+            raise TypeError(f"{name} has no number to differentiate by")
+        made = variables.tree()
+        varied = list(args)
+        for k, argument in zip(positions, [made] if self.one else made, strict=True):
+            varied[k] = argument
+        return variables, varied
+
+    def _among(self, args: tuple[Any, ...], f: Function) -> list[int]:
+        count = len(args)
+        for k in self.positions:
+            if not -count <= k < count:
+                raise TypeError(
+                    f"{self.transform}(): argnums has {k}, but {name_of(f)} was called with "
+                    f"{count} positional argument{'s' if count != 1 else ''}"
+                )
+        positions = [k % count for k in self.positions]
+        if len(set(positions)) < len(positions):
+            raise ValueError(f"{self.transform}(): argnums names an argument twice: {self.positions}")
+        return positions
+
+
+def name_of(f: Function) -> str:
+    """What messages call a function."""
+    return getattr(f, "__name__", None) or type(f).__name__
+
+
+def scalar(result: object, transform: str, f: Function) -> Any:
+    """The result of a function that must be one number."""
+    if _core.is_traced(result):
+        return result
+    numbers, structure = _core.flatten(result, f"{transform}(): the result of {name_of(f)}", True)
+    if structure.shapes != [None] or len(numbers) != 1 or isinstance(result, tuple | list | dict):
+        raise TypeError(
+            f"{transform}() is for functions that return one number; {name_of(f)} returned "
+            f"{described(result, structure)}"
+        )
+    return numbers[0]
+
+
+def described(result: object, structure: _core.Structure) -> str:
+    """What a result is, for messages."""
+    if result is None:
+        return "None"
+    shapes = structure.shapes
+    if len(shapes) == 1 and shapes[0] is not None and hasattr(result, "shape"):
+        return f"an array of shape {shapes[0]}"
+    return f"a {type(result).__name__}"
+
+
+def split_aux(result: Any, has_aux: bool, transform: str, f: Function) -> tuple[Any, Any]:
+    """The result and the auxiliary data, of a function that returns a pair of these."""
+    if not has_aux:
+        return result, None
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(
+            f"{transform}(): with has_aux=True {name_of(f)} must return a pair (result, aux), "
+            f"not {'None' if result is None else 'a ' + type(result).__name__}"
+        )
+    return result

@@ -1,0 +1,294 @@
+"""Derivatives that a function is given: `custom_vjp`, `custom_jvp`, and `checkpoint`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from tapegrad import _core
+from tapegrad._trace import Function, Numbers, name_of
+
+__all__ = ["checkpoint", "custom_jvp", "custom_vjp"]
+
+
+class _Custom:
+    """A function with a rule of its own; arguments at `nondiff_argnums` are passed on as they are."""
+
+    def __init__(self, f: Function, nondiff_argnums: Sequence[int] = ()) -> None:
+        if not callable(f):
+            raise TypeError(f"{type(self).__name__}() is for functions, not '{type(f).__name__}'")
+        functools.update_wrapper(self, f)
+        self._function = f
+        self._nondiff = tuple(operator.index(k) for k in nondiff_argnums)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    def _positional(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, ...]:
+        """All arguments by position, defaults included: rules know no names."""
+        if not keywords:
+            return args
+        bound = inspect.signature(self._function).bind(*args, **keywords)
+        bound.apply_defaults()
+        if bound.kwargs:
+            raise TypeError(
+                f"{name_of(self._function)}() has a rule of its own, which knows no keyword-only "
+                f"arguments: {', '.join(bound.kwargs)}"
+            )
+        return bound.args
+
+    def _split(self, args: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
+        """Arguments that are not differentiated by, and the others."""
+        fixed = {k % len(args) for k in self._nondiff if -len(args) <= k < len(args)}
+        return (
+            [args[k] for k in sorted(fixed)],
+            [args[k] for k in range(len(args)) if k not in fixed],
+        )
+
+    def _operands(self, arguments: list[Any]) -> tuple[Numbers, _core.Structure]:
+        return _core.flatten(tuple(arguments), f"the arguments of {name_of(self._function)}", True)
+
+
+class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
+    """A function whose backward step is given, as `jax.custom_vjp`.
+
+    `defvjp(fwd, bwd)`: `fwd` takes the arguments and returns the result and residuals; `bwd` takes
+    the residuals and the cotangent of the result and returns a tuple, a cotangent for each argument
+    (None for zeros). `bwd` gets the arguments at `nondiff_argnums` first.
+
+    Forward mode raises TypeError: give a `custom_jvp` for that.
+
+    >>> @custom_vjp
+    ... def clipped(x, bound):
+    ...     return x
+    >>> clipped.defvjp(
+    ...     lambda x, bound: (x, bound),
+    ...     lambda bound, g: (max(-bound, min(bound, g)), None),
+    ... )
+    >>> grad(lambda x: 100.0 * clipped(x, 1.0))(2.0)
+    1.0
+    """
+
+    _fwd: Function | None = None
+    _bwd: Function | None = None
+
+    def defvjp(self, fwd: Function, bwd: Function) -> None:
+        """Set the rule."""
+        self._fwd, self._bwd = fwd, bwd
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        name = name_of(self._function)
+        recording = _core.Recording.current()
+        if recording is None:
+            return self._function(*args, **keywords)
+        if self._fwd is None or self._bwd is None:
+            raise AttributeError(f"custom_vjp: {name} has no rule; set one with {name}.defvjp(fwd, bwd)")
+        args = self._positional(args, keywords)
+        fixed, arguments = self._split(args)
+        operands, inputs = self._operands(arguments)
+        if not any(map(_core.is_traced, operands)):
+            return self._function(*args)
+        answer = self._fwd(*args)
+        if not isinstance(answer, tuple) or len(answer) != 2:
+            raise TypeError(
+                f"custom_vjp: the fwd of {name} must return a pair (result, residuals), "
+                f"not {_kind_of(answer)}"
+            )
+        result, residuals = answer
+        values, outputs = _core.flatten(result, f"custom_vjp: the result of {name}")
+        bwd = self._bwd
+
+        def pull(cotangents: Numbers, record: bool) -> Numbers:
+            given = bwd(*fixed, residuals, outputs.unflatten(cotangents))
+            if not isinstance(given, tuple | list) or len(given) != len(arguments):
+                raise TypeError(
+                    f"custom_vjp: the bwd of {name} must return a tuple of {len(arguments)}, one "
+                    f"cotangent for each argument, not {_kind_of(given)}"
+                )
+            return _cotangents(given, arguments, name)
+
+        def push(tangents: Numbers, record: bool) -> Numbers:
+            raise TypeError(
+                f"forward mode cannot differentiate {name}, which has a custom_vjp: a rule for "
+                f"backward mode alone"
+            )
+
+        return outputs.unflatten(recording.rule(operands, values, pull, push))
+
+
+class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
+    """A function whose forward step is given, as `jax.custom_jvp`.
+
+    `defjvp(rule)`: `rule(primals, tangents)`, two tuples, returns the result and its tangent, which
+    must be linear in the tangents: backward mode differentiates the rule by these. `defjvps` takes
+    one function for each argument, `(tangent, result, *primals)`, or None where it adds nothing.
+    The rule gets the arguments at `nondiff_argnums` first.
+
+    >>> @custom_jvp
+    ... def log1pexp(x):
+    ...     return log(1.0 + exp(x))
+    >>> log1pexp.defjvps(lambda t, y, x: t * (1.0 - 1.0 / (1.0 + exp(x))))
+    >>> grad(log1pexp)(100.0)
+    1.0
+    """
+
+    _rule: Function | None = None
+
+    def defjvp(self, rule: Function) -> Function:
+        """Set the rule; returns it, so as to be a decorator."""
+        self._rule = rule
+        return rule
+
+    def defjvps(self, *rules: Function | None) -> None:
+        """Set the rule from one for each argument."""
+
+        def rule(*given: Any) -> tuple[Any, Any]:
+            *fixed, primals, tangents = given
+            if len(rules) != len(primals):
+                raise TypeError(
+                    f"custom_jvp: {name_of(self._function)} has {len(primals)} arguments, and "
+                    f"defjvps was given {len(rules)} functions"
+                )
+            result = self(*self._joined(fixed, primals))
+            parts = [
+                each(tangent, result, *primals)
+                for each, tangent in zip(rules, tangents, strict=True)
+                if each is not None
+            ]
+            if not parts:
+                raise TypeError(f"custom_jvp: all rules of {name_of(self._function)} are None")
+            return result, functools.reduce(_added, parts)
+
+        self._rule = rule
+
+    def _joined(self, fixed: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+        count = len(fixed) + len(others)
+        positions = {k % count for k in self._nondiff if -count <= k < count}
+        fixed_ones, other_ones = iter(fixed), iter(others)
+        return [next(fixed_ones if k in positions else other_ones) for k in range(count)]
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        name = name_of(self._function)
+        recording = _core.Recording.current()
+        if recording is None:
+            return self._function(*args, **keywords)
+        rule = self._rule
+        if rule is None:
+            raise AttributeError(f"custom_jvp: {name} has no rule; set one with {name}.defjvp(rule)")
+        args = self._positional(args, keywords)
+        fixed, arguments = self._split(args)
+        operands, inputs = self._operands(arguments)
+        if not any(map(_core.is_traced, operands)):
+            return self._function(*args)
+        values, outputs = _core.flatten(
+            self._function(*args), f"custom_jvp: the result of {name}"
+        )
+
+        def push(tangents: Numbers, record: bool) -> Numbers:
+            answer = rule(*fixed, tuple(arguments), inputs.unflatten(tangents))
+            if not isinstance(answer, tuple) or len(answer) != 2:
+                raise TypeError(
+                    f"custom_jvp: the rule of {name} must return a pair (result, tangent), "
+                    f"not {_kind_of(answer)}"
+                )
+            slopes, structure = _core.flatten(answer[1], f"custom_jvp: the tangent of {name}")
+            if structure != outputs:
+                raise TypeError(f"custom_jvp: the tangent of {name} must have the structure of its result")
+            return slopes
+
+        def pull(cotangents: Numbers, record: bool) -> Numbers:
+            current = _core.Recording.current()
+            assert current is not None
+            tangents = current.inputs([0.0] * len(operands))
+            return current.reverse(tangents, push(tangents, record), cotangents, record)
+
+        return outputs.unflatten(recording.rule(operands, values, pull, push))
+
+
+def checkpoint(f: Function) -> Function:
+    """`f`, of which a derivative keeps the arguments alone and computes the rest again.
+
+    It takes time in the place of memory: inside `grad` and its kin, what `f` recorded is forgotten
+    when it returns, and recorded again, for as long as it takes, when the sweep comes to it. `f`
+    must give the same result again. In a compiled function it is `f` itself: a program keeps all its
+    numbers in any case.
+
+    >>> grad(lambda x: checkpoint(lambda y: y * y)(x) * x)(2.0)
+    12.0
+    """
+    if not callable(f):
+        raise TypeError(f"checkpoint() is for functions, not '{type(f).__name__}'")
+
+    @functools.wraps(f)
+    def recomputed(*args: Any, **keywords: Any) -> Any:
+        recording = _core.Recording.current()
+        if recording is None or recording.guarding:
+            return f(*args, **keywords)
+        name = f"checkpoint(): the result of {name_of(f)}"
+        level, begin = recording.begin_passing(), len(recording)
+        try:
+            numbers, outputs = _core.flatten(f(*args, **keywords), name)
+            operands = recording.captured(begin, numbers)
+            values = [_core.primal(number) for number in numbers]
+            del numbers
+        finally:
+            recording.end_passing(level)
+
+        def again(record: bool) -> tuple[Any, int, Numbers]:
+            current = _core.Recording.current()
+            assert current is not None
+            begin = len(current)
+            numbers, structure = _core.flatten(f(*args, **keywords), name)
+            if structure != outputs:
+                raise RuntimeError(f"checkpoint(): {name_of(f)} gave another structure when it ran again")
+            return current, begin, numbers
+
+        def pull(cotangents: Numbers, record: bool) -> Numbers:
+            current, begin, numbers = again(record)
+            return current.reverse(operands, numbers, cotangents, record, begin)
+
+        def push(tangents: Numbers, record: bool) -> Numbers:
+            current, begin, numbers = again(record)
+            [slopes] = current.forward(operands, [tangents], numbers, record, begin)
+            return slopes
+
+        if not operands:
+            return outputs.unflatten(values)
+        return outputs.unflatten(recording.rule(operands, values, pull, push))
+
+    return recomputed
+
+
+def _cotangents(given: Iterable[Any], arguments: list[Any], name: str) -> Numbers:
+    """The numbers of each argument's cotangent; zeros for None."""
+    all_numbers: Numbers = []
+    for k, (cotangent, argument) in enumerate(zip(given, arguments, strict=True)):
+        wanted, structure = _core.flatten(argument, f"argument {k}", True)
+        if cotangent is None:
+            all_numbers += [0.0] * len(wanted)
+            continue
+        numbers, found = _core.flatten(cotangent, f"custom_vjp: cotangent {k} of {name}", True)
+        if found.shapes != structure.shapes:
+            raise TypeError(
+                f"custom_vjp: cotangent {k} of {name} must have the structure of argument {k}"
+            )
+        all_numbers += numbers
+    return all_numbers
+
+
+def _added(x: Any, y: Any) -> Any:
+    """The sum of two trees of one structure."""
+    ours, structure = _core.flatten(x, "a tangent")
+    theirs, other = _core.flatten(y, "a tangent")
+    if structure != other:
+        raise TypeError("custom_jvp: the functions given to defjvps must return one structure")
+    return structure.unflatten([a + b for a, b in zip(ours, theirs, strict=True)])
+
+
+def _kind_of(answer: object) -> str:
+    if isinstance(answer, tuple | list):
+        return f"a {type(answer).__name__} of {len(answer)}"
+    return "None" if answer is None else f"a {type(answer).__name__}"
