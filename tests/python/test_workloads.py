@@ -76,6 +76,14 @@ def test_a_compiled_function_gives_what_it_gives_on_floats(one: Derivative) -> N
         )
 
 
+def test_every_path_of_k_means_is_recorded_once() -> None:
+    compiled = tapegrad.compile(tapegrad.grad(k_means.function))
+    for _ in range(2):
+        for seed in SEEDS:
+            compiled(*k_means.inputs(seed, 7))
+        assert len(compiled.programs) == len(SEEDS)
+
+
 @modes
 def test_one_direction_gives_the_diagonal_of_the_hessian_of_k_means(mode: str) -> None:
     def diagonal_of(f: Callable[..., Any]) -> Any:
