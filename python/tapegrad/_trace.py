@@ -126,7 +126,8 @@ def scalar(result: object, transform: str, f: Function) -> Any:
     if _core.is_traced(result):
         return result
     numbers, structure = _core.flatten(result, f"{transform}(): the result of {name_of(f)}", True)
-    if structure.shapes != [None] or len(numbers) != 1 or isinstance(result, tuple | list | dict):
+    marker = object()
+    if structure.shapes != [None] or structure.rebuild([marker]) is not marker:
         raise TypeError(
             f"{transform}() is for functions that return one number; {name_of(f)} returned "
             f"{described(result, structure)}"
