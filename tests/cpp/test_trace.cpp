@@ -171,7 +171,7 @@ TEST_CASE("nothing is recorded of plain numbers") {
   CHECK(trace.size() == 0);
   trace.backward(y);
   const Traced x = trace.input(3.0);
-  CHECK((x * two).is_constant() == false);
+  CHECK(Traced(x * two).is_constant() == false);
   CHECK(trace.size() == 1);
   CHECK(trace.adjoint(x) == 0.0);
 }
