@@ -18,6 +18,15 @@ namespace tapegrad {
 template <Op code, class... Operands>
 class Expression;
 
+namespace detail {
+
+// How an expression holds an operand.
+class Held;
+template <class Operand>
+using HeldAs = std::conditional_t<Recorded<Operand> && Whole<Operand>, Held, Operand>;
+
+}  // namespace detail
+
 // A number of this thread's trace, or a plain one, of which nothing is recorded.
 class Traced {
  public:
@@ -34,13 +43,12 @@ class Traced {
 
   template <Op code, class... Operands>
   static auto apply(const Operands&... operands) {
-    return Expression<code, Operands...>(operands...);
+    return Expression<code, detail::HeldAs<Operands>...>(operands...);
   }
 
  private:
   friend class Trace;
-  template <Op, class...>
-  friend class Expression;
+  friend class detail::Held;
   Traced(double primal, std::int32_t place) : primal_(primal), place_(place) {}
 
   double primal_ = 0.0;
@@ -48,6 +56,24 @@ class Traced {
 };
 
 namespace detail {
+
+// A copy of a Traced. Its members are copied one by one: as a whole, they would be read by one load
+// from where two stores have just put them, for which a processor waits.
+class Held {
+ public:
+  using Whole = Traced;
+
+  explicit Held(const Traced& number) : primal(number.primal_), place(number.place_) {}
+  Held(const Held& other) : primal(other.primal), place(other.place) {}
+  Held& operator=(const Held&) = delete;
+
+  double data() const noexcept { return primal; }
+  bool all_recorded() const noexcept { return place != 0; }
+  bool any_recorded() const noexcept { return place != 0; }
+
+  const double primal;
+  const std::int32_t place;
+};
 
 // A number in an expression, and the partial derivative by it: a double or a Constant.
 template <class Partial>
@@ -80,8 +106,9 @@ class Expression {
  public:
   using Whole = Traced;
 
-  explicit Expression(const Operands&... operands)
-      : operands_(operands...), primal_(entry<code>.value(detail::data(operands)...)) {}
+  template <class... X>
+  explicit Expression(const X&... x)
+      : operands_(x...), primal_(entry<code>.value(detail::data(x)...)) {}
 
   double data() const noexcept { return primal_; }
 
@@ -100,8 +127,6 @@ class Expression {
   }
   static bool all_recorded(double) { return true; }
   static bool any_recorded(double) { return false; }
-  static bool all_recorded(const Traced& x) { return !x.is_constant(); }
-  static bool any_recorded(const Traced& x) { return !x.is_constant(); }
   static bool all_recorded(const Recorded auto& x) { return x.all_recorded(); }
   static bool any_recorded(const Recorded auto& x) { return x.any_recorded(); }
 
@@ -125,8 +150,8 @@ class Expression {
                                  std::get<k>(entry<code>.partials)(detail::data(x)..., primal_));
           },
           operands_);
-      if constexpr (std::is_same_v<Operand, Traced>)
-        return std::tuple(detail::Leaf<std::remove_const_t<decltype(partial)>>{operand.place_, partial});
+      if constexpr (std::is_same_v<Operand, detail::Held>)
+        return std::tuple(detail::Leaf<std::remove_const_t<decltype(partial)>>{operand.place, partial});
       else return operand.leaves(partial);
     }
   }

@@ -111,7 +111,7 @@ class Trace {
 
   // Records a number that depends on these and returns its place.
   template <class... P>
-  std::int32_t record(const detail::Leaf<P>&... leaf) {
+  [[gnu::always_inline]] std::int32_t record(const detail::Leaf<P>&... leaf) {
     using Partials = std::tuple<P...>;
     constexpr std::size_t n = sizeof...(P);
     constexpr bool is_one[] = {std::is_same_v<P, Constant<1>>...};
@@ -131,7 +131,7 @@ class Trace {
         other_places[k] = places[k < unit ? k : k + 1];
         other_partials[k] = partials[k < unit ? k : k + 1];
       }
-      if (places[unit] == top_ - 1) return record_all(other_places, other_partials, n - 1, carried);
+      if (places[unit] == top_ - 1) return record_all<n - 1>(other_places, other_partials, carried);
       if constexpr (n == 3) {
         const std::int32_t place = next(1);
         partial_[0] = other_partials[0];
@@ -142,12 +142,12 @@ class Trace {
         return place;
       }
     }
-    return record_all(places, partials, n, 0);
+    return record_all<n>(places, partials);
   }
 
   // The same, leaving out what is constant or has no influence.
   template <class... P>
-  std::int32_t record_some(const detail::Leaf<P>&... leaf) {
+  [[gnu::always_inline]] std::int32_t record_some(const detail::Leaf<P>&... leaf) {
     std::int32_t places[sizeof...(P)];
     double partials[sizeof...(P)];
     std::size_t n = 0;
@@ -159,11 +159,11 @@ class Trace {
     (keep(leaf.place, leaf.partial), ...);
     if (n == 0) return 0;
     if (n == 1) return record_one(places[0], partials[0]);
-    return record_all(places, partials, n, 0);
+    return record_many(places, partials, n);
   }
 
   // What differs from a number by a constant shares its place.
-  std::int32_t record_one(std::int32_t operand, double partial) {
+  [[gnu::always_inline]] std::int32_t record_one(std::int32_t operand, double partial) {
     if (partial == 0.0) return 0;
     if (partial == 1.0) return operand;
     const std::int32_t place = next(1);
@@ -172,29 +172,40 @@ class Trace {
     return place;
   }
 
-  std::int32_t record_plain(std::int32_t a, std::int32_t b, Kind kind) {
+  [[gnu::always_inline]] std::int32_t record_plain(std::int32_t a, std::int32_t b, Kind kind) {
     const std::int32_t place = next(1);
     steps_[place] = step(a, b, kind);
     return place;
   }
 
   // A step for each two operands, each but the first carrying the one before.
-  std::int32_t record_all(const std::int32_t* places, const double* partials, std::size_t n,
-                          std::uint32_t first) {
+  template <std::size_t n>
+  [[gnu::always_inline]] std::int32_t record_all(const std::int32_t* places, const double* partials,
+                                                 std::uint32_t first = 0) {
+    return record_each(places, partials, n, first);
+  }
+  [[gnu::noinline]] std::int32_t record_many(const std::int32_t* places, const double* partials,
+                                             std::size_t n) {
+    return record_each(places, partials, n, 0);
+  }
+  [[gnu::always_inline]] std::int32_t record_each(const std::int32_t* places,
+                                                  const double* partials, std::size_t n,
+                                                  std::uint32_t first) {
     std::int32_t place = next(static_cast<std::int32_t>((n + 1) / 2));
+    double* partial = partial_;
     std::uint32_t kind = first;
     std::size_t k = 0;
     for (; k + 1 < n; k += 2) {
-      partial_[0] = partials[k];
-      partial_[1] = partials[k + 1];
-      partial_ += 2;
+      partial[k] = partials[k];
+      partial[k + 1] = partials[k + 1];
       steps_[place++] = step(places[k], places[k + 1], kind | two);
       kind = carried;
     }
     if (k < n) {
-      *partial_++ = partials[k];
+      partial[k] = partials[k];
       steps_[place++] = step(places[k], 0, kind | one);
     }
+    partial_ = partial + n;
     return place - 1;
   }
 
@@ -241,7 +252,7 @@ class Trace {
 };
 
 template <Op code, class... Operands>
-Traced::Traced(const Expression<code, Operands...>& expression) : primal_(expression.data()) {
+[[gnu::always_inline]] inline Traced::Traced(const Expression<code, Operands...>& expression) : primal_(expression.data()) {
   if (expression.all_recorded())
     place_ = std::apply([](const auto&... leaf) { return Trace::current_->record(leaf...); },
                         expression.leaves(ops::one));
@@ -260,19 +271,23 @@ inline void Trace::backward(const Traced& root, double seed) noexcept {
   double carry = 0.0;  // what the step before has coming from this one, kept in a register
   for (std::int64_t place = top_ - 1; place > 0; --place) {
     const Step step = steps[place];
-    const double adjoint = adjoints[place] + carry;
+    const double adjoint = adjoints[place] + std::exchange(carry, 0.0);
     adjoints[place] = 0.0;
-    carry = 0.0;
     if (adjoint == 0.0) {
       partial -= written[step & 15];
       continue;
     }
-    const auto give = [&](std::int64_t operand, double amount) {
-      if (operand == place - 1) carry += amount;
-      else adjoints[operand] += amount;
-    };
     const std::int64_t first = static_cast<std::int64_t>(step << 30) >> 34;
     const std::int64_t second = static_cast<std::int64_t>(step) >> 34;
+    const auto give = [&](std::int64_t operand, double amount) {
+      if (operand == place - 1) carry = amount;
+      else adjoints[operand] += amount;
+    };
+    const auto give_both = [&](double to_first, double to_second) {
+      if (first == second) return give(first, to_first + to_second);
+      give(first, to_first);
+      give(second, to_second);
+    };
     switch (step & 15) {
       case two | carried:
         partial -= 2;
@@ -282,22 +297,18 @@ inline void Trace::backward(const Traced& root, double seed) noexcept {
         break;
       case two:
         partial -= 2;
-        give(first, adjoint * partial[0]);
-        give(second, adjoint * partial[1]);
+        give_both(adjoint * partial[0], adjoint * partial[1]);
         break;
       case third:
         partial -= 3;
-        give(first, adjoint * partial[0]);
-        give(second, adjoint * partial[1]);
-        give(std::bit_cast<std::int64_t>(partial[2]), adjoint);
+        give_both(adjoint * partial[0], adjoint * partial[1]);
+        adjoints[std::bit_cast<std::int64_t>(partial[2])] += adjoint;
         break;
       case sum:
-        give(first, adjoint);
-        give(second, adjoint);
+        give_both(adjoint, adjoint);
         break;
       case difference:
-        give(first, adjoint);
-        give(second, -adjoint);
+        give_both(adjoint, -adjoint);
         break;
       case one | carried:
         carry = adjoint;
