@@ -279,14 +279,13 @@ inline void Trace::backward(const Traced& root, double seed) noexcept {
     }
     const std::int64_t first = static_cast<std::int64_t>(step << 30) >> 34;
     const std::int64_t second = static_cast<std::int64_t>(step) >> 34;
-    const auto give = [&](std::int64_t operand, double amount) {
-      if (operand == place - 1) carry = amount;
-      else adjoints[operand] += amount;
+    const auto give_first = [&](double amount) {
+      if (first == place - 1) carry = amount;
+      else adjoints[first] += amount;
     };
-    const auto give_both = [&](double to_first, double to_second) {
-      if (first == second) return give(first, to_first + to_second);
-      give(first, to_first);
-      give(second, to_second);
+    const auto give_second = [&](double amount) {
+      if (second == place - 1) carry += amount;
+      else adjoints[second] += amount;
     };
     switch (step & 15) {
       case two | carried:
@@ -297,25 +296,29 @@ inline void Trace::backward(const Traced& root, double seed) noexcept {
         break;
       case two:
         partial -= 2;
-        give_both(adjoint * partial[0], adjoint * partial[1]);
+        give_first(adjoint * partial[0]);
+        give_second(adjoint * partial[1]);
         break;
       case third:
         partial -= 3;
-        give_both(adjoint * partial[0], adjoint * partial[1]);
+        give_first(adjoint * partial[0]);
+        give_second(adjoint * partial[1]);
         adjoints[std::bit_cast<std::int64_t>(partial[2])] += adjoint;
         break;
       case sum:
-        give_both(adjoint, adjoint);
+        give_first(adjoint);
+        give_second(adjoint);
         break;
       case difference:
-        give_both(adjoint, -adjoint);
+        give_first(adjoint);
+        give_second(-adjoint);
         break;
       case one | carried:
         carry = adjoint;
         adjoints[first] += adjoint * *--partial;
         break;
       case one:
-        give(first, adjoint * *--partial);
+        give_first(adjoint * *--partial);
         break;
     }
   }
