@@ -49,8 +49,8 @@ class Trace {
 
   // A number to differentiate by. Throws ArenaFull when there is no more room.
   Traced input(double primal) {
-    if (inputs_ == first_adjoint_) [[unlikely]]
-      full();
+    if (inputs_ == inputs_end_) [[unlikely]]
+      touch_inputs();
     *--inputs_ = 0.0;
     return {primal, static_cast<std::int32_t>(inputs_ - adjoints_)};
   }
@@ -213,12 +213,39 @@ class Trace {
   // Never returns to where it throws, so that the compiler keeps the counters in registers.
   std::int32_t next(std::int32_t count) {
     if (end_ - top_ < count) [[unlikely]]
-      full();
+      touch_steps(count);
     return std::exchange(top_, top_ + count);
   }
-  [[noreturn, gnu::noinline, gnu::cold]] void full() const {
-    throw ArenaFull("the trace is full: it has room for " + std::to_string(end_ - 1) +
+  [[noreturn]] void full() const {
+    throw ArenaFull("the trace is full: it has room for " + std::to_string(limit_ - 1) +
                     " operations and as many inputs");
+  }
+
+  // Memory is touched ahead of its use, a quarter of what was used before.
+  static std::ptrdiff_t ahead(std::ptrdiff_t used) noexcept {
+    return std::clamp<std::ptrdiff_t>(used / 4, 512, std::ptrdiff_t{1} << 15);
+  }
+  [[gnu::noinline, gnu::cold]] void touch_steps(std::int32_t count) {
+    if (limit_ - top_ < count) full();
+    const std::ptrdiff_t more = ahead(top_);
+    const auto end = static_cast<std::int32_t>(std::min<std::ptrdiff_t>(top_ + count + more, limit_));
+    touch(step_pages_, steps_ + end_, steps_ + end);
+    double* const partials_end = partial_ + more * (partial_ - partials_) / top_;
+    if (partials_end > partials_end_)
+      touch(partial_pages_, std::exchange(partials_end_, partials_end), partials_end);
+    end_ = end;
+  }
+  [[gnu::noinline, gnu::cold]] void touch_inputs() {
+    if (inputs_ == first_adjoint_) full();
+    inputs_end_ -= std::min(ahead(adjoints_ - inputs_), inputs_ - first_adjoint_);
+    touch(adjoint_pages_, inputs_end_, inputs_);
+  }
+  template <class T>
+  static void touch(Pages& pages, const T* from, const T* to) noexcept {
+    const auto offset = [&](const T* p) {
+      return static_cast<std::size_t>(reinterpret_cast<const std::byte*>(p) - pages.base());
+    };
+    pages.touch(offset(from), offset(to));
   }
 
   void reserve(std::size_t limit) {
@@ -226,13 +253,15 @@ class Trace {
       const std::size_t steps = limit + 1;
       if (!step_pages_.reserve_usable(steps * sizeof(Step)) ||
           !partial_pages_.reserve_usable(3 * steps * sizeof(double)) ||
-          !adjoint_pages_.reserve_usable((limit + steps) * sizeof(double)))
+          !adjoint_pages_.reserve_usable((limit + steps) * sizeof(double), limit * sizeof(double)))
         continue;
       steps_ = reinterpret_cast<Step*>(step_pages_.base());
       partials_ = reinterpret_cast<double*>(partial_pages_.base());
       first_adjoint_ = reinterpret_cast<double*>(adjoint_pages_.base());
       adjoints_ = first_adjoint_ + limit;
-      end_ = static_cast<std::int32_t>(steps);
+      limit_ = static_cast<std::int32_t>(steps);
+      partials_end_ = partials_;
+      inputs_end_ = adjoints_;
       return clear();
     }
     throw ArenaFull("the trace cannot begin: the system gives no address space");
@@ -241,8 +270,12 @@ class Trace {
   static inline thread_local constinit Trace* current_ = nullptr;
 
   std::int32_t top_ = 1;  // the step at 0 is no number's
-  std::int32_t end_ = 1;
+  std::int32_t end_ = 1;    // what lies before was touched
+  std::int32_t limit_ = 1;  // what lies before can be
+  std::int32_t swept_ = 0;  // adjoints before were touched
   double* partial_ = nullptr;
+  double* partials_end_ = nullptr;   // what lies before was touched
+  double* inputs_end_ = nullptr;     // what lies behind was touched
   double* inputs_ = nullptr;         // adjoints of inputs, the newest first
   double* first_adjoint_ = nullptr;  // which grow down to here
   double* adjoints_ = nullptr;       // of steps: 0, but in a sweep
@@ -266,6 +299,7 @@ inline void Trace::backward(const Traced& root, double seed) noexcept {
   if (root.place_ == 0) return;
   adjoints[root.place_] += seed;
   if (root.place_ < 0) return;
+  if (top_ > swept_) touch(adjoint_pages_, adjoints_ + std::exchange(swept_, top_), adjoints_ + top_);
   const Step* const steps = steps_;
   const double* partial = partial_;
   double carry = 0.0;  // what the step before has coming from this one, kept in a register
