@@ -151,7 +151,8 @@ class Expression {
           },
           operands_);
       if constexpr (std::is_same_v<Operand, detail::Held>)
-        return std::tuple(detail::Leaf<std::remove_const_t<decltype(partial)>>{operand.place, partial});
+        return std::tuple(
+            detail::Leaf<std::remove_const_t<decltype(partial)>>{operand.place, partial});
       else return operand.leaves(partial);
     }
   }

@@ -1,7 +1,7 @@
 // Operators and functions of numbers that are recorded: Value's and Traced's.
 //
-// Such a type T names itself as T::Whole and has static members T::apply<code>(...), for each way in
-// which T and plain numbers can be an operation's arguments. What they return is a T, or an
+// Such a type T names itself as T::Whole and has static members T::apply<code>(...), for each way
+// in which T and plain numbers can be an operation's arguments. What they return is a T, or an
 // expression: another type, with the same Whole, that becomes a T when it is assigned to one.
 #pragma once
 

@@ -228,7 +228,8 @@ class Trace {
   [[gnu::noinline, gnu::cold]] void touch_steps(std::int32_t count) {
     if (limit_ - top_ < count) full();
     const std::ptrdiff_t more = ahead(top_);
-    const auto end = static_cast<std::int32_t>(std::min<std::ptrdiff_t>(top_ + count + more, limit_));
+    const auto end =
+        static_cast<std::int32_t>(std::min<std::ptrdiff_t>(top_ + count + more, limit_));
     touch(step_pages_, steps_ + end_, steps_ + end);
     double* const partials_end = partial_ + more * (partial_ - partials_) / top_;
     if (partials_end > partials_end_)
@@ -269,7 +270,7 @@ class Trace {
 
   static inline thread_local constinit Trace* current_ = nullptr;
 
-  std::int32_t top_ = 1;  // the step at 0 is no number's
+  std::int32_t top_ = 1;    // the step at 0 is no number's
   std::int32_t end_ = 1;    // what lies before was touched
   std::int32_t limit_ = 1;  // what lies before can be
   std::int32_t swept_ = 0;  // adjoints before were touched
@@ -285,7 +286,8 @@ class Trace {
 };
 
 template <Op code, class... Operands>
-[[gnu::always_inline]] inline Traced::Traced(const Expression<code, Operands...>& expression) : primal_(expression.data()) {
+[[gnu::always_inline]] inline Traced::Traced(const Expression<code, Operands...>& expression)
+    : primal_(expression.data()) {
   if (expression.all_recorded())
     place_ = std::apply([](const auto&... leaf) { return Trace::current_->record(leaf...); },
                         expression.leaves(ops::one));
@@ -299,7 +301,8 @@ inline void Trace::backward(const Traced& root, double seed) noexcept {
   if (root.place_ == 0) return;
   adjoints[root.place_] += seed;
   if (root.place_ < 0) return;
-  if (top_ > swept_) touch(adjoint_pages_, adjoints_ + std::exchange(swept_, top_), adjoints_ + top_);
+  if (top_ > swept_)
+    touch(adjoint_pages_, adjoints_ + std::exchange(swept_, top_), adjoints_ + top_);
   const Step* const steps = steps_;
   const double* partial = partial_;
   double carry = 0.0;  // what the step before has coming from this one, kept in a register
