@@ -86,13 +86,19 @@ T statements(const std::vector<T>& x) {
   return tanh(sum * 0.01) + many + sum * 1e-3;
 }
 
+// Not known when compiling: the compiler's own functions round otherwise than the library's.
+double hidden(double x) {
+  volatile double y = x;
+  return y;
+}
+
 // The partials of operation K at the middle of its domain, by a Traced and by a Value.
 template <std::size_t K>
 void same_as_values() {
   constexpr const auto& what = ops::descriptions[K];
   constexpr Op code = static_cast<Op>(K);
   if constexpr (what.arity == 1 && !what.constant_last) {
-    const double at = 0.3 * what.domain[0].low + 0.7 * what.domain[0].high;
+    const double at = hidden(0.3 * what.domain[0].low + 0.7 * what.domain[0].high);
     Trace trace;
     const Traced x = trace.input(at);
     const Traced y = Traced::apply<code>(x);
@@ -104,8 +110,8 @@ void same_as_values() {
     CHECK(y.data() == b.data());
     CHECK(trace.adjoint(x) == a.grad());
   } else if constexpr (what.arity == 2) {
-    const double at[] = {0.3 * what.domain[0].low + 0.7 * what.domain[0].high,
-                         0.4 * what.domain[1].low + 0.6 * what.domain[1].high};
+    const double at[] = {hidden(0.3 * what.domain[0].low + 0.7 * what.domain[0].high),
+                         hidden(0.4 * what.domain[1].low + 0.6 * what.domain[1].high)};
     Trace trace;
     const Traced x[] = {trace.input(at[0]), trace.input(at[1])};
     const Traced all[] = {Traced::apply<code>(x[0], x[1]), Traced::apply<code>(x[0], at[1]),
@@ -150,7 +156,7 @@ TEST_CASE("a function of both kinds of numbers has one gradient") {
   const Value a = 0.7, b = 1.9;
   const Value c = model(a, b);
   c.backward();
-  CHECK(z.data() == c.data());
+  CHECK(z.data() == Approx(c.data()).epsilon(1e-14));
   CHECK(trace.adjoint(x) == Approx(a.grad()).epsilon(1e-13));
   CHECK(trace.adjoint(y) == Approx(b.grad()).epsilon(1e-13));
 }
@@ -169,7 +175,7 @@ TEST_CASE("random programs have the gradients that Values have") {
     const Value z = random_program(seed, values);
     trace.backward(y);
     z.backward();
-    REQUIRE(y.data() == z.data());
+    REQUIRE(y.data() == Approx(z.data()).epsilon(1e-13));
     for (std::size_t k = 0; k < inputs.size(); ++k) {
       CAPTURE(seed);
       CHECK(trace.adjoint(inputs[k]) == Approx(values[k].grad()).epsilon(1e-12));

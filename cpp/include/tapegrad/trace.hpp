@@ -7,8 +7,12 @@
 //   trace.adjoint(a);  // dy/da
 //
 // Where a Value is a node that can be looked at, kept and dropped by itself, a Traced number is its
-// primal and a place: an operation costs 8 bytes, 8 for each partial derivative that is not 1 or
-// -1, and 8 for its adjoint.
+// primal and a place. A statement is recorded as one step for each two of its numbers: 8 bytes, 8
+// for each partial derivative that is not 1 or -1, and 8 for its adjoint. So y = x * a + b is one
+// step, and a function of one number is, however long.
+//
+// Operators return expressions, which become a Traced by being assigned to one. `auto` keeps the
+// expression, which is recorded each time that it is used.
 #pragma once
 
 #include <algorithm>
@@ -60,7 +64,8 @@ class Trace {
   // makes 0.
   void backward(const Traced& root, double seed = 1.0) noexcept;
 
-  // The adjoint of an input; 0 for other numbers, whose adjoints backward() uses up.
+  // The adjoint of an input, or of a number that differs from it by a constant; 0 for others, whose
+  // adjoints backward() uses up.
   double adjoint(const Traced& input) const noexcept { return adjoints_[input.place_]; }
 
   // Clears the adjoints of all inputs.
@@ -82,7 +87,7 @@ class Trace {
   }
   void clear() noexcept { rewind({1, 0, 0}); }
 
-  // How many operations are recorded, and the bytes that they and the inputs take.
+  // How many steps are recorded, and the bytes that they and the inputs take.
   std::size_t size() const noexcept { return static_cast<std::size_t>(top_) - 1; }
   std::size_t bytes() const noexcept {
     const Position all = position();
@@ -109,7 +114,8 @@ class Trace {
            static_cast<std::uint64_t>(static_cast<std::uint32_t>(first * 4)) << 2 | kind;
   }
 
-  // Records a number that depends on these and returns its place.
+  // Records a number that depends on these and returns its place. Partials that are constants by
+  // their type decide when compiling which kind of step it is.
   template <class... P>
   [[gnu::always_inline]] std::int32_t record(const detail::Leaf<P>&... leaf) {
     using Partials = std::tuple<P...>;
@@ -131,7 +137,8 @@ class Trace {
         other_places[k] = places[k < unit ? k : k + 1];
         other_partials[k] = partials[k < unit ? k : k + 1];
       }
-      if (places[unit] == top_ - 1) return record_all<n - 1>(other_places, other_partials, carried);
+      if (places[unit] == top_ - 1)
+        return record_each(other_places, other_partials, n - 1, two | carried);
       if constexpr (n == 3) {
         const std::int32_t place = next(1);
         partial_[0] = other_partials[0];
@@ -142,7 +149,7 @@ class Trace {
         return place;
       }
     }
-    return record_all<n>(places, partials);
+    return record_each(places, partials, n, two);
   }
 
   // The same, leaving out what is constant or has no influence.
@@ -178,16 +185,14 @@ class Trace {
     return place;
   }
 
-  // A step for each two operands, each but the first carrying the one before.
-  template <std::size_t n>
-  [[gnu::always_inline]] std::int32_t record_all(const std::int32_t* places, const double* partials,
-                                                 std::uint32_t first = 0) {
-    return record_each(places, partials, n, first);
-  }
+  // Out of line, for what is recorded now and then.
   [[gnu::noinline]] std::int32_t record_many(const std::int32_t* places, const double* partials,
                                              std::size_t n) {
-    return record_each(places, partials, n, 0);
+    return record_each(places, partials, n, two);
   }
+
+  // A step for each two operands, each but the first carrying the one before. `first` is the kind
+  // of the first: two, or two | carried.
   [[gnu::always_inline]] std::int32_t record_each(const std::int32_t* places,
                                                   const double* partials, std::size_t n,
                                                   std::uint32_t first) {
@@ -198,8 +203,8 @@ class Trace {
     for (; k + 1 < n; k += 2) {
       partial[k] = partials[k];
       partial[k + 1] = partials[k + 1];
-      steps_[place++] = step(places[k], places[k + 1], kind | two);
-      kind = carried;
+      steps_[place++] = step(places[k], places[k + 1], kind);
+      kind = two | carried;
     }
     if (k < n) {
       partial[k] = partials[k];
@@ -209,8 +214,7 @@ class Trace {
     return place - 1;
   }
 
-  // The first of so many places.
-  // Never returns to where it throws, so that the compiler keeps the counters in registers.
+  // The first of so many places, all of which there is room for.
   std::int32_t next(std::int32_t count) {
     if (end_ - top_ < count) [[unlikely]]
       touch_steps(count);
@@ -227,11 +231,10 @@ class Trace {
   }
   [[gnu::noinline, gnu::cold]] void touch_steps(std::int32_t count) {
     if (limit_ - top_ < count) full();
-    const std::ptrdiff_t more = ahead(top_);
-    const auto end =
-        static_cast<std::int32_t>(std::min<std::ptrdiff_t>(top_ + count + more, limit_));
+    const std::ptrdiff_t more = std::min<std::ptrdiff_t>(count + ahead(top_), limit_ - top_);
+    const auto end = static_cast<std::int32_t>(top_ + more);
     touch(step_pages_, steps_ + end_, steps_ + end);
-    double* const partials_end = partial_ + more * (partial_ - partials_) / top_;
+    double* const partials_end = partial_ + more * (partial_ - partials_) / top_;  // on average
     if (partials_end > partials_end_)
       touch(partial_pages_, std::exchange(partials_end_, partials_end), partials_end);
     end_ = end;
