@@ -96,7 +96,10 @@ template <int n>
 double chain(double outer, Constant<n>) {
   return chain(Constant<n>(), outer);
 }
-inline double chain(double outer, double partial) { return outer == 0.0 ? 0.0 : outer * partial; }
+inline double chain(double outer, double partial) {
+  const double product = outer * partial;
+  return outer == 0.0 ? 0.0 : product;  // without a branch
+}
 
 }  // namespace detail
 
