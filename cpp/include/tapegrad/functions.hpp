@@ -76,10 +76,10 @@ template <class X, class Y> requires Pair<X, Y> auto operator-(const X& x, const
 template <class X, class Y> requires Pair<X, Y> auto operator*(const X& x, const Y& y) { return detail::apply<"mul">(x, y); }
 template <class X, class Y> requires Pair<X, Y> auto operator/(const X& x, const Y& y) { return detail::apply<"div">(x, y); }
 
-template <Whole T, class Y> requires Pair<T, Y> [[gnu::always_inline]] inline T& operator+=(T& x, const Y& y) { return x = x + y; }
-template <Whole T, class Y> requires Pair<T, Y> [[gnu::always_inline]] inline T& operator-=(T& x, const Y& y) { return x = x - y; }
-template <Whole T, class Y> requires Pair<T, Y> [[gnu::always_inline]] inline T& operator*=(T& x, const Y& y) { return x = x * y; }
-template <Whole T, class Y> requires Pair<T, Y> [[gnu::always_inline]] inline T& operator/=(T& x, const Y& y) { return x = x / y; }
+template <Whole T, Pair<T> Y> [[gnu::always_inline]] inline T& operator+=(T& x, const Y& y) { return x = x + y; }
+template <Whole T, Pair<T> Y> [[gnu::always_inline]] inline T& operator-=(T& x, const Y& y) { return x = x - y; }
+template <Whole T, Pair<T> Y> [[gnu::always_inline]] inline T& operator*=(T& x, const Y& y) { return x = x * y; }
+template <Whole T, Pair<T> Y> [[gnu::always_inline]] inline T& operator/=(T& x, const Y& y) { return x = x / y; }
 
 // Comparisons are those of the data.
 template <class X, class Y> requires Pair<X, Y> auto operator<=>(const X& x, const Y& y) { return detail::data(x) <=> detail::data(y); }

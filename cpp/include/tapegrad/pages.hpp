@@ -39,7 +39,7 @@ class Pages {
 
   // The same, all of it usable and zero at once: each page is there when it is first touched. Those
   // far from `begin`, where use is to begin, are huge.
-  bool reserve_usable(std::size_t bytes, std::size_t begin = 0) noexcept {
+  bool reserve_usable(std::size_t bytes, [[maybe_unused]] std::size_t begin = 0) noexcept {
 #if defined(_WIN32)
     void* address = VirtualAlloc(nullptr, bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
     if (address == nullptr) return false;
