@@ -127,7 +127,8 @@ def scalar(result: object, transform: str, f: Function) -> Any:
     if _core.is_traced(result):
         return result
     numbers, structure = _core.flatten(result, f"{transform}(): the result of {name_of(f)}", True)
-    if structure.shapes != [None] or len(numbers) != 1 or isinstance(result, tuple | list | dict):
+    number = object()
+    if structure.shapes not in ([None], [()]) or structure.rebuild([number]) is not number:
         raise TypeError(
             f"{transform}() is for functions that return one number; {name_of(f)} returned "
             f"{described(result, structure)}"
