@@ -98,12 +98,12 @@ class TestCustomVjp:
         assert grad(f)(0.0) == 2.0
 
     def test_trees_in_and_out(self) -> None:
-        @custom_vjp
-        def f(p: Any, x: Any) -> Any:
+        def plain(p: Any, x: Any) -> Any:
             return {"y": p["w"] @ x, "w": p["w"]}
 
+        f = custom_vjp(plain)
         f.defvjp(
-            lambda p, x: (f.__wrapped__(p, x), (p["w"], x)),
+            lambda p, x: (plain(p, x), (p["w"], x)),
             lambda kept, g: ({"w": 10.0 * g["y"] * kept[1] + g["w"]}, g["y"] * kept[0]),
         )
         w, x = np.array([1.0, 2.0]), np.array([3.0, 5.0])
