@@ -106,7 +106,7 @@ class Opened {
     spare.pop_back();
     recording_->id = recording_->open_id = ++last_id;
     recording_->guarding = guarding;
-    recording_->passing.assign(1, {0, 0});
+    recording_->passing.assign(1, {0, 0, 0});
     Recording::current = recording_;
     current = this;
   }

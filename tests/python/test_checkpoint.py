@@ -18,6 +18,7 @@ from tapegrad import (
     jacrev,
     sin,
     value_and_grad,
+    vjp,
 )
 
 Function = Callable[..., Any]
@@ -93,6 +94,22 @@ class TestCheckpoint:
         expected = grad(lambda x: [x := block(x) * 0.1 for _ in range(100)][-1])(0.4)
         assert grad(f)(0.4) == pytest.approx(expected, rel=1e-12)
         assert lengths[0] < 1 + 3 * 100
+
+    def test_a_pull_that_leaves_it(self) -> None:
+        def cube(x: Any) -> Any:
+            value, pull = vjp(lambda y: y**3, x)
+            pulls.append(pull)
+            return value
+
+        def f(x: Any) -> Any:
+            return checkpoint(cube)(x) * pulls[0](1.0)[0]
+
+        pulls: list[Any] = []
+        assert value_and_grad(f)(2.0) == (96.0, 240.0)  # of 3 x^5
+
+    def test_derivatives_inside(self) -> None:
+        c = checkpoint(lambda y: grad(lambda z: z**4)(y))
+        assert grad(c)(2.0) == compile(grad(c))(2.0) == 48.0
 
     def test_closures_over_traced_numbers(self) -> None:
         def f(x: Any, w: Any) -> Any:

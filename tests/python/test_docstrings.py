@@ -15,10 +15,7 @@ from tapegrad import _core, nn, optim
 from tapegrad.optim import lr_scheduler
 
 PACKAGES = (nn, optim, lr_scheduler)
-FUNCTIONS = [
-    f"tapegrad.{name}"
-    for name in ("check", "compiled", "program", "rules", "switches", "transforms")
-]
+FUNCTIONS = [f"tapegrad.{name}" for name in ("check", "compiled", "program", "rules", "switches", "transforms")]
 MODULES = ["tapegrad.bulk", *FUNCTIONS, *(package.__name__ for package in PACKAGES)] + [
     module.name
     for package in PACKAGES
