@@ -106,7 +106,7 @@ class Opened {
     spare.pop_back();
     recording_->id = recording_->open_id = ++last_id;
     recording_->guarding = guarding;
-    recording_->passing.assign(1, {0, 0});
+    recording_->passing.assign(1, {0, 0, 0});
     Recording::current = recording_;
     current = this;
   }
@@ -173,13 +173,14 @@ class Opened {
     return places;
   }
 
-  // Where each of these is in this recording; no_place for plain numbers and those of others.
+  // Where each of these is in this recording, which may be closed; no_place for plain numbers.
   std::vector<tapegrad::Place> roots(const Numbers& numbers) const {
     std::vector<tapegrad::Place> places;
-    for (const py::object& number : numbers)
-      places.push_back(is_traced(number.ptr()) && as_traced(number.ptr())->id == recording_->id
-                           ? as_traced(number.ptr())->place
-                           : no_place);
+    for (const py::object& number : numbers) {
+      const bool here = is_traced(number.ptr()) && as_traced(number.ptr())->id == recording_->id;
+      if (!here) symbol_of(number, recording_);
+      places.push_back(here ? as_traced(number.ptr())->place : no_place);
+    }
     return places;
   }
 

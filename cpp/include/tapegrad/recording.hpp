@@ -163,10 +163,12 @@ class Recording {
     return !groups_.empty() && groups_.back().first + groups_.back().count > begin;
   }
 
-  // What was recorded from `place` on is forgotten; nothing may refer to it any more.
-  void rewind(Place place) noexcept {
+  // What was recorded from `place` on is forgotten, and all constants but the first ones; nothing
+  // may refer to it any more.
+  void rewind(Place place, std::size_t constants) noexcept {
     while (!groups_.empty() && groups_.back().first >= place) groups_.pop_back();
     instructions_.resize(place);
+    constants_.resize(constants);
   }
   void clear() noexcept {
     instructions_.clear();
