@@ -27,6 +27,8 @@ class Compiled(_core.Function):
 
     __slots__ = ("__dict__", "__weakref__")
 
+    _constants = False  # whether a result may hold what is no number, fixed for each program
+
     def __new__(cls, f: Function, max_programs: int = _LIMIT) -> Compiled:
         return super().__new__(cls, f, max_programs)
 
@@ -54,7 +56,7 @@ class Compiled(_core.Function):
         return f"<compiled {name_of(self.__wrapped__)}, {len(self._programs)} programs>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Compiled, (self.__wrapped__,)
+        return type(self), (self.__wrapped__,)
 
     def _record(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         f = self.__wrapped__
@@ -68,7 +70,9 @@ class Compiled(_core.Function):
             result = f(*varied, **named)
             if result is None:
                 raise TypeError(f"compile(): {name_of(f)} returned None, not numbers")
-            results, outputs = _core.flatten(result, f"compile(): the result of {name_of(f)}")
+            results, outputs = _core.flatten(
+                result, f"compile(): the result of {name_of(f)}", self._constants
+            )
             program = recording.program(variables, results)
         finally:
             recording.close()
