@@ -28,6 +28,7 @@ class Compiled(_core.Function):
     __slots__ = ("__dict__", "__weakref__")
 
     _constants = False  # whether a result may hold what is no number, fixed for each program
+    _depth = 3  # of whoever calls this, as warnings count it
 
     def __new__(cls, f: Function, max_programs: int = _LIMIT) -> Compiled:
         return super().__new__(cls, f, max_programs)
@@ -89,7 +90,7 @@ class Compiled(_core.Function):
             f"the compiled function {name_of(self.__wrapped__)} has been recorded again "
             f"{_PATIENCE} times: what it is told at {source} differs from call to call",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=self._depth,
         )
         self._broken.clear()
 
@@ -134,7 +135,7 @@ def derived(
     f: Function, transform: str, has_aux: bool, make: Callable[[Function], Function]
 ) -> Compiled | None:
     """Of a compiled `f`, the compiled function of arguments and directions; made once."""
-    if not isinstance(f, Compiled):
+    if type(f) is not Compiled:
         return None
     key = (transform, has_aux)
     if key not in f._derived:

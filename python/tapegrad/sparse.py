@@ -19,6 +19,7 @@ class CompiledSparse(Compiled):
     __slots__ = ()
 
     _constants = True  # the pattern, which belongs to the program
+    _depth = 4
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         _refuse_traces()
@@ -34,7 +35,7 @@ def assembled(f: Function, transform: str) -> Callable[[Function], Function]:
     if not callable(f):
         raise TypeError(f"a transform is for functions, not '{type(f).__name__}'")
     try:
-        import scipy.sparse  # noqa: F401
+        import scipy.sparse  # type: ignore[import-untyped]  # noqa: F401
     except ImportError as error:
         raise ImportError(
             f"{transform}(): sparse=True needs scipy: pip install 'tapegrad[sparse]'"

@@ -210,15 +210,17 @@ def jacobian(
 def hessian(
     f: Function, argnums: Argnums = 0, has_aux: bool = False, *, sparse: bool = False
 ) -> Function:
-    """A function that returns the matrix of second derivatives of `f`, as JAX's: forward over reverse.
+    """A function that returns the matrix of second derivatives of `f`: forward over reverse.
+
+    Its structure is JAX's.
 
     >>> hessian(lambda x: x[0] ** 2 * x[1])([2.0, 3.0])
     [[6.0, 4.0], [4.0, 0.0]]
 
-    With `sparse`, of an `f` that returns one number, a `scipy.sparse.csr_array` as `jacobian`'s. Of
-    an entry and its mirror image one is computed, by star colouring (Coleman & Moré 1984; Gebremedhin,
-    Tarafdar, Manne & Pothen 2007); where rules of the user's own are among the operations, which need
-    not be symmetric, both.
+    With `sparse`, of an `f` that returns one number, a `scipy.sparse.csr_array` as `jacobian`'s, by
+    star colouring: of an entry and its mirror image one is computed (Coleman & Moré 1984;
+    Gebremedhin, Tarafdar, Manne & Pothen 2007). Where rules of the user's own are among the
+    operations, both are: the matrix need not be symmetric then.
 
     >>> matrix = hessian(lambda x: sum(a * a * b for a, b in zip(x, x[1:])), sparse=True)([1.0] * 4)
     >>> matrix.nnz, matrix.toarray().tolist()[1]

@@ -196,7 +196,7 @@ inline Compression compress_rows(Pattern pattern) {
   return result;
 }
 
-// The one that needs fewer sweeps.
+// The one that needs fewer sweeps; of two alike, the one with the shorter rows or columns.
 inline Compression compress(Pattern pattern) {
   const auto longest = [](const Pattern& p) {
     std::size_t most = 0;
@@ -206,14 +206,12 @@ inline Compression compress(Pattern pattern) {
   // No colouring of columns has fewer colours than the longest row has nonzeros, and to find one
   // takes long where that is many.
   const std::size_t forward = longest(pattern), reverse = longest(pattern.transposed());
-  const bool columns_first =
-      forward != reverse ? forward < reverse : pattern.columns <= pattern.rows();
   const auto in = [&](bool columns) {
     return columns ? compress_columns(pattern) : compress_rows(pattern);
   };
-  Compression best = in(columns_first);
+  Compression best = in(forward <= reverse);
   if (best.coloring.count <= std::max(forward, reverse)) return best;
-  Compression other = in(!columns_first);
+  Compression other = in(forward > reverse);
   return other.coloring.count < best.coloring.count ? other : best;
 }
 
