@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 
+#include "anomalies.hpp"
 #include "module.hpp"
 #include "traced.hpp"
 
@@ -67,8 +68,11 @@ Entries entries_of(const Numbers& inputs, const Numbers& outputs, bool record, C
   const auto make = [&](const auto& numbers) {
     for (const auto& number : numbers) made.push_back(object(recording, number));
   };
-  if (record) make(nonzeros<Symbol>(stretch, from, to, *compression));
-  else make(nonzeros<double>(stretch, from, to, *compression));
+  const auto watch = [&](const auto& sweep) {
+    if (anomaly_on) check_adjoints(stretch, sweep);
+  };
+  if (record) make(nonzeros<Symbol>(stretch, from, to, *compression, watch));
+  else make(nonzeros<double>(stretch, from, to, *compression, watch));
   return {std::move(made), compression};
 }
 

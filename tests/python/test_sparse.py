@@ -22,6 +22,7 @@ from tapegrad import (
     cos,
     custom_jvp,
     custom_vjp,
+    detect_anomaly,
     exp,
     grad,
     hessian,
@@ -531,6 +532,13 @@ def test_a_function_that_records_again_and_again_is_told_where_it_was_called() -
         for k in range(40):
             derivative([1.0, float(k)])
     assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_backward_sweeps_look_for_anomalies() -> None:
+    f = jacrev(lambda x: [sqrt(x[0]), x[1]], sparse=True)
+    assert f([0.0, 1.0])[0, 0] == float("inf")
+    with detect_anomaly(), pytest.raises(FloatingPointError, match="became inf"):
+        f([0.0, 1.0])
 
 
 def test_entries_of_what_is_not_recorded_are_refused() -> None:

@@ -226,11 +226,17 @@ inline Compression compress_symmetric(Pattern pattern) {
   return result;
 }
 
+struct Unwatched {
+  void operator()(const auto&) const noexcept {}
+};
+
 // The derivatives of the outputs by the inputs at the nonzeros of the pattern, in its order: by a
-// sweep for each colour, as numbers or, over Symbols, recorded.
-template <class Number>
+// sweep for each colour, as numbers or, over Symbols, recorded. `watch` is called with each reverse
+// sweep when it is done.
+template <class Number, class Watch = Unwatched>
 std::vector<Number> nonzeros(const Stretch& stretch, std::span<const Place> inputs,
-                             std::span<const Place> outputs, const Compression& compression) {
+                             std::span<const Place> outputs, const Compression& compression,
+                             Watch watch = {}) {
   constexpr std::size_t together = 8;  // forward directions: their tangents stay in the cache
   const auto& entries = compression.entries;
   const auto& color = compression.coloring.color;
@@ -265,6 +271,7 @@ std::vector<Number> nonzeros(const Stretch& stretch, std::span<const Place> inpu
       for (std::size_t i = 0; i < outputs.size(); ++i)
         if (color[i] == c) sweep.seed(outputs[i], 1.0);
       sweep.run();
+      watch(std::as_const(sweep));
       read(c, [&](std::uint32_t j) { return sweep.adjoint(inputs[j]); });
     }
   }
