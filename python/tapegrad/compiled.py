@@ -135,7 +135,7 @@ def derived(
     f: Function, transform: str, has_aux: bool, make: Callable[[Function], Function]
 ) -> Compiled | None:
     """Of a compiled `f`, the compiled function of arguments and directions; made once."""
-    if type(f) is not Compiled:
+    if not isinstance(f, Compiled) or f._constants:
         return None
     key = (transform, has_aux)
     if key not in f._derived:
