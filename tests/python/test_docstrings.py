@@ -14,7 +14,7 @@ from tapegrad import _core, nn, optim
 from tapegrad.optim import lr_scheduler
 
 PACKAGES = (nn, optim, lr_scheduler)
-MODULES = ["tapegrad.bulk", *(package.__name__ for package in PACKAGES)] + [
+MODULES = ["tapegrad.bulk", "tapegrad.program", *(package.__name__ for package in PACKAGES)] + [
     module.name
     for package in PACKAGES
     for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")

@@ -35,15 +35,15 @@ EDGES = (
 class CFunction:
     """A program's C text, compiled."""
 
-    def __init__(self, program: Program, folder: Path, name: str = "f") -> None:
-        (folder / "f.c").write_text(program.to_c(name), encoding="utf-8")
+    def __init__(self, program: Program, folder: Path, level: str = "-O2") -> None:
+        (folder / "f.c").write_text(program.to_c("f"), encoding="utf-8")
         library = folder / "f.so"
         assert CC is not None
-        command = [CC, "-std=c99", "-O2", "-Wall", "-Werror", "-pedantic-errors", "-shared"]
+        command = [CC, "-std=c99", level, "-Wall", "-Werror", "-pedantic-errors", "-shared"]
         subprocess.run(
             [*command, "-fPIC", "-o", str(library), str(folder / "f.c"), "-lm"], check=True
         )
-        self.function = getattr(ctypes.CDLL(str(library)), name)
+        self.function = ctypes.CDLL(str(library)).f
         self.inputs, self.outputs = program._core.inputs, len(program._core.outputs)
 
     def __call__(self, inputs: Sequence[float]) -> list[float] | int:
@@ -62,8 +62,10 @@ def bits(numbers: Sequence[float]) -> list[str]:
     return ["nan" if x != x else struct.pack(">d", x).hex() for x in numbers]
 
 
-def assert_same(program: Program, folder: Path, points: Sequence[Sequence[float]]) -> None:
-    function = CFunction(program, folder)
+def assert_same(
+    program: Program, folder: Path, points: Sequence[Sequence[float]], level: str = "-O2"
+) -> None:
+    function = CFunction(program, folder, level)
     for point in points:
         expected = program._core(list(point))
         given = function(point)
@@ -265,15 +267,16 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
 
 
 @needs_cc
+@pytest.mark.parametrize("level", ["-O0", "-O2"])
 @pytest.mark.parametrize("what", PROGRAMS)
-def test_a_program_and_its_c_function_agree(what: str, tmp_path: Path) -> None:
+def test_a_program_and_its_c_function_agree(what: str, level: str, tmp_path: Path) -> None:
     f, arguments = PROGRAMS[what]
     program = compile(f).program(*arguments)
     numbers = random.Random(4)
     points = [[numbers.uniform(-3, 3) for _ in range(program._core.inputs)] for _ in range(100)]
     recorded, _ = _core.flatten((arguments, {}), "the arguments", True)
     assert isinstance(CFunction(program, tmp_path)(recorded), list)
-    assert_same(program, tmp_path, [recorded, *points])
+    assert_same(program, tmp_path, [recorded, *points], level)
 
 
 @needs_cc
