@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from tapegrad.bench.programs import small
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tapegrad.bench.peers import Build
+from tapegrad.bench.programs import demo, functions, small
 from tapegrad.bench.workloads.base import Contestant, Workload
+from tapegrad.bench.workloads.functions import Records, Replays
 from tapegrad.bench.workloads.gradients import Gradients
 from tapegrad.bench.workloads.graphs import Graph, Memory
 from tapegrad.bench.workloads.operators import Operators
@@ -13,6 +18,11 @@ from tapegrad.bench.workloads.training import Training
 __all__ = ["CHAINS", "MEMORIES", "QUICK", "QUICK_PEERS", "SIZES", "WORKLOADS", "find"]
 
 OPTIM = Contestant("tapegrad, optim", "tapegrad", "optim", module="tapegrad.optim")
+# Functions of plain numbers, in the place of programs on Values.
+EAGER = Contestant("tapegrad, functions", "tapegrad, functions")
+COMPILED = Contestant("tapegrad, compiled", "tapegrad, compiled")
+VALUES = Contestant("tapegrad, Values", "tapegrad")
+PROGRAMS = ("casadi, built once", "jax, jit")
 SIZES = (10**3, 10**4, 10**5, 10**6, 10**7)
 
 OPERATORS = Operators(name="operators", title="one operator, made and dropped", per="operation")
@@ -67,6 +77,7 @@ TINY = Gradients(
     function=small.neuron,
     x=small.NEURON,
     count=10_000,
+    variants=(EAGER, COMPILED),
 )
 GREEKS = Gradients(
     name="greeks",
@@ -76,6 +87,32 @@ GREEKS = Gradients(
     needs=("exp", "log", "erf"),
     function=small.black_scholes,
     x=small.CALL,
+    variants=(EAGER, COMPILED),
+)
+CALL = Replays(
+    name="call",
+    title="a compiled function of five numbers, value and gradient",
+    per="call",
+    size=5,
+    needs=("tanh",),
+    program=functions.Plain(functions.five, functions.FIVE),
+    tapegrad=replace(COMPILED, name="tapegrad"),
+    variants=(EAGER, VALUES),
+)
+LOSS = Replays(
+    name="microgpt loss",
+    title="microgpt's loss on one name, compiled with its gradient",
+    per="call",
+    size=70_000,
+    needs=("relu", "exp", "log"),
+    program=functions.Document(),
+    tapegrad=replace(COMPILED, name="tapegrad", variant="arrays"),
+    variants=(
+        replace(COMPILED, name="tapegrad, of lists", variant="lists"),
+        VALUES,
+        replace(VALUES, name="tapegrad, Values and layers", variant="layers"),
+    ),
+    only=PROGRAMS,
 )
 FAN_OUT = Graph(
     name="fan-out",
@@ -104,6 +141,53 @@ def chain(operations: int) -> Graph:
         size=operations,
         build=small.chain(operations),
         start=small.CHAIN,
+        variants=(EAGER,),
+    )
+
+
+def record(operations: int) -> Records:
+    """The function that computes such a chain."""
+    return Records(
+        name=f"record {power(operations)}",
+        title=f"recording a function of {power(operations)} operations, x = x * a + b, anew",
+        per="operation",
+        size=operations,
+        build=small.chain(operations),
+        start=small.CHAIN,
+        tapegrad=replace(COMPILED, name="tapegrad"),
+        only=PROGRAMS,
+    )
+
+
+def replay(name: str, title: str, size: int, build: Build, start: Sequence[float]) -> Replays:
+    """Value and gradient of a compiled function."""
+    return Replays(
+        name=f"replay {name}",
+        title=f"value and gradient of a compiled function, {title}",
+        per="operation",
+        size=size,
+        needs=("relu", "tanh", "exp", "log", "erf"),
+        program=functions.Built(build, start),
+        tapegrad=replace(COMPILED, name="tapegrad", variant="array"),
+        variants=(VALUES,),
+        only=PROGRAMS,
+    )
+
+
+def nested(steps: int) -> Gradients:
+    """Gradients inside a gradient."""
+    return Gradients(
+        name=f"nested {steps}",
+        title=f"{steps:,} gradients of ten operations inside one that is differentiated",
+        per="run",
+        # Ten operations, those of their gradient, and the step.
+        size=27 * steps,
+        needs=("grad",),
+        function=functions.descent(steps),
+        x=functions.POINT,
+        count=1,
+        tapegrad=replace(EAGER, name="tapegrad"),
+        variants=(COMPILED,),
     )
 
 
@@ -126,6 +210,46 @@ def power(number: int) -> str:
 
 CHAINS = {size: chain(size) for size in SIZES}
 MEMORIES = {size: memory(size) for size in SIZES}
+RECORDS = {size: record(size) for size in SIZES[:3]}
+POINTS, OPTIONS = 154, 3846
+MLP_SIZE = 644 * POINTS + 677
+RECORD_MLP = replace(
+    record(MLP_SIZE),
+    name="record mlp",
+    title="recording a function of 10^5 operations, an MLP's loss, anew",
+    needs=("relu",),
+    build=functions.perceptron(POINTS, "relu"),
+    start=demo.start(),
+)
+REPLAYS = [
+    replay(
+        f"chain {power(size)}",
+        f"a chain of {power(size)} operations",
+        size,
+        small.chain(size),
+        small.CHAIN,
+    )
+    for size in (10**3, 10**5)
+]
+REPLAYS += [
+    replay(
+        f"{unit} mlp",
+        f"10^5 operations of an MLP with {unit}",
+        MLP_SIZE,
+        functions.perceptron(POINTS, unit),
+        demo.start(),
+    )
+    for unit in ("relu", "tanh")
+]
+REPLAYS.append(
+    replay(
+        "options",
+        "10^5 operations of Black-Scholes prices",
+        26 * OPTIONS,
+        *functions.book(OPTIONS),
+    )
+)
+NESTED = [nested(50), nested(30_000)]
 WORKLOADS: dict[str, Workload] = {
     workload.name: workload
     for workload in (
@@ -136,6 +260,12 @@ WORKLOADS: dict[str, Workload] = {
         TINY,
         GREEKS,
         FAN_OUT,
+        CALL,
+        LOSS,
+        *RECORDS.values(),
+        RECORD_MLP,
+        *REPLAYS,
+        *NESTED,
         *CHAINS.values(),
         *MEMORIES.values(),
         GROWTH,

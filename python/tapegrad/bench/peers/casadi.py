@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, ClassVar
 
-from tapegrad.bench.peers.base import Build, Functions, Parameter, Peer, Session
+from tapegrad.bench.peers.base import Build, Functions, Parameter, Peer, Replay, Session
 
 __all__ = ["Casadi", "CasadiOnce"]
 
@@ -35,7 +36,18 @@ class Casadi(Peer):
             exp=ca.exp,
             log=ca.log,
             erf=ca.erf,
+            grad=self.derivative,
         )
+
+    def derivative(self, f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Of an expression of one symbol, in whose place what it is taken at is put."""
+        ca = self.ca
+
+        def at(x: Any) -> Any:
+            symbol = ca.SX.sym("s")
+            return ca.substitute(ca.gradient(f(symbol), symbol), symbol, x)
+
+        return at
 
     def symbols(self, count: int) -> list[Any]:
         return [self.ca.SX.sym(f"x{i}") for i in range(count)]
@@ -102,6 +114,28 @@ class CasadiOnce(Casadi):
             inputs = self.symbols(len(x))
             self.compiled[f] = self.compile(f(*inputs), inputs)
         return self.numbers(self.compiled[f](list(x)))
+
+    def record(self, f: Callable[..., Any], x: Sequence[float], gradient: bool) -> object:
+        inputs = self.symbols(len(x))
+        y = f(*inputs)
+        if gradient:
+            return self.compile(y, inputs)
+        return self.ca.Function("f", [self.ca.vertcat(*inputs)], [y])
+
+    def replay(self, f: Callable[..., Any], x: Sequence[Any]) -> Replay:
+        """With buffers: the inputs are in place, and the results stay in place."""
+        inputs = self.symbols(len(x))
+        y = f(*inputs)
+        gradient = self.ca.densify(self.ca.gradient(y, self.ca.vertcat(*inputs)))
+        function = self.ca.Function("f", [self.ca.vertcat(*inputs)], [y, gradient])
+        buffer, run = function.buffer()
+        numbers, value, slopes = (array("d", each) for each in (x, [0.0], [0.0] * len(x)))
+        buffer.set_arg(0, memoryview(numbers))
+        buffer.set_res(0, memoryview(value))
+        buffer.set_res(1, memoryview(slopes))
+        # The buffer holds no references.
+        kept = (buffer, numbers, value, slopes)
+        return Replay(run, (), lambda _: (kept[2][0], list(kept[3])))
 
 
 class _Evaluated(_Symbolic):

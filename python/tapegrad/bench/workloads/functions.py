@@ -1,0 +1,86 @@
+"""Functions of numbers: recorded as programs, and called again and again with their gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from tapegrad.bench.peers import Build, Functions, Peer
+from tapegrad.bench.workloads.base import Answer, Task, Workload, calibrated, seconds
+
+__all__ = ["Records", "Replays"]
+
+
+class Called(Protocol):
+    """A function in the peer's functions, and what it is called with, in a variant."""
+
+    def function(self, functions: Functions, variant: str) -> Callable[..., Any]: ...
+
+    def arguments(self, variant: str) -> Sequence[Any]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Records(Workload):
+    """A new program of a function of `size` operations, and of its value and gradient."""
+
+    build: Build
+    start: Sequence[float]
+
+    compiled: ClassVar[bool] = True
+    floors: ClassVar[bool] = False
+
+    def prepare(self, peer: Peer, variant: str) -> Task:
+        return _Records(peer, self.build, self.start, self.size)
+
+
+class _Records(Task):
+    def __init__(self, peer: Peer, build: Build, start: Sequence[float], size: int) -> None:
+        self.peer, self.start, self.size = peer, start, size
+        self.f = lambda *numbers: build(numbers, peer.functions, "")()
+
+    def answer(self) -> Answer:
+        replay = self.peer.replay(self.f, self.start)
+        return Answer(*replay.read(replay.run(*replay.arguments)))
+
+    def sample(self) -> dict[str, float]:
+        peer, f, x = self.peer, self.f, self.start
+        phases = {"f": False, "f and its gradient": True}
+        return {
+            phase: seconds(lambda gradient=gradient: peer.record(f, x, gradient)) / self.size  # type: ignore[misc]
+            for phase, gradient in phases.items()
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replays(Workload):
+    """Calls of value and gradient made ready, as many as 10 ms hold."""
+
+    program: Called
+
+    compiled: ClassVar[bool] = True
+    floors: ClassVar[bool] = False
+
+    def prepare(self, peer: Peer, variant: str) -> Task:
+        f = self.program.function(peer.functions, variant)
+        # What is counted by the call is not divided by its operations.
+        size = self.size if self.per == "operation" else 1
+        return _Replays(peer, f, self.program.arguments(variant), size)
+
+
+class _Replays(Task):
+    def __init__(self, peer: Peer, f: Callable[..., Any], x: Sequence[Any], size: int) -> None:
+        self.replay = peer.replay(f, x)
+        self.count = calibrated(self.run, 0.01)
+        self.calls = self.count * size
+
+    def run(self, count: int) -> None:
+        run, arguments = self.replay.run, self.replay.arguments
+        for _ in range(count):
+            run(*arguments)
+
+    def answer(self) -> Answer:
+        return Answer(*self.replay.read(self.replay.run(*self.replay.arguments)))
+
+    def sample(self) -> dict[str, float]:
+        return {"all": seconds(lambda: self.run(self.count)) / self.calls}
