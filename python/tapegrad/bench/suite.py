@@ -22,7 +22,7 @@ OPTIM = Contestant("tapegrad, optim", "tapegrad", "optim", module="tapegrad.opti
 EAGER = Contestant("tapegrad, functions", "tapegrad, functions")
 COMPILED = Contestant("tapegrad, compiled", "tapegrad, compiled")
 VALUES = Contestant("tapegrad, Values", "tapegrad")
-PROGRAMS = ("casadi, built once", "jax, jit")
+IN_PLACE = Contestant("casadi, in place", "casadi, built once", "in place")
 SIZES = (10**3, 10**4, 10**5, 10**6, 10**7)
 
 OPERATORS = Operators(name="operators", title="one operator, made and dropped", per="operation")
@@ -97,7 +97,7 @@ CALL = Replays(
     needs=("tanh",),
     program=functions.Plain(functions.five, functions.FIVE),
     tapegrad=replace(COMPILED, name="tapegrad"),
-    variants=(EAGER, VALUES),
+    variants=(EAGER, VALUES, IN_PLACE),
 )
 LOSS = Replays(
     name="microgpt loss",
@@ -111,8 +111,9 @@ LOSS = Replays(
         replace(COMPILED, name="tapegrad, of lists", variant="lists"),
         VALUES,
         replace(VALUES, name="tapegrad, Values and layers", variant="layers"),
+        IN_PLACE,
     ),
-    only=PROGRAMS,
+    only=("jax, jit",),
 )
 FAN_OUT = Graph(
     name="fan-out",
@@ -145,32 +146,33 @@ def chain(operations: int) -> Graph:
     )
 
 
-def record(operations: int) -> Records:
-    """The function that computes such a chain."""
+def record(name: str, title: str, size: int, build: Build, start: Sequence[float]) -> Records:
+    """The first call of a compiled function."""
     return Records(
-        name=f"record {power(operations)}",
-        title=f"recording a function of {power(operations)} operations, x = x * a + b, anew",
+        name=f"record {name}",
+        title=f"recording a function anew, {title}",
         per="operation",
-        size=operations,
-        build=small.chain(operations),
-        start=small.CHAIN,
+        size=size,
+        needs=("relu",),
+        build=build,
+        start=start,
         tapegrad=replace(COMPILED, name="tapegrad"),
-        only=PROGRAMS,
+        only=("casadi, built once", "jax, jit"),
     )
 
 
 def replay(name: str, title: str, size: int, build: Build, start: Sequence[float]) -> Replays:
-    """Value and gradient of a compiled function."""
+    """The other calls, of its value and gradient."""
     return Replays(
         name=f"replay {name}",
         title=f"value and gradient of a compiled function, {title}",
         per="operation",
         size=size,
-        needs=("relu", "tanh", "exp", "log", "erf"),
+        needs=("relu", "tanh", "erf"),
         program=functions.Built(build, start),
         tapegrad=replace(COMPILED, name="tapegrad", variant="array"),
-        variants=(VALUES,),
-        only=PROGRAMS,
+        variants=(VALUES, IN_PLACE),
+        only=("jax, jit",),
     )
 
 
@@ -210,45 +212,27 @@ def power(number: int) -> str:
 
 CHAINS = {size: chain(size) for size in SIZES}
 MEMORIES = {size: memory(size) for size in SIZES}
-RECORDS = {size: record(size) for size in SIZES[:3]}
-POINTS, OPTIONS = 154, 3846
-MLP_SIZE = 644 * POINTS + 677
-RECORD_MLP = replace(
-    record(MLP_SIZE),
-    name="record mlp",
-    title="recording a function of 10^5 operations, an MLP's loss, anew",
-    needs=("relu",),
-    build=functions.perceptron(POINTS, "relu"),
-    start=demo.start(),
-)
-REPLAYS = [
-    replay(
-        f"chain {power(size)}",
-        f"a chain of {power(size)} operations",
+LINES = {
+    f"chain {power(size)}": (
+        f"a chain of {power(size)} operations, x = x * a + b",
         size,
         small.chain(size),
         small.CHAIN,
     )
-    for size in (10**3, 10**5)
-]
-REPLAYS += [
-    replay(
-        f"{unit} mlp",
-        f"10^5 operations of an MLP with {unit}",
-        MLP_SIZE,
-        functions.perceptron(POINTS, unit),
+    for size in SIZES[:3]
+}
+NETWORKS = {
+    f"{unit} mlp": (
+        f"an MLP's loss of 10^5 operations with {unit}",
+        644 * 154 + 677,
+        functions.perceptron(154, unit),
         demo.start(),
     )
     for unit in ("relu", "tanh")
-]
-REPLAYS.append(
-    replay(
-        "options",
-        "10^5 operations of Black-Scholes prices",
-        26 * OPTIONS,
-        *functions.book(OPTIONS),
-    )
-)
+}
+OPTIONS = ("Black-Scholes prices of 10^5 operations", 26 * 3846, *functions.book(3846))
+RECORDS = [record(name, *each) for name, each in (LINES | NETWORKS).items()]
+REPLAYS = [replay(name, *each) for name, each in (LINES | NETWORKS | {"options": OPTIONS}).items()]
 NESTED = [nested(50), nested(30_000)]
 WORKLOADS: dict[str, Workload] = {
     workload.name: workload
@@ -262,8 +246,7 @@ WORKLOADS: dict[str, Workload] = {
         FAN_OUT,
         CALL,
         LOSS,
-        *RECORDS.values(),
-        RECORD_MLP,
+        *RECORDS,
         *REPLAYS,
         *NESTED,
         *CHAINS.values(),

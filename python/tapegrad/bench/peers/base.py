@@ -143,7 +143,7 @@ class Peer(ABC):
         """A new program of f, or of its value and gradient."""
         raise TypeError(f"{self.name} keeps no programs")
 
-    def replay(self, f: Callable[..., Any], x: Sequence[Any]) -> Replay:
+    def replay(self, f: Callable[..., Any], x: Sequence[Any], variant: str) -> Replay:
         """f at x made ready; without programs, each call does everything."""
         return Replay(lambda *numbers: self.gradient(f, numbers), x, lambda answer: answer)
 
@@ -199,7 +199,7 @@ class NodePeer(Peer):
         y.backward()
         return y.data, [number.grad for number in inputs]
 
-    def replay(self, f: Callable[..., Any], x: Sequence[Any]) -> Replay:
+    def replay(self, f: Callable[..., Any], x: Sequence[Any], variant: str) -> Replay:
         """The inputs are made once; their gradients add up, and are cleared to be read."""
         inputs = [self.make(number) for number in x]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from struct import Struct
 from typing import Any, ClassVar
 
 from tapegrad.bench.peers.base import Build, Functions, Parameter, Peer, Replay, Session
@@ -122,20 +123,44 @@ class CasadiOnce(Casadi):
             return self.compile(y, inputs)
         return self.ca.Function("f", [self.ca.vertcat(*inputs)], [y])
 
-    def replay(self, f: Callable[..., Any], x: Sequence[Any]) -> Replay:
-        """With buffers: the inputs are in place, and the results stay in place."""
+    def replay(self, f: Callable[..., Any], x: Sequence[Any], variant: str) -> Replay:
+        """By its buffers, which numbers are put into and taken out of.
+
+        In the variant "in place" they are there already, and the results stay there.
+        """
         inputs = self.symbols(len(x))
         y = f(*inputs)
         gradient = self.ca.densify(self.ca.gradient(y, self.ca.vertcat(*inputs)))
         function = self.ca.Function("f", [self.ca.vertcat(*inputs)], [y, gradient])
-        buffer, run = function.buffer()
-        numbers, value, slopes = (array("d", each) for each in (x, [0.0], [0.0] * len(x)))
-        buffer.set_arg(0, memoryview(numbers))
-        buffer.set_res(0, memoryview(value))
-        buffer.set_res(1, memoryview(slopes))
-        # The buffer holds no references.
-        kept = (buffer, numbers, value, slopes)
-        return Replay(run, (), lambda _: (kept[2][0], list(kept[3])))
+        buffered = _Buffered(function, x)
+        if variant == "in place":
+            return Replay(buffered.evaluate, (), buffered.read)
+        return Replay(buffered.run, x, buffered.read)
+
+
+class _Buffered:
+    """A function's buffers, which hold no references to what they are set to."""
+
+    def __init__(self, function: Any, x: Sequence[float]) -> None:
+        self.numbers, self.value, self.slopes = (
+            array("d", each) for each in (x, [0.0], [0.0] * len(x))
+        )
+        self.buffer, self.evaluate = function.buffer()
+        self.buffer.set_arg(0, memoryview(self.numbers))
+        self.buffer.set_res(0, memoryview(self.value))
+        self.buffer.set_res(1, memoryview(self.slopes))
+        layout = Struct(f"{len(x)}d")
+        self.put, self.take = layout.pack_into, layout.unpack_from
+
+    def run(self, *x: float) -> tuple[float, tuple[float, ...]]:
+        """Value and gradient of these numbers."""
+        self.put(self.numbers, 0, *x)
+        self.evaluate()
+        return self.value[0], self.take(self.slopes)
+
+    def read(self, _: object) -> tuple[float, list[float]]:
+        value, gradient = self.run(*self.numbers)
+        return value, list(gradient)
 
 
 class _Evaluated(_Symbolic):

@@ -101,7 +101,7 @@ class JaxJit(JaxEager):
         made = self.differentiate(f, len(x)) if gradient else lambda *numbers: f(*numbers)
         return self.jax.jit(made).trace(*x)
 
-    def replay(self, f: Callable[..., Any], x: Sequence[Any]) -> Replay:
+    def replay(self, f: Callable[..., Any], x: Sequence[Any], variant: str) -> Replay:
         compiled, ready = self.jax.jit(self.differentiate(f, len(x))), self.jax.block_until_ready
 
         def read(answer: Any) -> tuple[float, list[float]]:

@@ -28,17 +28,25 @@ class Transforms(Peer):
             erf=tg.erf,
             grad=tg.grad,
         )
+        self.made: dict[Callable[..., Any], Callable[..., Any]] = {}
 
     def session(self, build: Build, start: Sequence[float], variant: str) -> Session:
         return _Pulled(build, start, self.functions, variant)
 
     def differentiate(self, f: Callable[..., Any], count: int) -> Callable[..., Any]:
-        """The function from numbers to value and gradients."""
+        """The function from so many arguments to value and gradients."""
         return tg.value_and_grad(f, argnums=tuple(range(count)))
 
     def gradient(self, f: Callable[..., Any], x: Sequence[float]) -> tuple[float, list[float]]:
-        value, gradient = self.differentiate(f, len(x))(*x)
+        if f not in self.made:
+            self.made[f] = self.differentiate(f, len(x))
+        value, gradient = self.made[f](*x)
         return value, list(gradient)
+
+    def replay(self, f: Callable[..., Any], x: Sequence[Any], variant: str) -> Replay:
+        """The arguments may be arrays, lists and dicts of numbers."""
+        run = self.differentiate(f, len(x))
+        return Replay(run, x, lambda answer: (answer[0], list(leaves(answer[1]))))
 
 
 class _Pulled(Session):
@@ -65,28 +73,16 @@ class Compiled(Transforms):
     name = "tapegrad, compiled"
     eager = False
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.compiled: dict[Callable[..., Any], Callable[..., Any]] = {}
-
     def session(self, build: Build, start: Sequence[float], variant: str) -> Session:
         raise TypeError("what trains compiled is a function of all parameters")
 
+    def differentiate(self, f: Callable[..., Any], count: int) -> Callable[..., Any]:
+        return tg.compile(super().differentiate(f, count))
+
     def record(self, f: Callable[..., Any], x: Sequence[float], gradient: bool) -> object:
-        compiled = tg.compile(self.differentiate(f, len(x)) if gradient else f)
+        compiled = self.differentiate(f, len(x)) if gradient else tg.compile(f)
         compiled(*x)
         return compiled
-
-    def gradient(self, f: Callable[..., Any], x: Sequence[float]) -> tuple[float, list[float]]:
-        if f not in self.compiled:
-            self.compiled[f] = tg.compile(self.differentiate(f, len(x)))
-        value, gradient = self.compiled[f](*x)
-        return value, list(gradient)
-
-    def replay(self, f: Callable[..., Any], x: Sequence[Any]) -> Replay:
-        """The arguments may be arrays, lists and dicts of numbers."""
-        run = tg.compile(self.differentiate(f, len(x)))
-        return Replay(run, x, lambda answer: (answer[0], list(leaves(answer[1]))))
 
 
 def leaves(tree: Any) -> Iterator[float]:

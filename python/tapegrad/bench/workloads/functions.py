@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from tapegrad.bench.peers import Build, Functions, Peer
+from tapegrad.bench.peers import Build, Functions, Peer, Replay
 from tapegrad.bench.workloads.base import Answer, Task, Workload, calibrated, seconds
 
 __all__ = ["Records", "Replays"]
@@ -40,7 +40,7 @@ class _Records(Task):
         self.f = lambda *numbers: build(numbers, peer.functions, "")()
 
     def answer(self) -> Answer:
-        replay = self.peer.replay(self.f, self.start)
+        replay = self.peer.replay(self.f, self.start, "")
         return Answer(*replay.read(replay.run(*replay.arguments)))
 
     def sample(self) -> dict[str, float]:
@@ -65,12 +65,12 @@ class Replays(Workload):
         f = self.program.function(peer.functions, variant)
         # What is counted by the call is not divided by its operations.
         size = self.size if self.per == "operation" else 1
-        return _Replays(peer, f, self.program.arguments(variant), size)
+        return _Replays(peer.replay(f, self.program.arguments(variant), variant), size)
 
 
 class _Replays(Task):
-    def __init__(self, peer: Peer, f: Callable[..., Any], x: Sequence[Any], size: int) -> None:
-        self.replay = peer.replay(f, x)
+    def __init__(self, replay: Replay, size: int) -> None:
+        self.replay = replay
         self.count = calibrated(self.run, 0.01)
         self.calls = self.count * size
 
