@@ -146,14 +146,16 @@ def chain(operations: int) -> Graph:
     )
 
 
-def record(name: str, title: str, size: int, build: Build, start: Sequence[float]) -> Records:
+def record(
+    name: str, title: str, size: int, needs: tuple[str, ...], build: Build, start: Sequence[float]
+) -> Records:
     """The first call of a compiled function."""
     return Records(
         name=f"record {name}",
         title=f"recording a function anew, {title}",
         per="operation",
         size=size,
-        needs=("relu",),
+        needs=needs,
         build=build,
         start=start,
         tapegrad=replace(COMPILED, name="tapegrad"),
@@ -161,14 +163,16 @@ def record(name: str, title: str, size: int, build: Build, start: Sequence[float
     )
 
 
-def replay(name: str, title: str, size: int, build: Build, start: Sequence[float]) -> Replays:
+def replay(
+    name: str, title: str, size: int, needs: tuple[str, ...], build: Build, start: Sequence[float]
+) -> Replays:
     """The other calls, of its value and gradient."""
     return Replays(
         name=f"replay {name}",
         title=f"value and gradient of a compiled function, {title}",
         per="operation",
         size=size,
-        needs=("relu", "tanh", "erf"),
+        needs=needs,
         program=functions.Built(build, start),
         tapegrad=replace(COMPILED, name="tapegrad", variant="array"),
         variants=(VALUES, IN_PLACE),
@@ -216,6 +220,7 @@ LINES = {
     f"chain {power(size)}": (
         f"a chain of {power(size)} operations, x = x * a + b",
         size,
+        (),
         small.chain(size),
         small.CHAIN,
     )
@@ -225,12 +230,18 @@ NETWORKS = {
     f"{unit} mlp": (
         f"an MLP's loss of 10^5 operations with {unit}",
         644 * 154 + 677,
+        ("relu", "tanh"),
         functions.perceptron(154, unit),
         demo.start(),
     )
     for unit in ("relu", "tanh")
 }
-OPTIONS = ("Black-Scholes prices of 10^5 operations", 26 * 3846, *functions.book(3846))
+OPTIONS = (
+    "Black-Scholes prices of 10^5 operations",
+    26 * 3846,
+    ("exp", "log", "erf"),
+    *functions.book(3846),
+)
 RECORDS = [record(name, *each) for name, each in (LINES | NETWORKS).items()]
 REPLAYS = [replay(name, *each) for name, each in (LINES | NETWORKS | {"options": OPTIONS}).items()]
 NESTED = [nested(50), nested(30_000)]
@@ -256,7 +267,18 @@ WORKLOADS: dict[str, Workload] = {
     )
 }
 # What a minute holds: programs, and peers that take milliseconds for a step of them.
-QUICK = ("operators", "demo", "microgpt", "tiny", "greeks", "import")
+QUICK = (
+    "operators",
+    "demo",
+    "microgpt",
+    "tiny",
+    "greeks",
+    "call",
+    "microgpt loss",
+    "record chain 10^4",
+    "replay relu mlp",
+    "import",
+)
 QUICK_PEERS = ("tapegrad", "floats", "micrograd", "microgpt's class", "torch", "xad")
 
 

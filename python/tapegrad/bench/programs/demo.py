@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from operator import mul
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from tapegrad.bench.peers.base import Functions, Program
 
-__all__ = ["Network", "build", "loss", "start"]
+__all__ = ["Network", "build", "data", "loss", "start"]
+
+Data: TypeAlias = tuple[list[tuple[float, float]], list[int]]
 
 WIDTHS = (16, 16, 1)
 
@@ -26,7 +28,7 @@ def start() -> list[float]:
     return parameters
 
 
-def data(count: int = 100) -> tuple[list[tuple[float, float]], list[int]]:
+def data(count: int = 100) -> Data:
     """Points in the plane, and on which side of a parabola they lie."""
     source = random.Random(7)
     points = [(source.uniform(-1, 2), source.uniform(-1, 1)) for _ in range(count)]
@@ -88,12 +90,12 @@ def build(numbers: Sequence[Any], functions: Functions, variant: str) -> Program
         model = Network(numbers, functions)
     else:
         model = library_network(functions.nn, numbers)
-    return loss(model, numbers, functions, 100)
+    return loss(model, numbers, functions, data())
 
 
-def loss(model: Any, numbers: Sequence[Any], functions: Functions, count: int) -> Program:
-    """The hinge loss of so many points, and the penalty on the model's numbers."""
-    points, targets = data(count)
+def loss(model: Any, numbers: Sequence[Any], functions: Functions, data: Data) -> Program:
+    """The hinge loss of points with targets, and the penalty on the model's numbers."""
+    points, targets = data
     number, relu = functions.number, functions.relu
     assert relu is not None
 

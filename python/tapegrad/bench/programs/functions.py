@@ -89,10 +89,11 @@ def perceptron(points: int, unit: str) -> Build:
 
     644 operations a point, and 677 more.
     """
+    data = demo.data(points)
 
     def build(numbers: Sequence[Any], functions: Functions, variant: str) -> Program:
         model = demo.Network(numbers, replace(functions, relu=getattr(functions, unit)))
-        return demo.loss(model, numbers, functions, points)
+        return demo.loss(model, numbers, functions, data)
 
     return build
 
