@@ -22,7 +22,7 @@ class Program:
     program <lambda>(a, b):
       c = sin b
       d = mul a c
-      e = add d a
+      e = add a d
       return e
     >>> len(program), program.counts
     (3, {'sin': 1, 'mul': 1, 'add': 1})
