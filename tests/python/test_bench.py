@@ -96,8 +96,7 @@ def on_floats(workload: Workload) -> tuple[Callable[[Sequence[float]], float], S
         f = workload.function(replace(floats.functions, grad=by_complex_step))
         return lambda x: f(*x), workload.x
     if isinstance(workload, Replays):
-        g = workload.program.function(floats.functions, "")
-        return lambda x: g(*x), workload.program.arguments("")
+        return lambda x: workload.build(x, floats.functions, "")(), workload.arguments("")
     if isinstance(workload, Training):
         program = import_module(f"tapegrad.bench.programs.{workload.program}")
         return lambda x: program.build(x, floats.functions, "")(), program.start()
@@ -208,19 +207,15 @@ def test_figures_of_an_operation_are_divided_by_the_operations(
 ) -> None:
     one = Counted.operation
     functions = Functions(largest=max, relu=one, tanh=one, exp=one, log=one, erf=one)
-    build, start = (
-        (workload.build, workload.start)
-        if isinstance(workload, Records)
-        else (workload.program.build, workload.program.start)
-    )
+    start = workload.start if isinstance(workload, Records) else workload.arguments("")
     Counted.operations = 0
-    build([Counted() for _ in start], functions, "")()
+    workload.build([Counted() for _ in start], functions, "")()
     assert Counted.operations == workload.size
 
 
 def test_a_peer_without_programs_says_so() -> None:
     with pytest.raises(TypeError, match="microgpt's class keeps no programs"):
-        PEERS["microgpt's class"]().record(lambda x: x, [1.0], gradient=False)
+        PEERS["microgpt's class"]().program(suite.small.chain(2), suite.small.CHAIN, gradient=False)
 
 
 @pytest.mark.parametrize("rule", ["sgd", "adam", "adagrad"])

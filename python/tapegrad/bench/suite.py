@@ -95,7 +95,8 @@ CALL = Replays(
     per="call",
     size=5,
     needs=("tanh",),
-    program=functions.Plain(functions.five, functions.FIVE),
+    build=functions.five,
+    arguments=lambda _: functions.FIVE,
     tapegrad=replace(COMPILED, name="tapegrad"),
     variants=(EAGER, VALUES, IN_PLACE),
 )
@@ -105,7 +106,8 @@ LOSS = Replays(
     per="call",
     size=70_000,
     needs=("relu", "exp", "log"),
-    program=functions.Document(),
+    build=functions.document,
+    arguments=functions.parameters,
     tapegrad=replace(COMPILED, name="tapegrad", variant="arrays"),
     variants=(
         replace(COMPILED, name="tapegrad, of lists", variant="lists"),
@@ -167,13 +169,15 @@ def replay(
     name: str, title: str, size: int, needs: tuple[str, ...], build: Build, start: Sequence[float]
 ) -> Replays:
     """The other calls, of its value and gradient."""
+    build, arguments = functions.together(build, start)
     return Replays(
         name=f"replay {name}",
         title=f"value and gradient of a compiled function, {title}",
         per="operation",
         size=size,
         needs=needs,
-        program=functions.Built(build, start),
+        build=build,
+        arguments=arguments,
         tapegrad=replace(COMPILED, name="tapegrad", variant="array"),
         variants=(VALUES, IN_PLACE),
         only=("jax, jit",),

@@ -139,12 +139,18 @@ class Peer(ABC):
     def gradient(self, f: Callable[..., Any], x: Sequence[float]) -> Gradient:
         """Value and gradient of f at x, everything made and dropped in this call."""
 
-    def record(self, f: Callable[..., Any], x: Sequence[float], gradient: bool) -> object:
-        """A new program of f, or of its value and gradient."""
+    def function(self, build: Build, variant: str) -> Callable[..., Any]:
+        """What `build` makes, as a function of the numbers."""
+        functions = self.functions
+        return lambda *numbers: build(numbers, functions, variant)()
+
+    def program(self, build: Build, x: Sequence[float], gradient: bool) -> object:
+        """A new program of this function, or of its value and gradient."""
         raise TypeError(f"{self.name} keeps no programs")
 
-    def replay(self, f: Callable[..., Any], x: Sequence[Any], variant: str) -> Replay:
-        """f at x made ready; without programs, each call does everything."""
+    def replay(self, build: Build, x: Sequence[Any], variant: str) -> Replay:
+        """This function at x made ready; without programs, each call does everything."""
+        f = self.function(build, variant)
         return Replay(lambda *numbers: self.gradient(f, numbers), x, lambda answer: answer)
 
     def names(self) -> dict[str, Any]:
@@ -199,21 +205,22 @@ class NodePeer(Peer):
         y.backward()
         return y.data, [number.grad for number in inputs]
 
-    def replay(self, f: Callable[..., Any], x: Sequence[Any], variant: str) -> Replay:
+    def replay(self, build: Build, x: Sequence[Any], variant: str) -> Replay:
         """The inputs are made once; their gradients add up, and are cleared to be read."""
         inputs = [self.make(number) for number in x]
+        program = build(inputs, self.functions, variant)
 
-        def run(*numbers: Any) -> Any:
-            y = f(*numbers)
+        def run() -> Any:
+            y = program()
             y.backward()
             return y
 
         def read(_: Any) -> Gradient:
             for number in inputs:
                 number.grad = 0.0
-            return run(*inputs).data, [number.grad for number in inputs]
+            return run().data, [number.grad for number in inputs]
 
-        return Replay(run, inputs, read)
+        return Replay(run, (), read)
 
     def names(self) -> dict[str, Any]:
         return {"Value": self.make}

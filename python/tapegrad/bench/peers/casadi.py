@@ -116,20 +116,20 @@ class CasadiOnce(Casadi):
             self.compiled[f] = self.compile(f(*inputs), inputs)
         return self.numbers(self.compiled[f](list(x)))
 
-    def record(self, f: Callable[..., Any], x: Sequence[float], gradient: bool) -> object:
+    def program(self, build: Build, x: Sequence[float], gradient: bool) -> object:
         inputs = self.symbols(len(x))
-        y = f(*inputs)
+        y = build(inputs, self.functions, "")()
         if gradient:
             return self.compile(y, inputs)
         return self.ca.Function("f", [self.ca.vertcat(*inputs)], [y])
 
-    def replay(self, f: Callable[..., Any], x: Sequence[Any], variant: str) -> Replay:
+    def replay(self, build: Build, x: Sequence[Any], variant: str) -> Replay:
         """By its buffers, which numbers are put into and taken out of.
 
         In the variant "in place" they are there already, and the results stay there.
         """
         inputs = self.symbols(len(x))
-        y = f(*inputs)
+        y = build(inputs, self.functions, variant)()
         gradient = self.ca.densify(self.ca.gradient(y, self.ca.vertcat(*inputs)))
         function = self.ca.Function("f", [self.ca.vertcat(*inputs)], [y, gradient])
         buffered = _Buffered(function, x)

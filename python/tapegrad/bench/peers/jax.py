@@ -95,14 +95,14 @@ class JaxJit(JaxEager):
         value, gradient = self.compiled[f](*x)
         return float(value), [float(g) for g in gradient]
 
-    def record(self, f: Callable[..., Any], x: Sequence[float], gradient: bool) -> object:
+    def program(self, build: Build, x: Sequence[float], gradient: bool) -> object:
         """Traced, as a jaxpr; XLA has yet to compile it."""
-        # A function of its own, which jax has not seen before.
-        made = self.differentiate(f, len(x)) if gradient else lambda *numbers: f(*numbers)
-        return self.jax.jit(made).trace(*x)
+        f = self.function(build, "")  # a new one, which jax has not traced before
+        return self.jax.jit(self.differentiate(f, len(x)) if gradient else f).trace(*x)
 
-    def replay(self, f: Callable[..., Any], x: Sequence[Any], variant: str) -> Replay:
-        compiled, ready = self.jax.jit(self.differentiate(f, len(x))), self.jax.block_until_ready
+    def replay(self, build: Build, x: Sequence[Any], variant: str) -> Replay:
+        f, ready = self.function(build, variant), self.jax.block_until_ready
+        compiled = self.jax.jit(self.differentiate(f, len(x)))
 
         def read(answer: Any) -> tuple[float, list[float]]:
             return float(answer[0]), [float(g) for g in answer[1]]

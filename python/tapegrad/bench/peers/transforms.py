@@ -43,9 +43,9 @@ class Transforms(Peer):
         value, gradient = self.made[f](*x)
         return value, list(gradient)
 
-    def replay(self, f: Callable[..., Any], x: Sequence[Any], variant: str) -> Replay:
+    def replay(self, build: Build, x: Sequence[Any], variant: str) -> Replay:
         """The arguments may be arrays, lists and dicts of numbers."""
-        run = self.differentiate(f, len(x))
+        run = self.differentiate(self.function(build, variant), len(x))
         return Replay(run, x, lambda answer: (answer[0], list(leaves(answer[1]))))
 
 
@@ -79,7 +79,8 @@ class Compiled(Transforms):
     def differentiate(self, f: Callable[..., Any], count: int) -> Callable[..., Any]:
         return tg.compile(super().differentiate(f, count))
 
-    def record(self, f: Callable[..., Any], x: Sequence[float], gradient: bool) -> object:
+    def program(self, build: Build, x: Sequence[float], gradient: bool) -> object:
+        f = self.function(build, "")
         compiled = self.differentiate(f, len(x)) if gradient else tg.compile(f)
         compiled(*x)
         return compiled

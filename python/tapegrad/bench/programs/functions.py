@@ -1,87 +1,78 @@
-"""Functions to be compiled: of any size, of one document's parameters, of five numbers.
-
-Each says what it is called with, and what function of that it is; a variant takes its numbers
-together, in arrays or lists.
-"""
+"""Functions to be compiled: of five numbers, of any size, of one document's parameters."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tapegrad.bench.programs import demo, microgpt, small
 
 if TYPE_CHECKING:
     from tapegrad.bench.peers.base import Build, Functions, Program
 
-__all__ = ["FIVE", "POINT", "Built", "Document", "Plain", "book", "descent", "five", "perceptron"]
+__all__ = [
+    "FIVE",
+    "POINT",
+    "book",
+    "descent",
+    "document",
+    "five",
+    "parameters",
+    "perceptron",
+    "together",
+]
 
 # Arguments of `five`; start, stretch and shift of `descent`.
 FIVE = (1.5, -2.0, 0.7, 3.0, 1.25)
 POINT = (1.5, 0.9, -0.4)
 
-Function = Callable[..., Any]
+Function: TypeAlias = Callable[..., Any]
+Arguments: TypeAlias = Callable[[str], Sequence[Any]]
 
 
-@dataclass(frozen=True)
-class Plain:
-    """A function of a few numbers."""
-
-    make: Callable[[Functions], Function]
-    x: Sequence[float]
-
-    def function(self, functions: Functions, variant: str) -> Function:
-        return self.make(functions)
-
-    def arguments(self, variant: str) -> Sequence[Any]:
-        return self.x
-
-
-@dataclass(frozen=True)
-class Built:
-    """A function of many numbers, in the variant "array" of one array."""
-
-    build: Build
-    start: Sequence[float]
-
-    def function(self, functions: Functions, variant: str) -> Function:
-        build = self.build
-        if variant == "array":
-            return lambda array: build(list(array), functions, variant)()
-        return lambda *numbers: build(numbers, functions, variant)()
-
-    def arguments(self, variant: str) -> Sequence[Any]:
-        return [import_module("numpy").array(self.start)] if variant == "array" else self.start
-
-
-class Document:
-    """microgpt's loss: of arrays, of lists, or of numbers, then with or without layers."""
-
-    def function(self, functions: Functions, variant: str) -> Function:
-        if variant in ("arrays", "lists"):
-            return lambda parameters: microgpt.loss(parameters, functions)
-        name = "microgpt_layers" if variant == "layers" else "microgpt"
-        build = import_module(f"tapegrad.bench.programs.{name}").build
-        return lambda *numbers: build(numbers, functions, variant)()
-
-    def arguments(self, variant: str) -> Sequence[Any]:
-        if variant not in ("arrays", "lists"):
-            return microgpt.start()
-        parameters: dict[str, Any] = dict(microgpt.state())
-        if variant == "arrays":
-            array = import_module("numpy").array
-            parameters = {name: array(rows) for name, rows in parameters.items()}
-        return [parameters]
-
-
-def five(functions: Functions) -> Function:
+def five(numbers: Sequence[Any], functions: Functions, variant: str) -> Program:
     """A function of five numbers."""
+    a, b, c, d, e = numbers
     tanh = functions.tanh
     assert tanh is not None
-    return lambda a, b, c, d, e: a * b + tanh(c) * d / e
+    return lambda: a * b + tanh(c) * d / e
+
+
+def document(numbers: Sequence[Any], functions: Functions, variant: str) -> Program:
+    """microgpt's loss, in the variant "layers" by tapegrad's layers.
+
+    In the variants "arrays" and "lists" it is a function of a dict of these.
+    """
+    if variant in ("arrays", "lists"):
+        return lambda: microgpt.loss(numbers[0], functions)
+    name = "microgpt_layers" if variant == "layers" else "microgpt"
+    program: Program = import_module(f"tapegrad.bench.programs.{name}").build(
+        numbers, functions, variant
+    )
+    return program
+
+
+def parameters(variant: str) -> Sequence[Any]:
+    """What `document` is a function of."""
+    if variant == "arrays":
+        array = import_module("numpy").array
+        return [{name: array(rows) for name, rows in microgpt.state().items()}]
+    return [microgpt.state()] if variant == "lists" else microgpt.start()
+
+
+def together(build: Build, start: Sequence[float]) -> tuple[Build, Arguments]:
+    """The same, and in the variant "array" a function of one array."""
+
+    def built(numbers: Sequence[Any], functions: Functions, variant: str) -> Program:
+        return build(list(numbers[0]) if variant == "array" else numbers, functions, variant)
+
+    def arguments(variant: str) -> Sequence[Any]:
+        return [import_module("numpy").array(start)] if variant == "array" else start
+
+    return built, arguments
 
 
 def perceptron(points: int, unit: str) -> Build:

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from functools import partial
+from typing import Any, ClassVar
 
-from tapegrad.bench.peers import Build, Functions, Peer, Replay
+from tapegrad.bench.peers import Build, Peer, Replay
 from tapegrad.bench.workloads.base import Answer, Task, Workload, calibrated, seconds
 
 __all__ = ["Records", "Replays"]
-
-
-class Called(Protocol):
-    """A function in the peer's functions, and what it is called with, in a variant."""
-
-    def function(self, functions: Functions, variant: str) -> Callable[..., Any]: ...
-
-    def arguments(self, variant: str) -> Sequence[Any]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,18 +29,17 @@ class Records(Workload):
 
 class _Records(Task):
     def __init__(self, peer: Peer, build: Build, start: Sequence[float], size: int) -> None:
-        self.peer, self.start, self.size = peer, start, size
-        self.f = lambda *numbers: build(numbers, peer.functions, "")()
+        self.peer, self.build, self.start, self.size = peer, build, start, size
 
     def answer(self) -> Answer:
-        replay = self.peer.replay(self.f, self.start, "")
+        replay = self.peer.replay(self.build, self.start, "")
         return Answer(*replay.read(replay.run(*replay.arguments)))
 
     def sample(self) -> dict[str, float]:
-        peer, f, x = self.peer, self.f, self.start
+        program = partial(self.peer.program, self.build, self.start)
         phases = {"f": False, "f and its gradient": True}
         return {
-            phase: seconds(lambda gradient=gradient: peer.record(f, x, gradient)) / self.size  # type: ignore[misc]
+            phase: seconds(partial(program, gradient)) / self.size
             for phase, gradient in phases.items()
         }
 
@@ -56,16 +48,17 @@ class _Records(Task):
 class Replays(Workload):
     """Calls of value and gradient made ready, as many as 10 ms hold."""
 
-    program: Called
+    build: Build
+    # What it is called with, in a variant.
+    arguments: Callable[[str], Sequence[Any]]
 
     compiled: ClassVar[bool] = True
     floors: ClassVar[bool] = False
 
     def prepare(self, peer: Peer, variant: str) -> Task:
-        f = self.program.function(peer.functions, variant)
         # What is counted by the call is not divided by its operations.
         size = self.size if self.per == "operation" else 1
-        return _Replays(peer.replay(f, self.program.arguments(variant), variant), size)
+        return _Replays(peer.replay(self.build, self.arguments(variant), variant), size)
 
 
 class _Replays(Task):
