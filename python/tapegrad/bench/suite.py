@@ -220,7 +220,8 @@ def power(number: int) -> str:
 
 CHAINS = {size: chain(size) for size in SIZES}
 MEMORIES = {size: memory(size) for size in SIZES}
-LINES = {
+# What is recorded and replayed: title, operations, functions needed, program and its start.
+SIZED: dict[str, tuple[str, int, tuple[str, ...], Build, Sequence[float]]] = {
     f"chain {power(size)}": (
         f"a chain of {power(size)} operations, x = x * a + b",
         size,
@@ -230,7 +231,7 @@ LINES = {
     )
     for size in SIZES[:3]
 }
-NETWORKS = {
+SIZED |= {
     f"{unit} mlp": (
         f"an MLP's loss of 10^5 operations with {unit}",
         644 * 154 + 677,
@@ -240,14 +241,19 @@ NETWORKS = {
     )
     for unit in ("relu", "tanh")
 }
-OPTIONS = (
+SIZED["options"] = (
     "Black-Scholes prices of 10^5 operations",
     26 * 3846,
     ("exp", "log", "erf"),
     *functions.book(3846),
 )
-RECORDS = [record(name, *each) for name, each in (LINES | NETWORKS).items()]
-REPLAYS = [replay(name, *each) for name, each in (LINES | NETWORKS | {"options": OPTIONS}).items()]
+RECORDS = [
+    record(name, *SIZED[name]) for name in ("chain 10^3", "chain 10^4", "chain 10^5", "relu mlp")
+]
+REPLAYS = [
+    replay(name, *SIZED[name])
+    for name in ("chain 10^3", "chain 10^5", "relu mlp", "tanh mlp", "options")
+]
 NESTED = [nested(50), nested(30_000)]
 WORKLOADS: dict[str, Workload] = {
     workload.name: workload
