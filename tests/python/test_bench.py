@@ -396,6 +396,7 @@ def test_the_results_hold_every_sample_and_their_circumstances(finished: tuple[P
     chain = next(each for each in stored["workloads"] if each["name"] == "chain 10^3")
     assert list(chain["samples"]) == [
         "tapegrad",
+        "tapegrad, functions",
         "floats",
         "microgpt's class, gc off",
         "microgpt's class, gc on",
