@@ -175,7 +175,7 @@ inline std::string c_literal(double number) {
 // An expression of C.
 class CText {
  public:
-  static constexpr bool is_recorded = true;
+  using Whole = CText;
 
   CText(Number auto number)
       : text_(c_literal(static_cast<double>(number))), is_one_word_(text_[0] != '-') {}
