@@ -198,7 +198,7 @@ class Recording {
 // A number of the current recording, or a plain one, of which nothing is recorded.
 class Symbol {
  public:
-  static constexpr bool is_recorded = true;
+  using Whole = Symbol;
 
   Symbol() = default;
   Symbol(Number auto primal) : primal_(static_cast<double>(primal)) {}
