@@ -30,9 +30,9 @@ from tapegrad import (
     cross_entropy,
     grad,
     hinge_loss,
-    hvp,
     jacfwd,
     jacrev,
+    jvp,
     linear,
     log_softmax,
     mse_loss,
@@ -46,8 +46,8 @@ LAYER_CASES = [case for case in CASES if case.layer != "logsumexp"]
 
 def is_ordinary(case: Case) -> bool:
     """Whether nothing is masked, saturated or a kink."""
-    numbers = flat(list(case.given.values()))
-    return all(1e-2 < abs(x) < 10.0 for x in numbers) and 1.0 not in numbers
+    numbers = flat(next(iter(case.given.values())))
+    return all(1e-2 < abs(x) < 10.0 and abs(x) != 1.0 for x in numbers)
 
 
 def shape(case: Case) -> tuple[Any, ...]:
@@ -125,7 +125,8 @@ def test_second_derivatives_are_differences_of_gradients(case: Case) -> None:
         numbers = iter(moved)
         return flat(list(differentiated(case)(*mapped(lambda _: next(numbers), given))[1]))
 
-    product = flat(list(hvp(of_numbers(case), tuple(given), tuple(direction))))
+    gradient = grad(of_numbers(case), tuple(range(len(given))))
+    product = flat(list(jvp(gradient, tuple(given), tuple(direction))[1]))
     differences = [
         (above - below) / (2 * step)
         for above, below in zip(slopes(step), slopes(-step), strict=True)
@@ -445,15 +446,15 @@ HOSTILE: dict[str, str] = {
     "transforms and layers within layers": """
         class Number:
             def __float__(self):
-                return tapegrad.grad(lambda y: tapegrad.softmax([y, Plain()])[0])(1.0)
+                tapegrad.grad(lambda y: tapegrad.softmax([y, Plain()])[0])(1.0)
+                return 1.5
         class Plain:
             def __float__(self):
                 return tapegrad.softmax([1.0, tapegrad.Value(2.0)])[0].data
         def f(x):
-            return tapegrad.linear([[x, Number()], [Number(), x]], [Number(), x])[1]
-        wanted = float(Number())
+            return tapegrad.linear([[x, Number()], [x, Number()]], [Number(), 2.0])[1]
         for _ in range(100):
-            assert tapegrad.grad(f)(3.0) == 6.0, tapegrad.grad(f)(3.0)
+            assert tapegrad.grad(f)(3.0) == 1.5, tapegrad.grad(f)(3.0)
         """,
     "collections while a result is made": """
         def look(phase, info):
