@@ -22,14 +22,15 @@ class Multiplication;
 template <>
 class Multiplication<Row> {
  public:
-  Multiplication(Tape& tape, std::size_t columns) : tape_(tape), xs_(tape, columns) {}
+  Multiplication(Tape& tape, std::size_t columns) : xs_(tape, columns) {}
 
   bool read_x(const Sequence& x, const Place& place) { return read_all(x, place, xs_); }
 
   // Appends the product with a row, beginning with `start`, if any.
-  bool add_row(const Sequence& row, const Place& place, const Argument* start, Row& out) {
-    Draft numbers(tape_, row.size() + (start != nullptr ? 1 : 0));
-    Products products(tape_, numbers, xs_, start);
+  [[gnu::always_inline]] bool add_row(const Sequence& row, const Place& place,
+                                      const Argument* start, Row& out) {
+    Draft numbers(tape(), row.size() + (start != nullptr ? 1 : 0));
+    Products products(tape(), numbers, xs_, start);
     if (!read_products(row, place, numbers, products)) return false;
     if (inheritances != heirs_) [[unlikely]] {
       xs_.look_again();
@@ -46,7 +47,6 @@ class Multiplication<Row> {
     return read_each(row, place, [&](auto item) { products.write(pen, item); });
   }
 
-  Tape& tape_;
   Draft xs_;
   std::uint64_t heirs_ = inheritances;
 };

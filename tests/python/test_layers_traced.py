@@ -92,7 +92,10 @@ def differentiated(case: Case) -> Callable[..., Any]:
 def elsewhere(given: list[Any], seed: int = 0) -> list[Any]:
     """Other numbers in the same places: the largest element is another one."""
     draw = random.Random(seed)
-    return mapped(lambda x: draw.choice([-1, 1]) * x + draw.gauss(0.0, 1.0), given)
+    return [
+        mapped(lambda x: draw.choice([-1, 1]) * x + draw.gauss(0.0, 1.0), nested)
+        for nested in given
+    ]
 
 
 def test_the_cases_are_of_every_layer_and_loss() -> None:
@@ -202,7 +205,7 @@ def test_any_iterable_of_iterables_will_do(kind: Callable[[list[Any]], Any]) -> 
 
 
 def test_rows_of_values_and_of_plain_numbers_stay_what_they_are() -> None:
-    kinds = []
+    kinds: list[type] = []
 
     def f(x: Any) -> Any:
         values, plain = softmax([Value(1.0), 2.0]), softmax(iter([1.0, 2.0]))
@@ -388,7 +391,12 @@ def test_an_iterable_that_breaks_off_is_no_result(call: Any) -> None:
 
 def test_a_number_whose_trace_has_ended_is_refused() -> None:
     kept: list[Any] = []
-    grad(lambda x: (kept.append(x), x)[1])(1.0)
+
+    def keeping(x: Any) -> Any:
+        kept.append(x)
+        return x
+
+    grad(keeping)(1.0)
     for call in (
         lambda: softmax(kept),
         lambda: cross_entropy([1.0, 2.0], kept[0]),
