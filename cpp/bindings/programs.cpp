@@ -70,9 +70,11 @@ py::object replayed(Function* self, py::handle args, py::handle keywords) {
     double* end = numbers;
     if (!structure->read_call(args, keywords, end)) continue;
     // Reading may have run code that called this function.
-    if (k >= signatures.size() || signatures[k]->inputs != structure) return {};
-    std::rotate(signatures.begin(), signatures.begin() + static_cast<std::ptrdiff_t>(k),
-                signatures.begin() + static_cast<std::ptrdiff_t>(k) + 1);
+    const auto found =
+        std::find_if(signatures.begin(), signatures.end(),
+                     [&](const auto& signature) { return signature->inputs == structure; });
+    if (found == signatures.end()) return {};
+    std::rotate(signatures.begin(), found, found + 1);
     Path* const path = signatures[0]->paths.replay({numbers, count});
     if (path == nullptr) return {};
     // Making objects may run code that replays the same path: first, all is copied.

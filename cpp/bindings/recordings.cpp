@@ -3,10 +3,10 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
-#include <cmath>
 #include <memory>
 #include <optional>
 
+#include "anomalies.hpp"
 #include "module.hpp"
 #include "tapegrad/derivative.hpp"
 #include "tapegrad/simplify.hpp"
@@ -106,7 +106,7 @@ class Opened {
     spare.pop_back();
     recording_->id = recording_->open_id = ++last_id;
     recording_->guarding = guarding;
-    recording_->passing.assign(1, {0, 0});
+    recording_->passing.assign(1, {0, 0, 0});
     Recording::current = recording_;
     current = this;
   }
@@ -173,13 +173,14 @@ class Opened {
     return places;
   }
 
-  // Where each of these is in this recording; no_place for plain numbers and those of others.
+  // Where each of these is in this recording, which may be closed; no_place for plain numbers.
   std::vector<tapegrad::Place> roots(const Numbers& numbers) const {
     std::vector<tapegrad::Place> places;
-    for (const py::object& number : numbers)
-      places.push_back(is_traced(number.ptr()) && as_traced(number.ptr())->id == recording_->id
-                           ? as_traced(number.ptr())->place
-                           : no_place);
+    for (const py::object& number : numbers) {
+      const bool here = is_traced(number.ptr()) && as_traced(number.ptr())->id == recording_->id;
+      if (!here) symbol_of(number, recording_);
+      places.push_back(here ? as_traced(number.ptr())->place : no_place);
+    }
     return places;
   }
 
@@ -202,28 +203,11 @@ class Opened {
         sweep.seed(to[k], detail::as<Number>(symbol_of(weights[k], &in)));
       }
       sweep.run();
-      if (anomaly_on) check(stretch, sweep);
+      if (anomaly_on) check_adjoints(stretch, sweep);
       Numbers adjoints;
       for (const tapegrad::Place input : from) adjoints.push_back(object(in, sweep.adjoint(input)));
       return adjoints;
     });
-  }
-
-  // Raises for the last operation whose adjoint is NaN or infinite: the first that the sweep met.
-  template <class Number>
-  static void check(const Stretch& stretch, const ReverseSweep<Number>& sweep) {
-    for (tapegrad::Place i = stretch.end(); i-- > stretch.begin();) {
-      if (!sweep.reached(i)) continue;
-      const double adjoint = Symbol(sweep.adjoint(i)).primal();
-      if (std::isfinite(adjoint)) continue;
-      const Description* what = description(stretch.recording()[i].op);
-      PyErr_Format(PyExc_FloatingPointError, "the gradient by %s of traced numbers became %s",
-                   what != nullptr ? std::string(what->name).c_str() : "an argument",
-                   std::isnan(adjoint) ? "nan"
-                   : adjoint > 0       ? "inf"
-                                       : "-inf");
-      throw py::error_already_set();
-    }
   }
 
   // One row of adjoints for each output.

@@ -345,8 +345,11 @@ PyObject* traced_at(LiveRecording& recording, tapegrad::Place place) {
   traced->recording = &recording;
   traced->id = recording.id;
   traced->place = place;
-  traced->level = static_cast<std::uint32_t>(recording.passing.size() - 1);
-  ++recording.passing.back().alive;
+  // A number from before what may be forgotten survives it.
+  std::size_t level = recording.passing.size() - 1;
+  while (place < recording.passing[level].begin) --level;
+  traced->level = static_cast<std::uint32_t>(level);
+  ++recording.passing[level].alive;
   return reinterpret_cast<PyObject*>(traced);
 }
 

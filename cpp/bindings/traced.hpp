@@ -15,15 +15,17 @@ struct LiveRecording : Recording {
   std::uint64_t id = 0;
   std::uint64_t open_id = 0;  // its id while it is open, else 0
   bool guarding = false;      // whether what the function is told becomes a guard
-  // What may be forgotten again: where it begins, and how many numbers of it Python still has.
+  // What may be forgotten again: where it begins, the constants there are before it, and how many
+  // numbers of it Python still has.
   struct Passing {
     tapegrad::Place begin;
+    std::size_t constants;
     std::uint32_t alive;
   };
-  std::vector<Passing> passing{{0, 0}};
+  std::vector<Passing> passing{{0, 0, 0}};
 
   std::uint32_t begin_passing() {
-    passing.push_back({size(), 0});
+    passing.push_back({size(), constants().size(), 0});
     return static_cast<std::uint32_t>(passing.size() - 1);
   }
   // Forgets what was recorded since, unless a number of it is alive or a guard may ask for it.
@@ -31,7 +33,7 @@ struct LiveRecording : Recording {
     if (guarding) return;
     for (std::size_t k = level; k < passing.size(); ++k)
       if (passing[k].alive != 0) return;
-    rewind(passing[level].begin);
+    rewind(passing[level].begin, passing[level].constants);
     passing.resize(level);
   }
 };

@@ -277,6 +277,32 @@ py::object Structure::rebuild(const std::vector<py::object>& blocks) const {
   return build(at, take);
 }
 
+namespace {
+
+// Whether it is a number that is not traced, and which.
+bool read_plain(py::handle object, double& number) {
+  if (PyFloat_CheckExact(object.ptr())) {
+    number = PyFloat_AS_DOUBLE(object.ptr());
+    return true;
+  }
+  if (is_traced(object.ptr()) || PyBool_Check(object.ptr())) return false;
+  if (read_number(object.ptr(), number) == Reading::ok) return true;
+  PyErr_Clear();
+  return false;
+}
+
+// Whether a constant is the one that was recorded. Equality is asked of types that can be trusted
+// with it.
+bool same_constant(py::handle x, py::handle y) {
+  if (x.ptr() == y.ptr()) return true;
+  return Py_TYPE(x.ptr()) == Py_TYPE(y.ptr()) &&
+         (PyUnicode_CheckExact(x.ptr()) || PyBytes_CheckExact(x.ptr()) ||
+          PyComplex_CheckExact(x.ptr()) || PyRange_Check(x.ptr())) &&
+         x.equal(y);
+}
+
+}  // namespace
+
 bool Structure::read(py::handle tree, double*& numbers) const {
   std::size_t at = 0;
   return read(at, tree, numbers);
@@ -293,23 +319,19 @@ bool Structure::read(std::size_t& at, py::handle tree, double*& numbers) const {
   PyObject* const object = tree.ptr();
   switch (node.kind) {
     case Kind::number:
-      if (PyFloat_CheckExact(object)) {
-        *numbers++ = PyFloat_AS_DOUBLE(object);
-        return true;
-      }
-      if (is_traced(object) || PyBool_Check(object)) return false;
-      if (read_number(object, *numbers) != Reading::ok) {
-        PyErr_Clear();
-        return false;
-      }
-      ++numbers;
-      return true;
+      return read_plain(tree, *numbers++);
     case Kind::array: {
       if (!is_array(tree)) return false;
       const auto array = py::reinterpret_borrow<py::array>(tree);
       if (static_cast<std::size_t>(array.ndim()) != node.shape.size() ||
-          !std::equal(node.shape.begin(), node.shape.end(), array.shape()) ||
-          std::string_view("fiub").find(array.dtype().kind()) == std::string_view::npos)
+          !std::equal(node.shape.begin(), node.shape.end(), array.shape()))
+        return false;
+      if (array.dtype().kind() == 'O') {
+        for (const py::handle item : py::list(array.attr("ravel")().attr("tolist")()))
+          if (!read_plain(item, *numbers++)) return false;
+        return true;
+      }
+      if (std::string_view("fiub").find(array.dtype().kind()) == std::string_view::npos)
         return false;
       const Doubles doubles = Doubles::ensure(array);
       if (!doubles) {
@@ -357,24 +379,22 @@ bool Structure::read(std::size_t& at, py::handle tree, double*& numbers) const {
         if (!read(at, tree.attr(py::str(field)), numbers)) return false;
       return true;
     case Kind::constant:
-      if (object == node.object.ptr()) return true;
-      // Equality is asked of types that can be trusted with it.
-      if (Py_TYPE(object) != Py_TYPE(node.object.ptr()) ||
-          !(PyUnicode_CheckExact(object) || PyBytes_CheckExact(object)))
-        return false;
-      return tree.equal(node.object);
+      return same_constant(tree, node.object);
   }
   return false;
 }
 
-bool Structure::operator==(const Structure& other) const {
+bool Structure::equals(const Structure& other, bool constants) const {
   const auto same_object = [](const py::object& x, const py::object& y) {
     return x.ptr() == y.ptr() || (x && y && Py_TYPE(x.ptr()) == Py_TYPE(y.ptr()) && x.equal(y));
   };
   return std::equal(nodes_.begin(), nodes_.end(), other.nodes_.begin(), other.nodes_.end(),
                     [&](const Node& x, const Node& y) {
-                      return x.kind == y.kind && x.count == y.count && x.shape == y.shape &&
-                             same_object(x.object, y.object) && same_object(x.more, y.more);
+                      if (x.kind != y.kind || x.count != y.count || x.shape != y.shape)
+                        return false;
+                      if (x.kind == Kind::constant)
+                        return !constants || same_constant(x.object, y.object);
+                      return same_object(x.object, y.object) && same_object(x.more, y.more);
                     });
 }
 
@@ -394,6 +414,8 @@ void register_trees(py::module_& module) {
            [](const Structure& self, py::handle other) {
              return py::isinstance<Structure>(other) && self == other.cast<const Structure&>();
            })
+      .def("nests_as", &Structure::nests_as, py::arg("other"),
+           "Whether numbers are nested in the same way, whatever the constants are.")
       .def("unflatten",
            py::overload_cast<const std::vector<py::object>&>(&Structure::unflatten, py::const_),
            py::arg("numbers"), "The tree with these numbers in it.")

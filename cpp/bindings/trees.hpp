@@ -54,13 +54,16 @@ class Structure {
 
   std::size_t size() const { return size_; }  // how many numbers
   const std::vector<Node>& nodes() const { return nodes_; }
-  bool operator==(const Structure& other) const;
+  bool operator==(const Structure& other) const { return equals(other, true); }
+  // Whether numbers are nested in the same way, whatever the constants are.
+  bool nests_as(const Structure& other) const { return equals(other, false); }
   int traverse(visitproc visit, void* arg) const;
 
  private:
   template <class Take>
   py::object build(std::size_t& node, Take& take) const;
   bool read(std::size_t& node, py::handle tree, double*& numbers) const;
+  bool equals(const Structure& other, bool constants) const;
 
   std::vector<Node> nodes_;
   std::size_t size_ = 0;

@@ -127,7 +127,7 @@ def scalar(result: object, transform: str, f: Function) -> Any:
         return result
     numbers, structure = _core.flatten(result, f"{transform}(): the result of {name_of(f)}", True)
     marker = object()
-    if structure.shapes != [None] or structure.rebuild([marker]) is not marker:
+    if structure.shapes not in ([None], [()]) or structure.rebuild([marker]) is not marker:
         raise TypeError(
             f"{transform}() is for functions that return one number; {name_of(f)} returned "
             f"{described(result, structure)}"

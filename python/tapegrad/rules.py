@@ -282,7 +282,7 @@ def _cotangents(given: Iterable[Any], arguments: list[Any], name: str) -> Number
             all_numbers += [0.0] * len(wanted)
             continue
         numbers, found = _core.flatten(cotangent, f"custom_vjp: cotangent {k} of {name}", True)
-        if found.shapes != structure.shapes:
+        if not found.nests_as(structure):
             raise TypeError(
                 f"custom_vjp: cotangent {k} of {name} must have the structure of argument {k}"
             )

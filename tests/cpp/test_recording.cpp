@@ -208,10 +208,13 @@ TEST_CASE("a rule takes the place of what was computed") {
 TEST_CASE("what was recorded can be forgotten") {
   Session session;
   const Symbol x = session.input(3.0);
+  x * 5.0;
   const Place begin = session.recording.size();
-  exp(x);
-  session.recording.rewind(begin);
+  const std::size_t constants = session.recording.constants().size();
+  exp(x * 7.0);
+  session.recording.rewind(begin, constants);
   CHECK(session.recording.size() == begin);
+  CHECK(session.recording.constants().size() == constants);
   CHECK((x * x).primal() == 9.0);
 }
 

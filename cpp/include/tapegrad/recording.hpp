@@ -60,26 +60,29 @@ struct Guard {
 };
 
 // What `kind` says of x (and y).
-inline double ask(Guard::Kind kind, double x, double y) {
+template <class Number>
+Number ask(Guard::Kind kind, const Number& x, const Number& y) {
+  using math::floor_quotient, math::where;
+  using std::ceil, std::floor, std::nearbyint, std::trunc;
   switch (kind) {
     case Guard::less:
-      return x < y;
+      return where(x < y, 1.0, 0.0);
     case Guard::less_equal:
-      return x <= y;
+      return where(x <= y, 1.0, 0.0);
     case Guard::equal:
-      return x == y;
+      return where(x == y, 1.0, 0.0);
     case Guard::value:
       return x;
     case Guard::truncated:
-      return std::trunc(x);
+      return trunc(x);
     case Guard::floored:
-      return std::floor(x);
+      return floor(x);
     case Guard::ceiled:
-      return std::ceil(x);
+      return ceil(x);
     case Guard::rounded:
-      return std::nearbyint(x);
+      return nearbyint(x);
     case Guard::quotient:
-      return math::floor_quotient(x, y);
+      return floor_quotient(x, y);
   }
   return x;
 }
@@ -163,10 +166,12 @@ class Recording {
     return !groups_.empty() && groups_.back().first + groups_.back().count > begin;
   }
 
-  // What was recorded from `place` on is forgotten; nothing may refer to it any more.
-  void rewind(Place place) noexcept {
+  // What was recorded from `place` on is forgotten, and all constants but the first ones; nothing
+  // may refer to it any more.
+  void rewind(Place place, std::size_t constants) noexcept {
     while (!groups_.empty() && groups_.back().first >= place) groups_.pop_back();
     instructions_.resize(place);
+    constants_.resize(constants);
   }
   void clear() noexcept {
     instructions_.clear();
