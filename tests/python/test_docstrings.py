@@ -28,6 +28,8 @@ MODULES = ["tapegrad.bulk", *FUNCTIONS, *(package.__name__ for package in PACKAG
 def test_the_examples_of_a_module_run(name: str) -> None:
     if name == "tapegrad.bulk":
         pytest.importorskip("numpy")
+    if name == "tapegrad.transforms":
+        pytest.importorskip("scipy")
     names = {each: getattr(tapegrad, each) for each in tapegrad.__all__}
     results = doctest.testmod(importlib.import_module(name), extraglobs=names)
     assert results.failed == 0
