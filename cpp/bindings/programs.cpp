@@ -168,16 +168,20 @@ PyObject* function_call(PyObject* object, PyObject* args, PyObject* keywords) {
   // Inside a trace it is part of what is recorded there.
   if (Recording::current != nullptr) return PyObject_Call(self->function, args, keywords);
   return translated([&]() -> PyObject* {
+    const py::handle me(object);
+    const auto call = [&](const char* method) {
+      return me.attr(method)(py::handle(args), keywords != nullptr
+                                                   ? py::reinterpret_borrow<py::object>(keywords)
+                                                   : py::object(py::dict()));
+    };
+    if (no_grad_on || anomaly_on) return call("_switched").release().ptr();
     py::object result = replayed(self, args, keywords);
     if (result) {
       if (self->misses > 0) --self->misses;
       return result.release().ptr();
     }
     ++self->misses;
-    const py::handle me(object);
-    me.attr("_record")(py::handle(args), keywords != nullptr
-                                             ? py::reinterpret_borrow<py::object>(keywords)
-                                             : py::object(py::dict()));
+    call("_record");
     result = replayed(self, args, keywords);
     if (!result) {
       PyErr_SetString(PyExc_RuntimeError,

@@ -37,9 +37,9 @@ class Trace:
         if not self.nested:
             self.recording.close()
 
-    def vary(self, tree: object, name: str) -> Variables:
+    def vary(self, tree: object, name: str, constants: bool = False) -> Variables:
         """The tree with a variable for each number in it."""
-        numbers, structure = _core.flatten(tree, name)
+        numbers, structure = _core.flatten(tree, name, constants)
         return Variables(self.recording.inputs(numbers), structure)
 
     def outcome(self, tree: object) -> Any:

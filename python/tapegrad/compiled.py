@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tapegrad import _core
-from tapegrad._trace import Function, name_of
+from tapegrad._trace import Function, Trace, name_of
 from tapegrad.program import Program
 
 __all__ = ["Compiled", "compile"]
@@ -79,6 +79,16 @@ class Compiled(_core.Function):
             recording.close()
         self._add(inputs, program, outputs)
         self._warn(program)
+
+    def _switched(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        """A call of which nothing is kept, while `no_grad` or `detect_anomaly` is on."""
+        f = self.__wrapped__
+        with Trace() as trace:
+            variables = trace.vary(
+                (args, keywords), f"compile(): the arguments of {name_of(f)}", constants=True
+            )
+            varied, named = variables.tree()
+            return trace.outcome(f(*varied, **named))
 
     def _warn(self, program: _core.Program) -> None:
         """Once, of a function that records again and again."""

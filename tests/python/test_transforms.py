@@ -199,6 +199,16 @@ class TestNoGrad:
         assert jvp(f, (3.0,), (1.0,)) == (27.0, 9.0)
         assert tapegrad.compile(value_and_grad(f))(3.0) == (27.0, 9.0)
 
+    def test_a_compiled_function_keeps_nothing_of_it(self) -> None:
+        g = tapegrad.compile(value_and_grad(lambda x, how="plain": x * x))
+        with no_grad():
+            assert g(3.0) == (9.0, 0.0)
+        assert g.programs == ()
+        assert g(3.0, how="plain") == (9.0, 6.0)
+        with no_grad():
+            assert g(3.0, how="plain") == (9.0, 0.0)
+        assert g(3.0, how="plain") == (9.0, 6.0)
+
     def test_ends_with_an_exception(self) -> None:
         with pytest.raises(KeyError), no_grad():
             raise KeyError
@@ -210,6 +220,16 @@ class TestDetectAnomaly:
     def test_the_first_operation_that_gives_nan_raises(self, transform: Function) -> None:
         with detect_anomaly(), pytest.raises(FloatingPointError, match="log"):
             transform(lambda x: log(x - 2.0) * 0.0)(1.0)
+
+    def test_a_compiled_function_is_watched_too(self) -> None:
+        f = tapegrad.compile(lambda x: log(x))
+        assert f(1.0) == 0.0
+        with detect_anomaly():
+            assert f(1.0) == 0.0
+            with pytest.raises(FloatingPointError, match="log"):
+                f(-1.0)
+        assert math.isnan(f(-1.0))
+        assert len(f.programs) == 1
 
     def test_results_that_are_numbers_pass(self) -> None:
         with detect_anomaly():
