@@ -48,4 +48,39 @@ class Recorded {
   std::vector<Number> inputs_;
 };
 
+// A workload recorded once, before what is timed, and then evaluated again and again. The library's
+// adapter has
+//   Number               its type of number
+//   start(inputs)        makes them the independent variables of a recording
+//   finish(inputs, result)
+//                        ends it, and makes the program of value and gradient
+//   operator()(in, gradient)
+//                        runs that
+template <class Peer, class Workload>
+class Replayed {
+ public:
+  using Number = typename Peer::Number;
+
+  template <class Lap>
+  double operator()(const Workload& workload, std::span<const double> in,
+                    std::span<double> gradient, Lap&& lap) {
+    if (!recorded_) {
+      std::vector<Number> inputs(in.begin(), in.end());
+      peer_.start(inputs);
+      const Number result = workload(std::span<const Number>(inputs));
+      peer_.finish(inputs, result);
+      recorded_ = true;
+    }
+    lap(record);
+    const double value = peer_(in, gradient);
+    lap(sweep);
+    lap(drop);
+    return value;
+  }
+
+ private:
+  Peer peer_;
+  bool recorded_ = false;
+};
+
 }  // namespace bench

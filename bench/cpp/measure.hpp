@@ -217,8 +217,11 @@ class Measurement {
   std::vector<double> totals_;
 };
 
+// Whether a contestant also takes graphs of growing size.
+enum class Scaling { yes, no };
+
 // Registers every workload for the contestant, whose gradients are held against the reference's.
-template <template <class> class Contestant, template <class> class Reference>
+template <template <class> class Contestant, template <class> class Reference, Scaling scaling>
 class Suite {
  public:
   static void add_all() {
@@ -229,6 +232,7 @@ class Suite {
     add<Once>(workloads::Mlp<true>());
     add<Once>(workloads::MatrixVector());
     add<Once>(workloads::BlackScholes());
+    if constexpr (scaling == Scaling::no) return;
     for (std::size_t decade = 1'000; decade <= 100'000'000; decade *= 10)
       for (const std::size_t operations : {decade, 3 * decade}) {
         add_scaling<workloads::Chain<false>>(operations);
@@ -264,10 +268,11 @@ class Suite {
 };
 
 // The whole of a contestant's main(). `version` is the library's own.
-template <template <class> class Contestant, template <class> class Reference>
+template <template <class> class Contestant, template <class> class Reference,
+          Scaling scaling = Scaling::yes>
 int run(int argc, char** argv, const std::string& version) {
   add_build_context(version);
-  Suite<Contestant, Reference>::add_all();
+  Suite<Contestant, Reference, scaling>::add_all();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   // The largest graphs need gigabytes: only when asked for.

@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <optional>
 
@@ -198,15 +199,31 @@ class Opened {
       ReverseSweep<Number> sweep(stretch);
       for (std::size_t k = 0; k < to.size(); ++k) {
         if (to[k] == no_place) continue;
-        const Symbol weight = symbol_of(weights[k], &in);
-        if constexpr (std::is_same_v<Number, double>) sweep.seed(to[k], weight.primal());
-        else sweep.seed(to[k], weight);
+        sweep.seed(to[k], detail::as<Number>(symbol_of(weights[k], &in)));
       }
       sweep.run();
+      if (anomaly_on) check(stretch, sweep);
       Numbers adjoints;
       for (const tapegrad::Place input : from) adjoints.push_back(object(in, sweep.adjoint(input)));
       return adjoints;
     });
+  }
+
+  // Raises for the last operation whose adjoint is NaN or infinite: the first that the sweep met.
+  template <class Number>
+  static void check(const Stretch& stretch, const ReverseSweep<Number>& sweep) {
+    for (tapegrad::Place i = stretch.end(); i-- > stretch.begin();) {
+      if (!sweep.reached(i)) continue;
+      const double adjoint = Symbol(sweep.adjoint(i)).primal();
+      if (std::isfinite(adjoint)) continue;
+      const Description* what = description(stretch.recording()[i].op);
+      PyErr_Format(PyExc_FloatingPointError, "the gradient by %s of traced numbers became %s",
+                   what != nullptr ? std::string(what->name).c_str() : "an argument",
+                   std::isnan(adjoint) ? "nan"
+                   : adjoint > 0       ? "inf"
+                                       : "-inf");
+      throw py::error_already_set();
+    }
   }
 
   // One row of adjoints for each output.
@@ -220,19 +237,23 @@ class Opened {
   std::vector<Numbers> forward(const Numbers& inputs, const std::vector<Numbers>& directions,
                                const Numbers& outputs, bool record, tapegrad::Place begin) {
     return push(inputs, outputs, record, begin, directions.size(),
-                [&](std::size_t d, std::size_t k) { return directions[d][k]; });
+                [&](std::size_t d, auto seed, LiveRecording& in) {
+                  for (std::size_t k = 0; k < inputs.size(); ++k)
+                    if (const Symbol weight = symbol_of(directions[d][k], &in); !weight.is(0.0))
+                      seed(k, weight);
+                });
   }
 
   // One row of tangents for each input.
   std::vector<Numbers> columns(const Numbers& inputs, const Numbers& outputs, bool record) {
-    const py::float_ one(1.0), none(0.0);
     return push(inputs, outputs, record, 0, inputs.size(),
-                [&](std::size_t d, std::size_t k) -> py::object { return d == k ? one : none; });
+                [&](std::size_t d, auto seed, LiveRecording&) { seed(d, Symbol(1.0)); });
   }
 
-  template <class Direction>
+  // Calls `directed(d, seed, recording)` for each direction, which calls seed(input, tangent).
+  template <class Directed>
   std::vector<Numbers> push(const Numbers& inputs, const Numbers& outputs, bool record,
-                            tapegrad::Place begin, std::size_t directions, Direction direction) {
+                            tapegrad::Place begin, std::size_t directions, Directed directed) {
     const auto from = places(inputs), to = roots(outputs);
     const Stretch stretch(*recording_, from, end_of(to), begin);
     return derive(record, [&](auto zero, LiveRecording& in) {
@@ -242,12 +263,12 @@ class Opened {
         const std::size_t count = std::min(together, directions - first);
         ForwardSweep<Number> sweep(stretch, count);
         for (std::size_t d = 0; d < count; ++d)
-          for (std::size_t k = 0; k < from.size(); ++k) {
-            const Symbol weight = symbol_of(direction(first + d, k), &in);
-            if (weight.is(0.0)) continue;
-            if constexpr (std::is_same_v<Number, double>) sweep.seed(from[k], d, weight.primal());
-            else sweep.seed(from[k], d, weight);
-          }
+          directed(
+              first + d,
+              [&](std::size_t k, const Symbol& weight) {
+                sweep.seed(from[k], d, detail::as<Number>(weight));
+              },
+              in);
         sweep.run();
         for (std::size_t d = 0; d < count; ++d) {
           Numbers& row = tangents.emplace_back();

@@ -42,8 +42,35 @@ _homes = {
 }
 _lazy_modules = frozenset({"bulk", "draw", "dropin", "graph", "nn", "optim"})
 
-__all__ = ["__version__", "detect_anomaly", "draw", "graph", "install_as_micrograd", "nn", "optim"]
-__all__ += _homes
+__all__ = [
+    "__version__",
+    "checkpoint",
+    "compile",
+    "custom_jvp",
+    "custom_vjp",
+    "detect_anomaly",
+    "draw",
+    "get_data",
+    "get_grad",
+    "grad",
+    "gradcheck",
+    "graph",
+    "hessian",
+    "hvp",
+    "install_as_micrograd",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
+    "jvp",
+    "nn",
+    "no_grad",
+    "optim",
+    "set_data",
+    "set_grad",
+    "stop_gradient",
+    "value_and_grad",
+    "vjp",
+]
 __all__ += _core.__all__
 
 
@@ -59,10 +86,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tapegrad import draw, graph, nn, optim
     from tapegrad.bulk import get_data, get_grad, set_data, set_grad
-    from tapegrad.compiled import compile
     from tapegrad.check import gradcheck
-    from tapegrad.switches import no_grad
+    from tapegrad.compiled import compile
     from tapegrad.rules import checkpoint, custom_jvp, custom_vjp
+    from tapegrad.switches import no_grad
     from tapegrad.transforms import (
         grad,
         hessian,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, SupportsIndex
 
 from tapegrad import _core
 
@@ -70,20 +70,16 @@ class Chosen:
 
     def __init__(self, argnums: int | Sequence[int], transform: str) -> None:
         self.transform = transform
+        self.one = isinstance(argnums, SupportsIndex)
+        each = (argnums,) if isinstance(argnums, SupportsIndex) else argnums
         try:
-            self.one = True
-            self.positions = (operator.index(argnums),)  # type: ignore[arg-type]
+            self.positions = tuple(operator.index(position) for position in each)
         except TypeError:
-            self.one = False
-            try:
-                self.positions = tuple(operator.index(each) for each in argnums)  # type: ignore[union-attr]
-            except TypeError:
-                raise TypeError(
-                    f"{transform}(): argnums must be an int or a sequence of ints, "
-                    f"not {argnums!r}"
-                ) from None
-            if not self.positions:
-                raise ValueError(f"{transform}(): argnums is empty: nothing to differentiate by")
+            raise TypeError(
+                f"{transform}(): argnums must be an int or a sequence of ints, not {argnums!r}"
+            ) from None
+        if not self.positions:
+            raise ValueError(f"{transform}(): argnums is empty: nothing to differentiate by")
 
     def vary(self, trace: Trace, args: tuple[Any, ...], f: Function) -> tuple[Variables, list[Any]]:
         """Variables for the chosen arguments, and all arguments with these in their place."""
@@ -93,7 +89,8 @@ class Chosen:
             variables = trace.vary(args[positions[0]], name)
         else:
             variables = trace.vary(
-                tuple(args[k] for k in positions), f"{self.transform}(): the arguments of {name_of(f)}"
+                tuple(args[k] for k in positions),
+                f"{self.transform}(): the arguments of {name_of(f)}",
             )
         if not variables.numbers:
             raise TypeError(f"{name} has no number to differentiate by")
@@ -113,7 +110,9 @@ class Chosen:
                 )
         positions = [k % count for k in self.positions]
         if len(set(positions)) < len(positions):
-            raise ValueError(f"{self.transform}(): argnums names an argument twice: {self.positions}")
+            raise ValueError(
+                f"{self.transform}(): argnums names an argument twice: {self.positions}"
+            )
         return positions
 
 
@@ -127,7 +126,8 @@ def scalar(result: object, transform: str, f: Function) -> Any:
     if _core.is_traced(result):
         return result
     numbers, structure = _core.flatten(result, f"{transform}(): the result of {name_of(f)}", True)
-    if structure.shapes != [None] or len(numbers) != 1 or isinstance(result, tuple | list | dict):
+    marker = object()
+    if structure.shapes != [None] or structure.rebuild([marker]) is not marker:
         raise TypeError(
             f"{transform}() is for functions that return one number; {name_of(f)} returned "
             f"{described(result, structure)}"

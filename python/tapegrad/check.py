@@ -41,7 +41,7 @@ def gradcheck(
     raise_exception: bool = True,
     forward: bool = True,
 ) -> bool:
-    """Whether the derivatives of `f(*inputs)` agree with central differences, as PyTorch's gradcheck.
+    """Whether the derivatives of `f(*inputs)` agree with differences, as PyTorch's gradcheck.
 
     Every number returned is compared by every number of the inputs, in backward mode and, unless
     `forward` is false, in forward mode: an entry is right within `atol + rtol * abs(difference)`.
@@ -93,7 +93,7 @@ def gradcheck(
 def _table(name: str, wrong: list[_Entry], count: int) -> str:
     worst = sorted(wrong, key=lambda entry: entry.error, reverse=True)[:_SHOWN]
     lines = [
-        f"{len(wrong)} of {count} derivatives of {name} differ from central differences; the worst:",
+        f"{len(wrong)} of {count} derivatives of {name} differ from differences; the worst:",
         f"{'output':>6} {'input':>6}  {'mode':<7} {'derivative':>24} {'difference':>24}",
     ]
     lines += [

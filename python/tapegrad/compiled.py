@@ -93,16 +93,16 @@ class Compiled(_core.Function):
 def compile(f: Function, *, max_programs: int = _LIMIT) -> Compiled:
     """`f` as a function that is recorded once and replayed in C++, without Python.
 
-    What `f` computes of its arguments is recorded as a program. Comparisons, `float`, `int`, `round`
-    and all else that it is told of a number while it runs become guards: where these hold for other
-    arguments, so does the program; where one is broken, `f` runs again, and the program of that path
-    is kept as well. So `if x > 0:`, `while err > tol:` and `max(...)` are right. The `max_programs`
-    last used are kept.
+    What `f` computes of its arguments is recorded as a program. Comparisons, `float`, `int`,
+    `round` and all else that it is told of a number while it runs become guards: where these hold
+    for other arguments, so does the program; where one is broken, `f` runs again, and the program
+    of that path is kept as well. So `if x > 0:`, `while err > tol:` and `max(...)` are right. The
+    `max_programs` last used are kept.
 
     Numbers and NumPy arrays among the arguments, also in lists, tuples, dicts and dataclasses, are
     inputs; anything else is a constant, and another one another program. Derivatives of a compiled
-    function are compiled. `f` must depend on its arguments alone: what it prints, draws at random or
-    reads elsewhere happens when it is recorded.
+    function are compiled. `f` must depend on its arguments alone: what it prints, draws at random
+    or reads elsewhere happens when it is recorded.
 
     Warns with RuntimeWarning, naming the line, when a function is recorded again and again.
 

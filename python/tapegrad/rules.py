@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tapegrad import _core
@@ -15,14 +15,19 @@ __all__ = ["checkpoint", "custom_jvp", "custom_vjp"]
 
 
 class _Custom:
-    """A function with a rule of its own; arguments at `nondiff_argnums` are passed on as they are."""
+    """A function with a rule of its own; arguments at `nondiff_argnums` are passed on unchanged."""
 
     def __init__(self, f: Function, nondiff_argnums: Sequence[int] = ()) -> None:
         if not callable(f):
             raise TypeError(f"{type(self).__name__}() is for functions, not '{type(f).__name__}'")
-        functools.update_wrapper(self, f)
+        for attribute in functools.WRAPPER_ASSIGNMENTS:
+            if hasattr(f, attribute):
+                setattr(self, attribute, getattr(f, attribute))
         self._function = f
         self._nondiff = tuple(operator.index(k) for k in nondiff_argnums)
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        raise NotImplementedError
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -85,10 +90,12 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
         if recording is None:
             return self._function(*args, **keywords)
         if self._fwd is None or self._bwd is None:
-            raise AttributeError(f"custom_vjp: {name} has no rule; set one with {name}.defvjp(fwd, bwd)")
+            raise AttributeError(
+                f"custom_vjp: {name} has no rule; set one with {name}.defvjp(fwd, bwd)"
+            )
         args = self._positional(args, keywords)
         fixed, arguments = self._split(args)
-        operands, inputs = self._operands(arguments)
+        operands, _ = self._operands(arguments)
         if not any(map(_core.is_traced, operands)):
             return self._function(*args)
         answer = self._fwd(*args)
@@ -177,15 +184,15 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
             return self._function(*args, **keywords)
         rule = self._rule
         if rule is None:
-            raise AttributeError(f"custom_jvp: {name} has no rule; set one with {name}.defjvp(rule)")
+            raise AttributeError(
+                f"custom_jvp: {name} has no rule; set one with {name}.defjvp(rule)"
+            )
         args = self._positional(args, keywords)
         fixed, arguments = self._split(args)
         operands, inputs = self._operands(arguments)
         if not any(map(_core.is_traced, operands)):
             return self._function(*args)
-        values, outputs = _core.flatten(
-            self._function(*args), f"custom_jvp: the result of {name}"
-        )
+        values, outputs = _core.flatten(self._function(*args), f"custom_jvp: the result of {name}")
 
         def push(tangents: Numbers, record: bool) -> Numbers:
             answer = rule(*fixed, tuple(arguments), inputs.unflatten(tangents))
@@ -196,7 +203,9 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
                 )
             slopes, structure = _core.flatten(answer[1], f"custom_jvp: the tangent of {name}")
             if structure != outputs:
-                raise TypeError(f"custom_jvp: the tangent of {name} must have the structure of its result")
+                raise TypeError(
+                    f"custom_jvp: the tangent of {name} must have the structure of its result"
+                )
             return slopes
 
         def pull(cotangents: Numbers, record: bool) -> Numbers:
@@ -213,8 +222,8 @@ def checkpoint(f: Function) -> Function:
 
     It takes time in the place of memory: inside `grad` and its kin, what `f` recorded is forgotten
     when it returns, and recorded again, for as long as it takes, when the sweep comes to it. `f`
-    must give the same result again. In a compiled function it is `f` itself: a program keeps all its
-    numbers in any case.
+    must give the same result again. In a compiled function it is `f` itself: a program keeps all
+    its numbers in any case.
 
     >>> grad(lambda x: checkpoint(lambda y: y * y)(x) * x)(2.0)
     12.0
@@ -237,21 +246,23 @@ def checkpoint(f: Function) -> Function:
         finally:
             recording.end_passing(level)
 
-        def again(record: bool) -> tuple[Any, int, Numbers]:
+        def again() -> tuple[_core.Recording, int, Numbers]:
             current = _core.Recording.current()
             assert current is not None
             begin = len(current)
             numbers, structure = _core.flatten(f(*args, **keywords), name)
             if structure != outputs:
-                raise RuntimeError(f"checkpoint(): {name_of(f)} gave another structure when it ran again")
+                raise RuntimeError(
+                    f"checkpoint(): {name_of(f)} gave another structure when it ran again"
+                )
             return current, begin, numbers
 
         def pull(cotangents: Numbers, record: bool) -> Numbers:
-            current, begin, numbers = again(record)
+            current, begin, numbers = again()
             return current.reverse(operands, numbers, cotangents, record, begin)
 
         def push(tangents: Numbers, record: bool) -> Numbers:
-            current, begin, numbers = again(record)
+            current, begin, numbers = again()
             [slopes] = current.forward(operands, [tangents], numbers, record, begin)
             return slopes
 

@@ -13,7 +13,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class no_grad:  # noqa: N801  # a context manager used like a function, as PyTorch's
-    """While it lasts, results depend on nothing: a `Value` has no operands, a traced number no slope.
+    """While it lasts, results depend on nothing: a `Value` has no operands, a slope is 0.
 
     Nests, and decorates functions. For all threads.
 

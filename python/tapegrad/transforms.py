@@ -1,9 +1,9 @@
 """Derivatives of plain Python functions: `grad` and its kin, under JAX's names.
 
-A transform takes a function of numbers and gives back a function. Arguments and results are numbers,
-NumPy arrays, and lists, tuples, named tuples, dicts and dataclasses of these; a function of an array
-sees an array of objects, traced numbers. Transforms compose and nest to any order. Of a compiled
-function they give a compiled function.
+A transform takes a function of numbers and gives back a function. Arguments and results are
+numbers, NumPy arrays, and lists, tuples, named tuples, dicts and dataclasses of these; a function
+of an array sees an array of objects, traced numbers. Transforms compose and nest to any order. Of
+a compiled function they give a compiled function.
 """
 
 from __future__ import annotations
@@ -120,11 +120,14 @@ def jvp(
     >>> jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 10.0))
     (6.0, 23.0)
     """
-    if (compiled := derived(f, "jvp", has_aux, lambda g: lambda p, t: jvp(g, p, t, has_aux))) is not None:
-        return compiled(_tuple_of(primals, "primals"), _tuple_of(tangents, "tangents"))
+    primals, tangents = _tuple_of(primals, "primals"), _tuple_of(tangents, "tangents")
+    compiled = derived(f, "jvp", has_aux, lambda g: lambda p, t: jvp(g, p, t, has_aux))
+    if compiled is not None:
+        both: tuple[Any, ...] = compiled(primals, tangents)
+        return both
     with Trace() as trace:
-        variables = trace.vary(_tuple_of(primals, "primals"), f"jvp(): the primals of {name_of(f)}")
-        direction = _like(_tuple_of(tangents, "tangents"), variables.structure, "tangents", "primals")
+        variables = trace.vary(primals, f"jvp(): the primals of {name_of(f)}")
+        direction = _like(tangents, variables.structure, "tangents", "primals")
         result, aux = split_aux(f(*variables.tree()), has_aux, "jvp", f)
         numbers, structure = _core.flatten(result, f"jvp(): the result of {name_of(f)}")
         [tangent] = trace.recording.forward(variables.numbers, [direction], numbers, trace.nested)
@@ -178,7 +181,7 @@ def jacobian(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Functi
 
 
 def hessian(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
-    """A function that returns the matrix of second derivatives of `f`, as JAX's: forward over reverse.
+    """A function that returns the second derivatives of `f`, as JAX's: forward over reverse.
 
     >>> hessian(lambda x: x[0] ** 2 * x[1])([2.0, 3.0])
     [[6.0, 4.0], [4.0, 0.0]]

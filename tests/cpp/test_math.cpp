@@ -142,11 +142,12 @@ TEST_CASE("the slope of tanh does not cancel where tanh saturates") {
 
 TEST_CASE("the normal distribution function keeps its lower tail") {
   // The argument's own rounding is amplified by its square.
-  check(math::normal_cdf, {{-10, 7.619853024160526066e-24}}, 1e-14);
-  check(math::normal_cdf, {{-1, 0.15865525393145705141},
-                           {0, 0.5},
-                           {1, 0.84134474606854294859},
-                           {8, 0.9999999999999993779}});
+  const auto cdf = [](double x) { return math::normal_cdf(x); };
+  check(cdf, {{-10, 7.619853024160526066e-24}}, 1e-14);
+  check(cdf, {{-1, 0.15865525393145705141},
+              {0, 0.5},
+              {1, 0.84134474606854294859},
+              {8, 0.9999999999999993779}});
   CHECK(math::normal_cdf(-38) > 0.0);
   CHECK(math::normal_pdf(0) == doctest::Approx(0.39894228040143267794).epsilon(1e-15));
 }
@@ -180,4 +181,34 @@ TEST_CASE("a guarded reciprocal is zero at zero") {
   CHECK(math::guarded_reciprocal(0.0) == 0.0);
   CHECK(math::guarded_reciprocal(-0.0) == 0.0);
   CHECK(math::guarded_reciprocal(4.0) == 0.25);
+}
+
+TEST_CASE("polygamma is the derivative of digamma of any order, on both sides of 0") {
+  // mpmath's digits
+  check([](double x) { return math::polygamma(x, 1.0); },
+        {{0.05, 401.53235734211511931}, {3, 0.39493406684822643647}, {-5.7, 14.918469917911336783}},
+        1e-14);
+  check([](double x) { return math::polygamma(x, 4.0); },
+        {{0.5, -771.4742498266672252}, {30, -7.914941340181024e-06}}, 1e-14);
+  CHECK(math::polygamma(0.75, 0.0) == math::digamma(0.75));
+  CHECK(math::polygamma(infinity, 2.0) == 0.0);
+  CHECK(std::isnan(math::polygamma(-2.0, 1.0)));
+}
+
+TEST_CASE("remainder and floor_quotient are Python's % and //") {
+  for (const double x : {7.5, -7.5, 1.0, 0.0, -0.0, 5.3, 1e17})
+    for (const double y : {2.0, -2.0, 0.1, -0.1, 3.7}) {
+      CAPTURE(x);
+      CAPTURE(y);
+      const double rest = math::remainder(x, y), quotient = math::floor_quotient(x, y);
+      CHECK(std::signbit(rest) == std::signbit(y));
+      CHECK(std::fabs(rest) <= std::fabs(y));
+      CHECK(quotient == std::floor(quotient));
+      CHECK(std::fabs(quotient * y + rest - x) <= 4e-16 * std::fabs(x));
+    }
+  CHECK(math::floor_quotient(1.0, 0.1) == 9.0);
+  CHECK(math::remainder(5.0, infinity) == 5.0);
+  CHECK(math::remainder(-5.0, infinity) == infinity);
+  CHECK(math::floor_quotient(-5.0, infinity) == -1.0);
+  CHECK(std::isnan(math::remainder(5.0, 0.0)));
 }

@@ -1,4 +1,4 @@
-"""The examples in docstrings of nn, optim, bulk and the compiled module give what they show."""
+"""The examples in docstrings of nn, optim, bulk, the transforms and the compiled module give what they show."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from collections.abc import Iterator
 
 import pytest
 
+import tapegrad
 from tapegrad import _core, nn, optim
 from tapegrad.optim import lr_scheduler
 
 PACKAGES = (nn, optim, lr_scheduler)
-MODULES = ["tapegrad.bulk", "tapegrad.program", *(package.__name__ for package in PACKAGES)] + [
+FUNCTIONS = [f"tapegrad.{name}" for name in ("check", "compiled", "program", "rules", "switches", "transforms")]
+MODULES = ["tapegrad.bulk", *FUNCTIONS, *(package.__name__ for package in PACKAGES)] + [
     module.name
     for package in PACKAGES
     for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
@@ -26,7 +28,9 @@ MODULES = ["tapegrad.bulk", "tapegrad.program", *(package.__name__ for package i
 def test_the_examples_of_a_module_run(name: str) -> None:
     if name == "tapegrad.bulk":
         pytest.importorskip("numpy")
-    assert doctest.testmod(importlib.import_module(name)).failed == 0
+    names = {each: getattr(tapegrad, each) for each in tapegrad.__all__}
+    results = doctest.testmod(importlib.import_module(name), extraglobs=names)
+    assert results.failed == 0
 
 
 def compiled() -> Iterator[tuple[str, str]]:

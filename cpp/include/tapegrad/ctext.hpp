@@ -49,7 +49,9 @@ inline constexpr CFunction c_functions[] = {
 }
 )"},
     {"floor_quotient", R"(static double tapegrad_floor_quotient(double x, double y) {
-  const double quotient = nearbyint((x - tapegrad_remainder(x, y)) / y);
+  const double rest = fmod(x, y);
+  double quotient = nearbyint((x - rest) / y);
+  if (rest != 0.0 && (rest < 0.0) != (y < 0.0)) quotient -= 1.0;
   return quotient == 0.0 ? copysign(0.0, x / y) : quotient;
 }
 )"},
@@ -175,7 +177,7 @@ inline std::string c_literal(double number) {
 // An expression of C.
 class CText {
  public:
-  static constexpr bool is_recorded = true;
+  using Whole = CText;
 
   CText(Number auto number)
       : text_(c_literal(static_cast<double>(number))), is_one_word_(text_[0] != '-') {}

@@ -50,7 +50,9 @@ inline double remainder(double x, double y) {
   return (rest < 0.0) != (y < 0.0) ? rest + y : rest;
 }
 inline double floor_quotient(double x, double y) {
-  const double quotient = std::nearbyint((x - remainder(x, y)) / y);
+  const double rest = std::fmod(x, y);
+  double quotient = std::nearbyint((x - rest) / y);
+  if (rest != 0.0 && (rest < 0.0) != (y < 0.0)) quotient -= 1.0;
   return quotient == 0.0 ? std::copysign(0.0, x / y) : quotient;
 }
 

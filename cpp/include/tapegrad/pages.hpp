@@ -10,6 +10,7 @@
 #include <windows.h>
 #else
 #include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 namespace tapegrad {
@@ -36,8 +37,9 @@ class Pages {
     return true;
   }
 
-  // The same, all of it usable and zero at once: each page is there when it is first touched.
-  bool reserve_usable(std::size_t bytes) noexcept {
+  // The same, all of it usable and zero at once: each page is there when it is first touched. Those
+  // far from `begin`, where use is to begin, are huge.
+  bool reserve_usable(std::size_t bytes, [[maybe_unused]] std::size_t begin = 0) noexcept {
 #if defined(_WIN32)
     void* address = VirtualAlloc(nullptr, bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
     if (address == nullptr) return false;
@@ -46,7 +48,12 @@ class Pages {
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (address == MAP_FAILED) return false;
 #if defined(MADV_HUGEPAGE)
-    madvise(address, bytes, MADV_HUGEPAGE);
+    const auto huge = [&](std::size_t from, std::size_t to) {
+      madvise(static_cast<std::byte*>(address) + from, to - from, MADV_HUGEPAGE);
+    };
+    begin &= ~(page() - 1);
+    if (begin > small_pages) huge(0, begin - small_pages);
+    if (begin + small_pages < bytes) huge(begin + small_pages, bytes);
 #endif
 #endif
     release();
@@ -69,6 +76,15 @@ class Pages {
 #endif
   }
 
+  // Has the pages from `from` to `to` there before they are touched, where the system knows how:
+  // many together cost half of as many one by one.
+  void touch([[maybe_unused]] std::size_t from, [[maybe_unused]] std::size_t to) noexcept {
+#if defined(MADV_POPULATE_WRITE)
+    from &= ~(page() - 1);
+    madvise(base_ + from, to - from, MADV_POPULATE_WRITE);
+#endif
+  }
+
   void release() noexcept {
     if (base_ == nullptr) return;
 #if defined(_WIN32)
@@ -84,7 +100,11 @@ class Pages {
   std::size_t bytes() const noexcept { return bytes_; }
 
  private:
-  static constexpr std::size_t small_pages = std::size_t{16} << 20;  // bytes
+  static constexpr std::size_t small_pages = std::size_t{4} << 20;  // bytes
+
+#if !defined(_WIN32)
+  static std::size_t page() noexcept { return static_cast<std::size_t>(sysconf(_SC_PAGESIZE)); }
+#endif
 
   std::byte* base_ = nullptr;
   std::size_t bytes_ = 0;

@@ -9,7 +9,6 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <span>
 #include <unordered_map>
 #include <utility>
@@ -31,7 +30,8 @@ class Numbering {
     std::size_t slot = hash(wanted) & (slots_.size() - 1);
     for (; slots_[slot] != no_place; slot = (slot + 1) & (slots_.size() - 1)) {
       const Instruction& other = code[slots_[slot]];
-      if (other.op == wanted.op && std::equal(other.operand, other.operand + 3, wanted.operand))
+      if (other.op == wanted.op && other.operand[0] == wanted.operand[0] &&
+          other.operand[1] == wanted.operand[1] && other.operand[2] == wanted.operand[2])
         return slots_[slot];
     }
     code.push_back(wanted);
@@ -54,6 +54,7 @@ class Simplifier {
  public:
   Simplifier(const Recording& recording, std::span<const Place> inputs)
       : recording_(recording), numbering_(recording.size()), symbols_(recording.size()) {
+    code_.reserve(recording.size());
     for (const Place input : inputs) {
       symbols_[input] = {0.0, static_cast<Place>(code_.size())};
       code_.push_back({0.0, Op::leaf, {no_place, no_place, no_place}});
@@ -176,59 +177,95 @@ class Simplifier {
   Place inputs_ = 0;
 };
 
+// Instructions that can run now, first come first served, for each operation.
+class Ready {
+ public:
+  explicit Ready(std::size_t most) : next_(most) {}
+
+  void add(Op op, std::uint32_t k) {
+    Queue& queue = queues_[static_cast<std::size_t>(op)];
+    if (queue.count++ == 0) {
+      queue.first = k;
+      occupied_.push_back(op);
+    } else {
+      next_[queue.last] = k;
+    }
+    queue.last = k;
+  }
+
+  // The operation that most of them wait for.
+  Op most() const {
+    return *std::max_element(occupied_.begin(), occupied_.end(), [&](Op x, Op y) {
+      return queues_[static_cast<std::size_t>(x)].count <
+             queues_[static_cast<std::size_t>(y)].count;
+    });
+  }
+
+  bool any(Op op) const { return queues_[static_cast<std::size_t>(op)].count > 0; }
+
+  std::uint32_t take(Op op) {
+    Queue& queue = queues_[static_cast<std::size_t>(op)];
+    const std::uint32_t k = queue.first;
+    if (--queue.count == 0) std::erase(occupied_, op);
+    else queue.first = next_[k];
+    return k;
+  }
+
+ private:
+  struct Queue {
+    std::uint32_t count = 0, first = 0, last = 0;
+  };
+  std::array<Queue, ops::count> queues_{};
+  std::vector<Op> occupied_;
+  std::vector<std::uint32_t> next_;
+};
+
 // The order in which instructions run: those of one operation together as far as a window of the
 // recorded order allows. Further, results would be read long after they have left the cache.
 inline std::vector<Place> scheduled(const std::vector<Instruction>& code,
-                                    const std::vector<Place>& wanted,
-                                    std::vector<std::uint32_t>& position, std::size_t window) {
-  constexpr std::uint32_t not_yet = ~std::uint32_t{0};
+                                    const std::vector<Place>& wanted, std::size_t window) {
   std::vector<Place> order;
   order.reserve(wanted.size());
-  std::array<std::deque<Place>, ops::count> ready;
-  std::vector<std::uint32_t> waits, users_start, users;
+  window = std::min(window, wanted.size());
+  Ready ready(window);
+  // Of each instruction of a window: how many of its operands are to come, and who waits for it.
+  struct Waiting {
+    std::uint32_t operands, first_user;
+  };
+  constexpr std::uint32_t none = ~std::uint32_t{0};
+  std::vector<Waiting> waiting(window);
+  struct User {
+    std::uint32_t user, next;
+  };
+  std::vector<User> users;
+  std::vector<std::uint32_t> position(code.size(), none);
   for (std::size_t begin = 0; begin < wanted.size(); begin += window) {
     const std::span<const Place> part(wanted.data() + begin,
                                       std::min(window, wanted.size() - begin));
-    // Of each instruction of the window: how many of its operands in the window are to come, and
-    // which instructions wait for it.
-    for (std::size_t k = 0; k < part.size(); ++k) position[part[k]] = static_cast<std::uint32_t>(k);
-    const auto each_inner = [&](Place i, auto visit) {
-      for (const Place operand : code[i].operand)
-        if (!(operand & constant_bit) && operand >= part[0] && position[operand] != not_yet)
-          visit(position[operand]);
-    };
-    waits.assign(part.size(), 0);
-    users_start.assign(part.size() + 1, 0);
-    for (std::size_t k = 0; k < part.size(); ++k)
-      each_inner(part[k], [&](std::uint32_t on) {
-        ++waits[k];
-        ++users_start[on + 1];
-      });
-    for (std::size_t k = 0; k < part.size(); ++k) users_start[k + 1] += users_start[k];
-    users.resize(users_start.back());
-    std::vector<std::uint32_t> fill(users_start.begin(), users_start.end() - 1);
-    for (std::size_t k = 0; k < part.size(); ++k)
-      each_inner(part[k],
-                 [&](std::uint32_t on) { users[fill[on]++] = static_cast<std::uint32_t>(k); });
-    std::size_t left = part.size();
-    for (std::size_t k = 0; k < part.size(); ++k)
-      if (waits[k] == 0)
-        ready[static_cast<std::size_t>(code[part[k]].op)].push_back(static_cast<Place>(k));
-    while (left > 0) {
-      auto& queue = *std::max_element(ready.begin(), ready.end(), [](const auto& x, const auto& y) {
-        return x.size() < y.size();
-      });
-      while (!queue.empty()) {
-        const Place k = queue.front();
-        queue.pop_front();
+    users.clear();
+    for (std::uint32_t k = 0; k < part.size(); ++k) {
+      position[part[k]] = k;
+      waiting[k] = {0, none};
+      const Instruction& instruction = code[part[k]];
+      for (const Place operand : instruction.operand) {
+        if (operand >= constant_bit || operand < part[0] || position[operand] == none) continue;
+        Waiting& on = waiting[position[operand]];
+        ++waiting[k].operands;
+        users.push_back({k, on.first_user});
+        on.first_user = static_cast<std::uint32_t>(users.size() - 1);
+      }
+      if (waiting[k].operands == 0) ready.add(instruction.op, k);
+    }
+    for (std::size_t left = part.size(); left > 0;) {
+      const Op op = ready.most();
+      for (; ready.any(op); --left) {
+        const std::uint32_t k = ready.take(op);
         order.push_back(part[k]);
-        --left;
-        for (std::uint32_t u = users_start[k]; u < users_start[k + 1]; ++u)
-          if (--waits[users[u]] == 0)
-            ready[static_cast<std::size_t>(code[part[users[u]]].op)].push_back(users[u]);
+        for (std::uint32_t u = waiting[k].first_user; u != none; u = users[u].next)
+          if (--waiting[users[u].user].operands == 0)
+            ready.add(code[part[users[u].user]].op, users[u].user);
       }
     }
-    for (const Place i : part) position[i] = not_yet;
   }
   return order;
 }
@@ -285,13 +322,12 @@ inline Program simplified(const Recording& recording, std::span<const Place> inp
     if (i == no_place) return i;
     return i & constant_bit ? i & ~constant_bit : final_place[i];
   };
-  std::vector<std::uint32_t> position(code.size(), ~std::uint32_t{0});
   for (const std::uint8_t mark : {1, 2}) {
     std::vector<Place> part;
     for (Place i = program.inputs; i < code.size(); ++i)
       if (wanted[i] == mark) part.push_back(i);
     bool fresh = true;  // guards end a run
-    for (const Place i : detail::scheduled(code, part, position, window)) {
+    for (const Place i : detail::scheduled(code, part, window)) {
       if (fresh || program.runs.back().op != code[i].op) program.runs.push_back({code[i].op, 0});
       fresh = false;
       ++program.runs.back().count;

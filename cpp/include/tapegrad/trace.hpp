@@ -7,11 +7,16 @@
 //   trace.adjoint(a);  // dy/da
 //
 // Where a Value is a node that can be looked at, kept and dropped by itself, a Traced number is its
-// primal and a place: an operation costs 8 bytes, 8 for each partial derivative that is not 1 or
-// -1, and 8 for its adjoint.
+// primal and a place. A statement is recorded as one step for each two of its numbers: 8 bytes, 8
+// for each partial derivative that is not 1 or -1, and 8 for its adjoint. So y = x * a + b is one
+// step, and a function of one number is, however long.
+//
+// Operators return expressions, which become a Traced by being assigned to one. `auto` keeps the
+// expression, which is recorded each time that it is used.
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -19,44 +24,13 @@
 #include <string>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 
 #include "blocks.hpp"
-#include "functions.hpp"
-#include "ops.hpp"
+#include "expression.hpp"
 #include "pages.hpp"
 
 namespace tapegrad {
-
-// A number of this thread's trace, or a plain one, of which nothing is recorded.
-class Traced {
- public:
-  static constexpr bool is_recorded = true;
-
-  Traced() = default;
-  Traced(Number auto primal) : primal_(static_cast<double>(primal)) {}
-
-  double data() const noexcept { return primal_; }
-  bool is_constant() const noexcept { return place_ == 0; }
-
-  // Records an operation, if any of its arguments is no constant.
-  template <Op code>
-  static Traced apply(const Traced& x);
-  template <Op code>
-  static Traced apply(const Traced& x, const Traced& y);
-  template <Op code>
-  static Traced apply(const Traced& x, double y);
-  template <Op code>
-  static Traced apply(double x, const Traced& y);
-  template <Op code>
-  static Traced apply(const Traced& x, const Traced& y, const Traced& z);
-
- private:
-  friend class Trace;
-  Traced(double primal, std::int32_t place) : primal_(primal), place_(place) {}
-
-  double primal_ = 0.0;
-  std::int32_t place_ = 0;  // of its adjoint: below 0 that of an input
-};
 
 class Trace {
  public:
@@ -79,8 +53,8 @@ class Trace {
 
   // A number to differentiate by. Throws ArenaFull when there is no more room.
   Traced input(double primal) {
-    if (inputs_ == first_adjoint_) [[unlikely]]
-      full();
+    if (inputs_ == inputs_end_) [[unlikely]]
+      touch_inputs();
     *--inputs_ = 0.0;
     return {primal, static_cast<std::int32_t>(inputs_ - adjoints_)};
   }
@@ -90,7 +64,8 @@ class Trace {
   // makes 0.
   void backward(const Traced& root, double seed = 1.0) noexcept;
 
-  // The adjoint of an input; 0 for other numbers, whose adjoints backward() uses up.
+  // The adjoint of an input, or of a number that differs from it by a constant; 0 for others, whose
+  // adjoints backward() uses up.
   double adjoint(const Traced& input) const noexcept { return adjoints_[input.place_]; }
 
   // Clears the adjoints of all inputs.
@@ -112,7 +87,7 @@ class Trace {
   }
   void clear() noexcept { rewind({1, 0, 0}); }
 
-  // How many operations are recorded, and the bytes that they and the inputs take.
+  // How many steps are recorded, and the bytes that they and the inputs take.
   std::size_t size() const noexcept { return static_cast<std::size_t>(top_) - 1; }
   std::size_t bytes() const noexcept {
     const Position all = position();
@@ -126,73 +101,171 @@ class Trace {
  private:
   friend class Traced;
 
-  // What a step's partials are. Only those of `two` and `one` are written down.
-  enum Kind : std::uint32_t { two, sum, difference, one };
-  static constexpr std::ptrdiff_t written[] = {2, 0, 0, 1};
+  // Which partials of a step are written down, 1 and -1 are not; `third` has a third operand, whose
+  // partial is 1 and whose place is written after those of the others. A step that is carried has
+  // the step before it for an operand, too, with a partial of 1.
+  enum Kind : std::uint32_t { two, one, sum, difference, third, carried = 8 };
+  static constexpr std::ptrdiff_t written[] = {2, 1, 0, 0, 3, 0, 0, 0, 2, 1};
 
-  // The second operand's place above the first's, which is there four times, and the kind.
+  // The places of two operands, of 30 bits each, and four bits of kind.
   using Step = std::uint64_t;
-  static Step step(std::int32_t first, std::int32_t second, Kind kind) noexcept {
-    return std::uint64_t{static_cast<std::uint32_t>(second)} << 32 |
-           (static_cast<std::uint32_t>(first) * 4 + kind);
+  static Step step(std::int32_t first, std::int32_t second, std::uint32_t kind) noexcept {
+    return static_cast<std::uint64_t>(second) << 34 |
+           static_cast<std::uint64_t>(static_cast<std::uint32_t>(first * 4)) << 2 | kind;
   }
 
-  Traced push(double primal, std::int32_t operand, double partial) {
-    const std::int32_t place = next();
+  // Records a number that depends on these and returns its place. Partials that are constants by
+  // their type decide when compiling which kind of step it is.
+  template <class... P>
+  [[gnu::always_inline]] std::int32_t record(const detail::Leaf<P>&... leaf) {
+    using Partials = std::tuple<P...>;
+    constexpr std::size_t n = sizeof...(P);
+    constexpr bool is_one[] = {std::is_same_v<P, Constant<1>>...};
+    constexpr std::size_t unit = std::find(is_one, is_one + n, true) - is_one;
+    const std::int32_t places[] = {leaf.place...};
+    const double partials[] = {leaf.partial...};
+    if constexpr (n == 1) {
+      return record_one(places[0], partials[0]);
+    } else if constexpr (std::is_same_v<Partials, std::tuple<Constant<1>, Constant<1>>>) {
+      return record_plain(places[0], places[1], sum);
+    } else if constexpr (std::is_same_v<Partials, std::tuple<Constant<1>, Constant<-1>>>) {
+      return record_plain(places[0], places[1], difference);
+    } else if constexpr (unit < n) {
+      std::int32_t other_places[n - 1];
+      double other_partials[n - 1];
+      for (std::size_t k = 0; k < n - 1; ++k) {
+        other_places[k] = places[k < unit ? k : k + 1];
+        other_partials[k] = partials[k < unit ? k : k + 1];
+      }
+      if (places[unit] == top_ - 1)
+        return record_each(other_places, other_partials, n - 1, two | carried);
+      if constexpr (n == 3) {
+        const std::int32_t place = next(1);
+        partial_[0] = other_partials[0];
+        partial_[1] = other_partials[1];
+        partial_[2] = std::bit_cast<double>(std::int64_t{places[unit]});
+        partial_ += 3;
+        steps_[place] = step(other_places[0], other_places[1], third);
+        return place;
+      }
+    }
+    return record_each(places, partials, n, two);
+  }
+
+  // The same, leaving out what is constant or has no influence.
+  template <class... P>
+  [[gnu::always_inline]] std::int32_t record_some(const detail::Leaf<P>&... leaf) {
+    std::int32_t places[sizeof...(P)];
+    double partials[sizeof...(P)];
+    std::size_t n = 0;
+    const auto keep = [&](std::int32_t place, double partial) {
+      if (place == 0 || partial == 0.0) return;
+      places[n] = place;
+      partials[n++] = partial;
+    };
+    (keep(leaf.place, leaf.partial), ...);
+    if (n == 0) return 0;
+    if (n == 1) return record_one(places[0], partials[0]);
+    return record_many(places, partials, n);
+  }
+
+  // What differs from a number by a constant shares its place.
+  [[gnu::always_inline]] std::int32_t record_one(std::int32_t operand, double partial) {
+    if (partial == 0.0) return 0;
+    if (partial == 1.0) return operand;
+    const std::int32_t place = next(1);
     *partial_++ = partial;
     steps_[place] = step(operand, 0, one);
-    return {primal, place};
+    return place;
   }
 
-  template <class P, class Q>
-  Traced push(double primal, std::int32_t a, std::int32_t b, P by_first, Q by_second) {
-    const std::int32_t place = next();
-    if constexpr (std::is_same_v<P, Constant<1>> && std::is_same_v<Q, Constant<1>>) {
-      steps_[place] = step(a, b, sum);
-    } else if constexpr (std::is_same_v<P, Constant<1>> && std::is_same_v<Q, Constant<-1>>) {
-      steps_[place] = step(a, b, difference);
-    } else {
-      partial_[0] = by_first;
-      partial_[1] = by_second;
-      partial_ += 2;
-      steps_[place] = step(a, b, two);
+  [[gnu::always_inline]] std::int32_t record_plain(std::int32_t a, std::int32_t b, Kind kind) {
+    const std::int32_t place = next(1);
+    steps_[place] = step(a, b, kind);
+    return place;
+  }
+
+  // Out of line, for what is recorded now and then.
+  [[gnu::noinline]] std::int32_t record_many(const std::int32_t* places, const double* partials,
+                                             std::size_t n) {
+    return record_each(places, partials, n, two);
+  }
+
+  // A step for each two operands, each but the first carrying the one before. `first` is the kind
+  // of the first: two, or two | carried.
+  [[gnu::always_inline]] std::int32_t record_each(const std::int32_t* places,
+                                                  const double* partials, std::size_t n,
+                                                  std::uint32_t first) {
+    std::int32_t place = next(static_cast<std::int32_t>((n + 1) / 2));
+    double* partial = partial_;
+    std::uint32_t kind = first;
+    std::size_t k = 0;
+    for (; k + 1 < n; k += 2) {
+      partial[k] = partials[k];
+      partial[k + 1] = partials[k + 1];
+      steps_[place++] = step(places[k], places[k + 1], kind);
+      kind = two | carried;
     }
-    return {primal, place};
+    if (k < n) {
+      partial[k] = partials[k];
+      steps_[place++] = step(places[k], 0, kind | one);
+    }
+    partial_ = partial + n;
+    return place - 1;
   }
 
-  // A step of those operands that are no constants. Both partials are functions.
-  template <class P, class Q>
-  static Traced record(double primal, const Traced& x, const Traced& y, P by_first, Q by_second) {
-    if (x.place_ != 0 && y.place_ != 0)
-      return current_->push(primal, x.place_, y.place_, by_first(), by_second());
-    if (x.place_ != 0) return current_->push(primal, x.place_, by_first());
-    if (y.place_ != 0) return current_->push(primal, y.place_, by_second());
-    return primal;
+  // The first of so many places, all of which there is room for.
+  std::int32_t next(std::int32_t count) {
+    if (end_ - top_ < count) [[unlikely]]
+      touch_steps(count);
+    return std::exchange(top_, top_ + count);
   }
-
-  // Never returns to where it throws, so that the compiler keeps the counters in registers.
-  std::int32_t next() {
-    if (top_ == end_) [[unlikely]]
-      full();
-    return top_++;
-  }
-  [[noreturn, gnu::noinline, gnu::cold]] void full() const {
-    throw ArenaFull("the trace is full: it has room for " + std::to_string(end_ - 1) +
+  [[noreturn]] void full() const {
+    throw ArenaFull("the trace is full: it has room for " + std::to_string(limit_ - 1) +
                     " operations and as many inputs");
+  }
+
+  // Memory is touched ahead of its use, a quarter of what was used before.
+  static std::ptrdiff_t ahead(std::ptrdiff_t used) noexcept {
+    return std::clamp<std::ptrdiff_t>(used / 4, 512, std::ptrdiff_t{1} << 15);
+  }
+  [[gnu::noinline, gnu::cold]] void touch_steps(std::int32_t count) {
+    if (limit_ - top_ < count) full();
+    const std::ptrdiff_t more = std::min<std::ptrdiff_t>(count + ahead(top_), limit_ - top_);
+    const auto end = static_cast<std::int32_t>(top_ + more);
+    touch(step_pages_, steps_ + end_, steps_ + end);
+    double* const partials_end = partial_ + more * (partial_ - partials_) / top_;  // on average
+    if (partials_end > partials_end_)
+      touch(partial_pages_, std::exchange(partials_end_, partials_end), partials_end);
+    end_ = end;
+  }
+  [[gnu::noinline, gnu::cold]] void touch_inputs() {
+    if (inputs_ == first_adjoint_) full();
+    inputs_end_ -= std::min(ahead(adjoints_ - inputs_), inputs_ - first_adjoint_);
+    touch(adjoint_pages_, inputs_end_, inputs_);
+  }
+  template <class T>
+  static void touch(Pages& pages, const T* from, const T* to) noexcept {
+    const auto offset = [&](const T* p) {
+      return static_cast<std::size_t>(reinterpret_cast<const std::byte*>(p) - pages.base());
+    };
+    pages.touch(offset(from), offset(to));
   }
 
   void reserve(std::size_t limit) {
     for (; limit > 0; limit /= 2) {
       const std::size_t steps = limit + 1;
       if (!step_pages_.reserve_usable(steps * sizeof(Step)) ||
-          !partial_pages_.reserve_usable(2 * steps * sizeof(double)) ||
-          !adjoint_pages_.reserve_usable((limit + steps) * sizeof(double)))
+          !partial_pages_.reserve_usable(3 * steps * sizeof(double)) ||
+          !adjoint_pages_.reserve_usable((limit + steps) * sizeof(double), limit * sizeof(double)))
         continue;
       steps_ = reinterpret_cast<Step*>(step_pages_.base());
       partials_ = reinterpret_cast<double*>(partial_pages_.base());
       first_adjoint_ = reinterpret_cast<double*>(adjoint_pages_.base());
       adjoints_ = first_adjoint_ + limit;
-      end_ = static_cast<std::int32_t>(steps);
+      limit_ = static_cast<std::int32_t>(steps);
+      partials_end_ = partials_;
+      inputs_end_ = adjoints_;
       return clear();
     }
     throw ArenaFull("the trace cannot begin: the system gives no address space");
@@ -200,9 +273,13 @@ class Trace {
 
   static inline thread_local constinit Trace* current_ = nullptr;
 
-  std::int32_t top_ = 1;  // the step at 0 is no number's
-  std::int32_t end_ = 1;
+  std::int32_t top_ = 1;    // the step at 0 is no number's
+  std::int32_t end_ = 1;    // what lies before was touched
+  std::int32_t limit_ = 1;  // what lies before can be
+  std::int32_t swept_ = 0;  // adjoints before were touched
   double* partial_ = nullptr;
+  double* partials_end_ = nullptr;   // what lies before was touched
+  double* inputs_end_ = nullptr;     // what lies behind was touched
   double* inputs_ = nullptr;         // adjoints of inputs, the newest first
   double* first_adjoint_ = nullptr;  // which grow down to here
   double* adjoints_ = nullptr;       // of steps: 0, but in a sweep
@@ -211,53 +288,15 @@ class Trace {
   Pages step_pages_, partial_pages_, adjoint_pages_;
 };
 
-template <Op code>
-Traced Traced::apply(const Traced& x) {
-  constexpr auto& e = entry<code>;
-  const double y = e.value(x.primal_);
-  if (x.place_ == 0) return y;
-  return Trace::current_->push(y, x.place_, std::get<0>(e.partials)(x.primal_, y));
-}
-
-template <Op code>
-Traced Traced::apply(const Traced& x, const Traced& y) {
-  constexpr auto& e = entry<code>;
-  const double z = e.value(x.primal_, y.primal_);
-  return Trace::record(
-      z, x, y, [&] { return std::get<0>(e.partials)(x.primal_, y.primal_, z); },
-      [&] { return std::get<1>(e.partials)(x.primal_, y.primal_, z); });
-}
-
-template <Op code>
-Traced Traced::apply(const Traced& x, double y) {
-  constexpr auto& e = entry<code>;
-  const double z = e.value(x.primal_, y);
-  if (x.place_ == 0) return z;
-  return Trace::current_->push(z, x.place_, std::get<0>(e.partials)(x.primal_, y, z));
-}
-
-template <Op code>
-Traced Traced::apply(double x, const Traced& y) {
-  constexpr auto& e = entry<code>;
-  const double z = e.value(x, y.primal_);
-  if (y.place_ == 0) return z;
-  return Trace::current_->push(z, y.place_, std::get<1>(e.partials)(x, y.primal_, z));
-}
-
-// Three operands take two steps, of which the first has no number's primal.
-template <Op code>
-Traced Traced::apply(const Traced& x, const Traced& y, const Traced& z) {
-  constexpr auto& e = entry<code>;
-  const double w = e.value(x.primal_, y.primal_, z.primal_);
-  const auto partial = [&]<std::size_t k>(std::integral_constant<std::size_t, k>) {
-    return std::get<k>(e.partials)(x.primal_, y.primal_, z.primal_, w);
-  };
-  const Traced both = Trace::record(
-      w, x, y, [&] { return partial(std::integral_constant<std::size_t, 0>{}); },
-      [&] { return partial(std::integral_constant<std::size_t, 1>{}); });
-  return Trace::record(
-      w, both, z, [] { return 1.0; },
-      [&] { return partial(std::integral_constant<std::size_t, 2>{}); });
+template <Op code, class... Operands>
+[[gnu::always_inline]] inline Traced::Traced(const Expression<code, Operands...>& expression)
+    : primal_(expression.data()) {
+  if (expression.all_recorded())
+    place_ = std::apply([](const auto&... leaf) { return Trace::current_->record(leaf...); },
+                        expression.leaves(ops::one));
+  else if (expression.any_recorded())
+    place_ = std::apply([](const auto&... leaf) { return Trace::current_->record_some(leaf...); },
+                        expression.leaves(ops::one));
 }
 
 inline void Trace::backward(const Traced& root, double seed) noexcept {
@@ -265,40 +304,61 @@ inline void Trace::backward(const Traced& root, double seed) noexcept {
   if (root.place_ == 0) return;
   adjoints[root.place_] += seed;
   if (root.place_ < 0) return;
+  if (top_ > swept_)
+    touch(adjoint_pages_, adjoints_ + std::exchange(swept_, top_), adjoints_ + top_);
   const Step* const steps = steps_;
   const double* partial = partial_;
   double carry = 0.0;  // what the step before has coming from this one, kept in a register
   for (std::int64_t place = top_ - 1; place > 0; --place) {
     const Step step = steps[place];
-    const double adjoint = adjoints[place] + carry;
+    const double adjoint = adjoints[place] + std::exchange(carry, 0.0);
     adjoints[place] = 0.0;
-    carry = 0.0;
     if (adjoint == 0.0) {
-      partial -= written[step & 3];
+      partial -= written[step & 15];
       continue;
     }
-    const auto give = [&](std::int64_t operand, double amount) {
-      if (operand == place - 1) carry += amount;
-      else adjoints[operand] += amount;
+    const std::int64_t first = static_cast<std::int64_t>(step << 30) >> 34;
+    const std::int64_t second = static_cast<std::int64_t>(step) >> 34;
+    const auto give_first = [&](double amount) {
+      if (first == place - 1) carry = amount;
+      else adjoints[first] += amount;
     };
-    const std::int64_t first = static_cast<std::int32_t>(step) >> 2;
-    const std::int64_t second = static_cast<std::int64_t>(step) >> 32;
-    switch (step & 3) {
+    const auto give_second = [&](double amount) {
+      if (second == place - 1) carry += amount;
+      else adjoints[second] += amount;
+    };
+    switch (step & 15) {
+      case two | carried:
+        partial -= 2;
+        carry = adjoint;
+        adjoints[first] += adjoint * partial[0];
+        adjoints[second] += adjoint * partial[1];
+        break;
       case two:
         partial -= 2;
-        give(first, adjoint * partial[0]);
-        give(second, adjoint * partial[1]);
+        give_first(adjoint * partial[0]);
+        give_second(adjoint * partial[1]);
+        break;
+      case third:
+        partial -= 3;
+        give_first(adjoint * partial[0]);
+        give_second(adjoint * partial[1]);
+        adjoints[std::bit_cast<std::int64_t>(partial[2])] += adjoint;
         break;
       case sum:
-        give(first, adjoint);
-        give(second, adjoint);
+        give_first(adjoint);
+        give_second(adjoint);
         break;
       case difference:
-        give(first, adjoint);
-        give(second, -adjoint);
+        give_first(adjoint);
+        give_second(-adjoint);
+        break;
+      case one | carried:
+        carry = adjoint;
+        adjoints[first] += adjoint * *--partial;
         break;
       case one:
-        give(first, adjoint * *--partial);
+        give_first(adjoint * *--partial);
         break;
     }
   }

@@ -22,7 +22,7 @@ namespace tapegrad {
 // the thread that made it.
 class Value {
  public:
-  static constexpr bool is_recorded = true;
+  using Whole = Value;
 
   Value() : Value(0.0) {}
   Value(Number auto primal) : node_(tape().leaf(static_cast<double>(primal))) {}
