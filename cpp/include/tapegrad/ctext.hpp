@@ -49,7 +49,9 @@ inline constexpr CFunction c_functions[] = {
 }
 )"},
     {"floor_quotient", R"(static double tapegrad_floor_quotient(double x, double y) {
-  const double quotient = nearbyint((x - tapegrad_remainder(x, y)) / y);
+  const double rest = fmod(x, y);
+  double quotient = nearbyint((x - rest) / y);
+  if (rest != 0.0 && (rest < 0.0) != (y < 0.0)) quotient -= 1.0;
   return quotient == 0.0 ? copysign(0.0, x / y) : quotient;
 }
 )"},

@@ -36,8 +36,9 @@ struct Instruction {
 static_assert(sizeof(Instruction) == 24);
 
 constexpr std::size_t operand_count(Op op) {
-  const Description* what = description(op);
-  return what == nullptr ? 0 : what->arity + (what->constant_last ? 1 : 0);
+  const auto k = static_cast<std::size_t>(op);
+  if (k >= ops::count) return 0;
+  return ops::descriptions[k].arity + (ops::descriptions[k].constant_last ? 1 : 0);
 }
 
 // What a function was told about a number: while it is told the same, it takes the same path.
