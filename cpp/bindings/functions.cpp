@@ -19,12 +19,7 @@ Py_ssize_t parameter_count(const Description& what) {
   return count;
 }
 
-PyObject* mixed(const Description& what) {
-  PyErr_Format(PyExc_TypeError,
-               "%s(): a Value and a traced number cannot be arguments of one operation",
-               std::string(what.name).c_str());
-  return nullptr;
-}
+PyObject* mixed(const Description& what) { return set_mixed(std::string(what.name).c_str()); }
 
 PyObject* not_a_number(const Description& what, std::string_view parameter, PyObject* given) {
   if (is_value(given)) return mixed(what);

@@ -15,68 +15,118 @@ namespace {
 
 PyObject* given_or_null(PyObject* given) { return given == Py_None ? nullptr : given; }
 
-bool read_products(const Sequence& row, const Place& place, Draft& numbers, Products& products) {
-  Draft::Pen pen(numbers);
-  return read_each(row, place, [&](auto item) { products.write(pen, item); });
-}
+// The products of rows with x, one by one.
+template <class Row>
+class Multiplication;
+
+template <>
+class Multiplication<Row> {
+ public:
+  Multiplication(Tape& tape, std::size_t columns) : xs_(tape, columns) {}
+
+  bool read_x(const Sequence& x, const Place& place) { return read_all(x, place, xs_); }
+
+  // Appends the product with a row, beginning with `start`, if any.
+  [[gnu::always_inline]] bool add_row(const Sequence& row, const Place& place,
+                                      const Argument* start, Row& out) {
+    Draft numbers(tape(), row.size() + (start != nullptr ? 1 : 0));
+    Products products(tape(), numbers, xs_, start);
+    if (!read_products(row, place, numbers, products)) return false;
+    if (inheritances != heirs_) [[unlikely]] {
+      xs_.look_again();
+      numbers.look_again();
+    }
+    out.adopt(products.record());
+    return true;
+  }
+
+ private:
+  static bool read_products(const Sequence& row, const Place& place, Draft& numbers,
+                            Products& products) {
+    Draft::Pen pen(numbers);
+    return read_each(row, place, [&](auto item) { products.write(pen, item); });
+  }
+
+  Draft xs_;
+  std::uint64_t heirs_ = inheritances;
+};
+
+template <>
+class Multiplication<SymbolRow> {
+ public:
+  Multiplication(Recording& recording, std::size_t) : xs_(recording) {}
+
+  bool read_x(const Sequence& x, const Place& place) { return read_all(x, place, xs_); }
+
+  bool add_row(const Sequence& row, const Place& place, const Symbol* start, SymbolRow& out) {
+    SymbolRow both(xs_.recording());
+    if (!read_all(row, place, both)) return false;
+    for (const Symbol& x : xs_) both.add(x);
+    if (start != nullptr) both.add(*start);
+    out.adopt(apply<op<"dot">()>(xs_.recording(), both));
+    return true;
+  }
+
+ private:
+  SymbolRow xs_;
+};
 
 // The rows of w times x, each sum beginning with its element of b.
-PyObject* matrix_product(const char* function, PyObject* given_w, PyObject* given_x,
-                         PyObject* given_b) {
+template <class Row>
+PyObject* matrix_product(typename Row::Engine& engine, const char* function, PyObject* given_w,
+                         PyObject* given_x, PyObject* given_b) {
   const Place w_place{function, "w"}, x_place{function, "x"}, b_place{function, "b"};
   Sequence w, x;
   if (!w.open(given_w, w_place, "rows") || !x.open(given_x, x_place)) return nullptr;
   const std::size_t columns = x.size();
-  Draft xs(tape(), columns);
-  if (!read_all(x, x_place, xs)) return nullptr;
-  Row bias(tape());
+  Multiplication<Row> multiplication(engine, columns);
+  if (!multiplication.read_x(x, x_place)) return nullptr;
+  Row bias(engine);
   if (given_b != nullptr && !read_row(given_b, b_place, bias)) return nullptr;
   const std::size_t rows = w.size();
   if (given_b != nullptr && lengths_differ(b_place, bias.size(), w_place, rows)) return nullptr;
-  Row out(tape());
+  Row out(engine);
   out.reserve(rows);
-  std::uint64_t heirs = inheritances;
   for (std::size_t i = 0; i < rows; ++i) {
     const Place place{function, "w", static_cast<Py_ssize_t>(i)};
     if (w.size() != rows) return changed(w_place), nullptr;
     Sequence row;
     if (!row.open(w.items()[i], w_place, "Values and numbers", place.row)) return nullptr;
     if (lengths_differ(place, row.size(), x_place, columns)) return nullptr;
-    Draft numbers(tape(), columns + (given_b != nullptr ? 1 : 0));
-    Products products(tape(), numbers, xs, given_b != nullptr ? &bias[i] : nullptr);
-    if (!read_products(row, place, numbers, products)) return nullptr;
-    if (inheritances != heirs) [[unlikely]] {
-      xs.look_again();
-      numbers.look_again();
-    }
-    out.adopt(products.record());
+    if (!multiplication.add_row(row, place, given_b != nullptr ? &bias[i] : nullptr, out))
+      return nullptr;
   }
   return list_of(out);
 }
 
-PyObject* linear(PyObject* const* given) {
-  return matrix_product("linear", given[0], given[1],
-                        given[2] == nullptr ? nullptr : given_or_null(given[2]));
+template <class Row>
+PyObject* linear(typename Row::Engine& engine, PyObject* const* given) {
+  return matrix_product<Row>(engine, "linear", given[0], given[1],
+                             given[2] == nullptr ? nullptr : given_or_null(given[2]));
 }
-PyObject* matvec(PyObject* const* given) {
-  return matrix_product("matvec", given[0], given[1], nullptr);
+template <class Row>
+PyObject* matvec(typename Row::Engine& engine, PyObject* const* given) {
+  return matrix_product<Row>(engine, "matvec", given[0], given[1], nullptr);
 }
 
-template <auto layer>
-PyObject* of_one_row(const char* function, PyObject* given) {
-  Row xs(tape()), out(tape());
+template <class Row, auto layer>
+PyObject* of_one_row(typename Row::Engine& engine, const char* function, PyObject* given) {
+  Row xs(engine), out(engine);
   if (!read_row(given, {function, "xs"}, xs)) return nullptr;
-  layer(tape(), xs, out);
+  layer(engine, xs, out);
   return list_of(out);
 }
-PyObject* softmax(PyObject* const* given) {
-  return of_one_row<layers::softmax>("softmax", given[0]);
+template <class Row>
+PyObject* softmax(typename Row::Engine& engine, PyObject* const* given) {
+  return of_one_row<Row, layers::softmax<Row>>(engine, "softmax", given[0]);
 }
-PyObject* log_softmax(PyObject* const* given) {
-  return of_one_row<layers::log_softmax>("log_softmax", given[0]);
+template <class Row>
+PyObject* log_softmax(typename Row::Engine& engine, PyObject* const* given) {
+  return of_one_row<Row, layers::log_softmax<Row>>(engine, "log_softmax", given[0]);
 }
 
 // Reads an optional row that goes with `xs`, element by element.
+template <class Row>
 bool read_partner(PyObject* given, const Place& place, const Place& xs_place, const Row& xs,
                   Row& row) {
   if (given == nullptr || given == Py_None) return true;
@@ -84,11 +134,12 @@ bool read_partner(PyObject* given, const Place& place, const Place& xs_place, co
 }
 
 // rmsnorm and layernorm; `eps` may be null.
-template <class Layer>
-PyObject* normalized(const char* function, PyObject* given_xs, PyObject* given_weight,
-                     PyObject* given_bias, PyObject* given_eps, Layer layer) {
+template <class Row, class Layer>
+PyObject* normalized(typename Row::Engine& engine, const char* function, PyObject* given_xs,
+                     PyObject* given_weight, PyObject* given_bias, PyObject* given_eps,
+                     Layer layer) {
   const Place place{function, "xs"};
-  Row xs(tape()), weight(tape()), bias(tape()), out(tape());
+  Row xs(engine), weight(engine), bias(engine), out(engine);
   double eps = 1e-5;
   if (!read_row(given_xs, place, xs) ||
       !read_partner(given_weight, {function, "weight"}, place, xs, weight) ||
@@ -100,20 +151,21 @@ PyObject* normalized(const char* function, PyObject* given_xs, PyObject* given_w
   return list_of(out);
 }
 
-PyObject* rmsnorm(PyObject* const* given) {
-  return normalized("rmsnorm", given[0], given[1], nullptr, given[2],
-                    [](const Row& xs, const Row* weight, const Row*, double eps, Row& out) {
-                      layers::rmsnorm(tape(), xs, weight, eps, out);
-                    });
+template <class Row>
+PyObject* rmsnorm(typename Row::Engine& engine, PyObject* const* given) {
+  return normalized<Row>(engine, "rmsnorm", given[0], given[1], nullptr, given[2],
+                         [&](const Row& xs, const Row* weight, const Row*, double eps, Row& out) {
+                           layers::rmsnorm(engine, xs, weight, eps, out);
+                         });
 }
-PyObject* layernorm(PyObject* const* given) {
-  return normalized("layernorm", given[0], given[1], given[2], given[3],
-                    [](const Row& xs, const Row* weight, const Row* bias, double eps, Row& out) {
-                      layers::layernorm(tape(), xs, weight, bias, eps, out);
-                    });
+template <class Row>
+PyObject* layernorm(typename Row::Engine& engine, PyObject* const* given) {
+  return normalized<Row>(engine, "layernorm", given[0], given[1], given[2], given[3],
+                         [&](const Row& xs, const Row* weight, const Row* bias, double eps,
+                             Row& out) { layers::layernorm(engine, xs, weight, bias, eps, out); });
 }
 
-constexpr Signature<linear> linear_signature{
+constexpr Signature<linear<Row>, linear<SymbolRow>> linear_signature{
     "linear",
     {"w", "x", "b"},
     2,
@@ -130,9 +182,10 @@ constexpr Signature<linear> linear_signature{
     "[Value(data=12.5), Value(data=34.0)]\n"
     ">>> y[1].backward()\n"
     ">>> w[1][0].grad\n"
-    "10.0"};
+    "10.0",
+    1};
 
-constexpr Signature<matvec> matvec_signature{
+constexpr Signature<matvec<Row>, matvec<SymbolRow>> matvec_signature{
     "matvec",
     {"w", "x"},
     2,
@@ -140,9 +193,10 @@ constexpr Signature<matvec> matvec_signature{
     "The rows of the matrix `w` times the vector `x`: `linear` without a bias.\n\n"
     ">>> from tapegrad import matvec\n"
     ">>> matvec([[1, 2], [3, 4]], [10, 1])\n"
-    "[12.0, 34.0]"};
+    "[12.0, 34.0]",
+    1};
 
-constexpr Signature<softmax> softmax_signature{
+constexpr Signature<softmax<Row>, softmax<SymbolRow>> softmax_signature{
     "softmax",
     {"xs"},
     1,
@@ -152,7 +206,7 @@ constexpr Signature<softmax> softmax_signature{
     ">>> softmax([Value(0.0), Value(0.0)])\n"
     "[Value(data=0.5), Value(data=0.5)]"};
 
-constexpr Signature<log_softmax> log_softmax_signature{
+constexpr Signature<log_softmax<Row>, log_softmax<SymbolRow>> log_softmax_signature{
     "log_softmax",
     {"xs"},
     1,
@@ -162,7 +216,7 @@ constexpr Signature<log_softmax> log_softmax_signature{
     ">>> log_softmax([1000.0, 0.0])\n"
     "[0.0, -1000.0]"};
 
-constexpr Signature<rmsnorm> rmsnorm_signature{
+constexpr Signature<rmsnorm<Row>, rmsnorm<SymbolRow>> rmsnorm_signature{
     "rmsnorm",
     {"xs", "weight", "eps"},
     1,
@@ -174,7 +228,7 @@ constexpr Signature<rmsnorm> rmsnorm_signature{
     ">>> rmsnorm([3.0, -3.0], weight=[1, 2], eps=0)\n"
     "[1.0, -2.0]"};
 
-constexpr Signature<layernorm> layernorm_signature{
+constexpr Signature<layernorm<Row>, layernorm<SymbolRow>> layernorm_signature{
     "layernorm",
     {"xs", "weight", "bias", "eps"},
     1,

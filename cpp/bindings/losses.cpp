@@ -7,6 +7,7 @@
 #include "results.hpp"
 #include "sequences.hpp"
 #include "tapegrad/layers.hpp"
+#include "traced.hpp"
 
 namespace tapegrad::python {
 
@@ -32,85 +33,103 @@ bool read_reduction(const char* function, PyObject* given, Reduction& reduction)
   return false;
 }
 
+template <class Row>
 PyObject* result_of(Row& out, Reduction reduction) {
   return reduction == Reduction::none ? list_of(out) : scalar_of(out);
 }
 
 // A loss of two rows, term by term; `check` may refuse what was read.
-template <class Loss, class Check>
-PyObject* of_pairs(const char* function, const char* const (&names)[4], PyObject* const* given,
-                   Loss loss, Check check) {
+template <class Row, class Loss, class Check>
+PyObject* of_pairs(typename Row::Engine& engine, const char* function,
+                   const char* const (&names)[4], PyObject* const* given, Loss loss, Check check) {
   const Place place{function, names[0]}, target_place{function, names[1]};
   Reduction reduction;
-  Row xs(tape()), targets(tape()), out(tape());
+  Row xs(engine), targets(engine), out(engine);
   if (!read_reduction(function, given[2], reduction) || !read_row(given[0], place, xs) ||
       !read_row(given[1], target_place, targets) ||
       lengths_differ(target_place, targets.size(), place, xs.size()) ||
-      !check(targets, target_place))
+      !check(engine, targets, target_place))
     return nullptr;
   loss(xs, targets, reduction, out);
   return result_of(out, reduction);
 }
 
-constexpr auto any_target = [](const Row&, const Place&) { return true; };
+constexpr auto any_target = [](auto&, const auto&, const Place&) { return true; };
 
-bool are_signs(const Row& targets, const Place& place) {
+double number_of(const Argument& x) { return x.primal; }
+double number_of(const Symbol& x) { return x.primal(); }
+
+bool is_sign(Tape&, const Argument& x) { return x.primal == 1.0 || x.primal == -1.0; }
+// As a guard where guards are kept: a program that was compiled for a sign takes any other.
+bool is_sign(Recording& recording, const Symbol& x) {
+  const Symbol size = apply<op<"abs">()>(recording, x);
+  if (size.is_constant()) return size.primal() == 1.0;
+  return told(static_cast<LiveRecording&>(recording), Guard::equal, size.place(),
+              recording.constant(1.0)) != 0.0;
+}
+
+constexpr auto are_signs = [](auto& engine, const auto& targets, const Place& place) {
   for (std::size_t k = 0; k < targets.size(); ++k) {
-    if (targets[k].primal == 1.0 || targets[k].primal == -1.0) continue;
-    const pybind11::float_ number(targets[k].primal);
+    if (is_sign(engine, targets[k])) continue;
+    const pybind11::float_ number(number_of(targets[k]));
     PyErr_Format(PyExc_ValueError, "%s must be 1 or -1, not %R",
                  place.text(static_cast<Py_ssize_t>(k)).c_str(), number.ptr());
     return false;
   }
   return true;
-}
+};
 
 constexpr const char* prediction_names[4] = {"predictions", "targets", "reduction"};
 constexpr const char* score_names[4] = {"scores", "targets", "reduction"};
 constexpr const char* logit_names[4] = {"logits", "targets", "reduction"};
 
-PyObject* mse_loss(PyObject* const* given) {
-  return of_pairs(
-      "mse_loss", prediction_names, given,
-      [](const Row& predictions, const Row& targets, Reduction reduction, Row& out) {
-        Row both(tape());
+template <class Row>
+PyObject* mse_loss(typename Row::Engine& engine, PyObject* const* given) {
+  return of_pairs<Row>(
+      engine, "mse_loss", prediction_names, given,
+      [&](const Row& predictions, const Row& targets, Reduction reduction, Row& out) {
+        Row both(engine);
         both.reserve(2 * targets.size());
         for (const Row* row : {&predictions, &targets})
-          for (const Argument& x : *row) both.add(x);
-        layers::mse_loss(tape(), both, reduction, out);
+          for (const auto& x : *row) both.add(x);
+        layers::mse_loss(engine, both, reduction, out);
       },
       any_target);
 }
 
-PyObject* hinge_loss(PyObject* const* given) {
-  return of_pairs(
-      "hinge_loss", score_names, given,
-      [](const Row& scores, const Row& targets, Reduction reduction, Row& out) {
-        layers::hinge_loss(tape(), scores, targets, reduction, out);
+template <class Row>
+PyObject* hinge_loss(typename Row::Engine& engine, PyObject* const* given) {
+  return of_pairs<Row>(
+      engine, "hinge_loss", score_names, given,
+      [&](const Row& scores, const Row& targets, Reduction reduction, Row& out) {
+        layers::hinge_loss(engine, scores, targets, reduction, out);
       },
       are_signs);
 }
 
-PyObject* binary_cross_entropy(PyObject* const* given) {
-  return of_pairs(
-      "binary_cross_entropy_with_logits", logit_names, given,
-      [](const Row& logits, const Row& targets, Reduction reduction, Row& out) {
-        layers::binary_cross_entropy(tape(), logits, targets, reduction, out);
+template <class Row>
+PyObject* binary_cross_entropy(typename Row::Engine& engine, PyObject* const* given) {
+  return of_pairs<Row>(
+      engine, "binary_cross_entropy_with_logits", logit_names, given,
+      [&](const Row& logits, const Row& targets, Reduction reduction, Row& out) {
+        layers::binary_cross_entropy(engine, logits, targets, reduction, out);
       },
       any_target);
 }
 
 constexpr char cross_entropy_name[] = "cross_entropy";
 
-// Whether it is one number; a Value counts as one.
+// Whether it is one number; a Value counts as one, and so does a traced number.
 bool is_scalar(PyObject* object) {
+  if (is_traced(object)) return true;
   Argument argument;
   const Reading reading = read_operand(object, argument);
   if (reading == Reading::error) PyErr_Clear();  // told again where it is read for its value
   return reading != Reading::unknown;
 }
 
-// A class, of any type that is an integer; Values and floats are none.
+// A class, of any type that is an integer; Values and floats are none; a traced number
+// tells Python whether it is whole.
 bool is_class(PyObject* target) {
   return PyLong_Check(target) || (PyIndex_Check(target) && !is_value(target) && is_scalar(target));
 }
@@ -128,47 +147,50 @@ bool read_class(PyObject* target, const Place& place, std::size_t classes, std::
 }
 
 // Appends the loss of one row of logits.
-bool add_cross_entropy(PyObject* given_logits, const Place& place, PyObject* target,
-                       const Place& target_place, Row& out) {
-  Row logits(tape());
+template <class Row>
+bool add_cross_entropy(typename Row::Engine& engine, PyObject* given_logits, const Place& place,
+                       PyObject* target, const Place& target_place, Row& out) {
+  Row logits(engine);
   if (!read_row(given_logits, place, logits)) return false;
   if (is_class(target)) {
     std::size_t index = 0;
     if (!read_class(target, target_place, logits.size(), index)) return false;
-    layers::cross_entropy(tape(), logits, index, out);
+    layers::cross_entropy(engine, logits, index, out);
     return true;
   }
   Sequence sequence;
-  Row probabilities(tape());
+  Row probabilities(engine);
   if (!sequence.open(target, target_place, "probabilities, or a class index") ||
       !read_all(sequence, target_place, probabilities) ||
       lengths_differ(target_place, probabilities.size(), place, logits.size()))
     return false;
-  layers::cross_entropy(tape(), logits, probabilities, out);
+  layers::cross_entropy(engine, logits, probabilities, out);
   return true;
 }
 
 // Rows of logits, a target for each.
-PyObject* of_batch(const Sequence& logits, const Sequence& targets, const Place& place,
-                   const Place& target_place, Reduction reduction) {
+template <class Row>
+PyObject* of_batch(typename Row::Engine& engine, const Sequence& logits, const Sequence& targets,
+                   const Place& place, const Place& target_place, Reduction reduction) {
   const std::size_t count = logits.size();
   if (lengths_differ(target_place, targets.size(), place, count)) return nullptr;
-  Row terms(tape()), out(tape());
+  Row terms(engine), out(engine);
   for (std::size_t i = 0; i < count; ++i) {
     if (logits.size() != count) return changed(place), nullptr;
     if (targets.size() != count) return changed(target_place), nullptr;
     const auto row = static_cast<Py_ssize_t>(i);
     const auto item = pybind11::reinterpret_borrow<pybind11::object>(logits.items()[i]);
     const auto target = pybind11::reinterpret_borrow<pybind11::object>(targets.items()[i]);
-    if (!add_cross_entropy(item.ptr(), {place.function, place.argument, row}, target.ptr(),
+    if (!add_cross_entropy(engine, item.ptr(), {place.function, place.argument, row}, target.ptr(),
                            {target_place.function, target_place.argument, row}, terms))
       return nullptr;
   }
-  layers::reduce(tape(), terms, reduction, out);
+  layers::reduce(engine, terms, reduction, out);
   return result_of(out, reduction);
 }
 
-PyObject* cross_entropy(PyObject* const* given) {
+template <class Row>
+PyObject* cross_entropy(typename Row::Engine& engine, PyObject* const* given) {
   const Place place{cross_entropy_name, "logits"}, target_place{cross_entropy_name, "target"};
   Reduction reduction;
   Sequence logits;
@@ -177,16 +199,17 @@ PyObject* cross_entropy(PyObject* const* given) {
     return nullptr;
   const bool one_row = is_class(given[1]) || (logits.size() > 0 && is_scalar(logits.items()[0]));
   if (one_row) {
-    Row out(tape());
-    return add_cross_entropy(logits.object(), place, given[1], target_place, out) ? scalar_of(out)
-                                                                                  : nullptr;
+    Row out(engine);
+    return add_cross_entropy(engine, logits.object(), place, given[1], target_place, out)
+               ? scalar_of(out)
+               : nullptr;
   }
   Sequence targets;
   if (!targets.open(given[1], target_place, "targets, or a class index")) return nullptr;
-  return of_batch(logits, targets, place, target_place, reduction);
+  return of_batch<Row>(engine, logits, targets, place, target_place, reduction);
 }
 
-constexpr Signature<mse_loss> mse_signature{
+constexpr Signature<mse_loss<Row>, mse_loss<SymbolRow>> mse_signature{
     "mse_loss",
     {"predictions", "targets", "reduction"},
     2,
@@ -201,7 +224,7 @@ constexpr Signature<mse_loss> mse_signature{
     ">>> loss, p.grad\n"
     "(Value(data=2.0), 2.0)"};
 
-constexpr Signature<hinge_loss> hinge_signature{
+constexpr Signature<hinge_loss<Row>, hinge_loss<SymbolRow>> hinge_signature{
     "hinge_loss",
     {"scores", "targets", "reduction"},
     2,
@@ -213,7 +236,7 @@ constexpr Signature<hinge_loss> hinge_signature{
     ">>> hinge_loss([2.0, 0.5], [1, -1])\n"
     "0.75"};
 
-constexpr Signature<binary_cross_entropy> binary_signature{
+constexpr Signature<binary_cross_entropy<Row>, binary_cross_entropy<SymbolRow>> binary_signature{
     "binary_cross_entropy_with_logits",
     {"logits", "targets", "reduction"},
     2,
@@ -225,7 +248,7 @@ constexpr Signature<binary_cross_entropy> binary_signature{
     ">>> binary_cross_entropy_with_logits([1000.0, -1000.0], [1, 1])\n"
     "500.0"};
 
-constexpr Signature<cross_entropy> cross_entropy_signature{
+constexpr Signature<cross_entropy<Row>, cross_entropy<SymbolRow>> cross_entropy_signature{
     cross_entropy_name,
     {"logits", "target", "reduction"},
     2,
@@ -240,7 +263,8 @@ constexpr Signature<cross_entropy> cross_entropy_signature{
     ">>> [x.grad for x in logits]\n"
     "[0.5, -0.5]\n"
     ">>> cross_entropy([[1000.0, 0.0], [0.0, 1000.0]], [0, 0], reduction='none')\n"
-    "[0.0, 1000.0]"};
+    "[0.0, 1000.0]",
+    2};
 
 }  // namespace
 

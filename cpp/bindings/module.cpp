@@ -31,6 +31,8 @@ PYBIND11_MODULE(_core_of_main_interpreter, module) {
   register_trees(module);
   register_recordings(module);
   register_programs(module);
+  register_sparsity(module);
+  register_c_text(module);
 }
 
 // Nodes belong to one interpreter. Asked before pybind11 begins, which waits for ever in a

@@ -3,10 +3,10 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
-#include <cmath>
 #include <memory>
 #include <optional>
 
+#include "anomalies.hpp"
 #include "module.hpp"
 #include "tapegrad/derivative.hpp"
 #include "tapegrad/simplify.hpp"
@@ -204,28 +204,11 @@ class Opened {
         sweep.seed(to[k], detail::as<Number>(symbol_of(weights[k], &in)));
       }
       sweep.run();
-      if (anomaly_on) check(stretch, sweep);
+      if (anomaly_on) check_adjoints(stretch, sweep);
       Numbers adjoints;
       for (const tapegrad::Place input : from) adjoints.push_back(object(in, sweep.adjoint(input)));
       return adjoints;
     });
-  }
-
-  // Raises for the last operation whose adjoint is NaN or infinite: the first that the sweep met.
-  template <class Number>
-  static void check(const Stretch& stretch, const ReverseSweep<Number>& sweep) {
-    for (tapegrad::Place i = stretch.end(); i-- > stretch.begin();) {
-      if (!sweep.reached(i)) continue;
-      const double adjoint = Symbol(sweep.adjoint(i)).primal();
-      if (std::isfinite(adjoint)) continue;
-      const Description* what = description(stretch.recording()[i].op);
-      PyErr_Format(PyExc_FloatingPointError, "the gradient by %s of traced numbers became %s",
-                   what != nullptr ? std::string(what->name).c_str() : "an argument",
-                   std::isnan(adjoint) ? "nan"
-                   : adjoint > 0       ? "inf"
-                                       : "-inf");
-      throw py::error_already_set();
-    }
   }
 
   static void need_as_many(const Numbers& given, const Numbers& wanted, const char* name,

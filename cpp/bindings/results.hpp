@@ -5,6 +5,7 @@
 
 #include "signature.hpp"
 #include "tapegrad/rows.hpp"
+#include "tapegrad/symbol_rows.hpp"
 
 namespace tapegrad::python {
 
@@ -12,14 +13,22 @@ namespace tapegrad::python {
 PyObject* list_of(Row& row);
 // The one element, a Value or a float.
 PyObject* scalar_of(Row& row);
+// The same of traced numbers, and of floats.
+PyObject* list_of(SymbolRow& row);
+PyObject* scalar_of(SymbolRow& row);
 
-// A function of Python's: its body takes one argument for each name, null where not given.
-template <PyObject* (*body)(PyObject* const*)>
+// What a function of Python's does: it takes one argument for each name, null where not given.
+using Body = PyObject*(Tape& tape, PyObject* const* given);
+using RecordedBody = PyObject*(Recording& recording, PyObject* const* given);
+
+// Of traced numbers, `recorded` is called.
+template <Body* body, RecordedBody* recorded>
 struct Signature {
   const char* name;
   const char* parameters[4];
   Py_ssize_t required;
   const char* documentation;
+  Py_ssize_t matrices = 0;  // how many of the arguments, from the first, may be rows of numbers
 };
 
 constexpr Py_ssize_t count_of(const char* const (&parameters)[4]) {
@@ -28,18 +37,26 @@ constexpr Py_ssize_t count_of(const char* const (&parameters)[4]) {
   return count;
 }
 
+// Calls the one or the other, while a recording is open.
+PyObject* call_in_recording(PyObject* const (&given)[4], Py_ssize_t matrices, Body* body,
+                            RecordedBody* recorded);
+
 void add_function(pybind11::module_& module, PyMethodDef& definition);
 
-template <PyObject* (*body)(PyObject* const*)>
-void add(pybind11::module_& module, const Signature<body>& signature) {
-  static const Signature<body>* const known = &signature;
+template <Body* body, RecordedBody* recorded>
+void add(pybind11::module_& module, const Signature<body, recorded>& signature) {
+  static const Signature<body, recorded>* const known = &signature;
   constexpr auto call = [](PyObject*, PyObject* const* args, Py_ssize_t count,
                            PyObject* keywords) -> PyObject* {
     PyObject* given[4] = {};
     if (!split_arguments(known->name, args, count, keywords, known->parameters,
                          count_of(known->parameters), known->required, given))
       return nullptr;
-    return guarded([&] { return body(given); });
+    return guarded([&] {
+      if (Recording::current != nullptr) [[unlikely]]
+        return call_in_recording(given, known->matrices, body, recorded);
+      return body(tape(), given);
+    });
   };
   PyObject* (*const function)(PyObject*, PyObject* const*, Py_ssize_t, PyObject*) = call;
   static PyMethodDef definition{

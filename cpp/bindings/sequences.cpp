@@ -1,6 +1,8 @@
 // Sequences of Values and numbers, read into the core.
 #include "sequences.hpp"
 
+#include "traced.hpp"
+
 namespace tapegrad::python {
 
 bool Sequence::open(PyObject* given, const Place& place, const char* what, Py_ssize_t k) {
@@ -23,14 +25,42 @@ bool Sequence::open(PyObject* given, const Place& place, const char* what, Py_ss
   return true;
 }
 
+namespace {
+
+void set_no_number(const Place& place, std::size_t k, PyObject* item) {
+  PyErr_Format(PyExc_TypeError, "%s must be a Value or a real number, not '%s'",
+               place.text(static_cast<Py_ssize_t>(k)).c_str(), Py_TYPE(item)->tp_name);
+}
+
+}  // namespace
+
 bool read_item(const Sequence& sequence, std::size_t k, const Place& place, Argument& argument) {
   PyObject* item = Py_NewRef(sequence.items()[k]);
   const Reading reading = read_operand(item, argument);
-  if (reading == Reading::unknown)
-    PyErr_Format(PyExc_TypeError, "%s must be a Value or a real number, not '%s'",
-                 place.text(static_cast<Py_ssize_t>(k)).c_str(), Py_TYPE(item)->tp_name);
+  if (reading == Reading::unknown && (!is_traced(item) || is_alive(as_traced(item))))
+    set_no_number(place, k, item);
   Py_DECREF(item);
   return reading == Reading::ok;
+}
+
+bool read_all(const Sequence& sequence, const Place& place, SymbolRow& row) {
+  auto* recording = static_cast<LiveRecording*>(&row.recording());
+  const std::size_t count = sequence.size();
+  row.reserve(count);
+  for (std::size_t k = 0; k < count; ++k) {
+    PyObject* item = Py_NewRef(sequence.items()[k]);
+    Symbol symbol;
+    const Reading reading = read_symbol(item, recording, symbol);
+    if (reading == Reading::unknown) {
+      if (is_value(item)) set_mixed(place.function);
+      else set_no_number(place, k, item);
+    }
+    Py_DECREF(item);
+    if (reading != Reading::ok) return false;
+    if (sequence.size() != count) return changed(place);
+    row.add(symbol);
+  }
+  return true;
 }
 
 bool changed(const Place& place) {

@@ -5,6 +5,7 @@
 
 #include "handle.hpp"
 #include "tapegrad/rows.hpp"
+#include "tapegrad/symbol_rows.hpp"
 
 namespace tapegrad::python {
 
@@ -94,9 +95,12 @@ inline bool read_all(const Sequence& sequence, const Place& place, Draft& draft)
   Draft::Pen pen(draft);
   return read_each(sequence, place, [&](auto item) { pen.add(item); });
 }
+// Traced and plain numbers, in a recording.
+bool read_all(const Sequence& sequence, const Place& place, SymbolRow& row);
 
 // Opens and reads.
-inline bool read_row(PyObject* given, const Place& place, Row& row) {
+template <class Row>
+bool read_row(PyObject* given, const Place& place, Row& row) {
   Sequence sequence;
   if (!sequence.open(given, place)) return false;
   return read_all(sequence, place, row);

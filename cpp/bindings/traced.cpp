@@ -21,33 +21,17 @@ bool set_ended() {
   return false;
 }
 
-bool set_mixed() {
+bool set_of_two() {
   PyErr_SetString(PyExc_RuntimeError,
                   "traced numbers of two traces meet: a traced number belongs to the thread and "
                   "to the call of the transform that made it");
   return false;
 }
 
-// Of a fresh operation: checked, and cut off from its operands, where that is asked for.
+// Of a fresh operation.
 PyObject* finished(LiveRecording& recording, tapegrad::Place place) {
-  if (anomaly_on) {
-    const Instruction& made = recording[place];
-    bool inherited = std::isfinite(made.primal);
-    for (std::size_t k = 0; k < operand_count(made.op); ++k) {
-      const double x = recording.primal(made.operand[k]);
-      inherited |= std::isnan(x) || (std::isinf(made.primal) && std::isinf(x));
-    }
-    if (!inherited) {
-      PyErr_Format(PyExc_FloatingPointError, "%s of traced numbers gave %s",
-                   std::string(description(made.op)->name).c_str(),
-                   std::isnan(made.primal) ? "nan"
-                   : made.primal > 0       ? "inf"
-                                           : "-inf");
-      return nullptr;
-    }
-  }
-  if (no_grad_on) place = recording.record<op<"stop">()>(place);
-  return traced_at(recording, place);
+  if (anomaly_on && !check_instruction(recording, place)) return nullptr;
+  return result_at(recording, place);
 }
 
 template <Op code>
@@ -72,7 +56,7 @@ Reading read(PyObject* object, LiveRecording*& recording, Operand& operand) {
     Traced* const x = as_traced(object);
     if (!is_alive(x)) return Reading::error;
     if (recording != nullptr && recording != x->recording)
-      return set_mixed() ? Reading::ok : Reading::error;
+      return set_of_two() ? Reading::ok : Reading::error;
     recording = x->recording;
     operand.place = x->place;
     return Reading::ok;
@@ -100,13 +84,6 @@ PyObject* binary(PyObject* a, PyObject* b) {
         return finished(*recording, recording->record<op<"pow_const">()>(p, q));
     return finished(*recording, recording->record<code>(p, q));
   });
-}
-
-// What Python is told of x and y, kept as a guard where the recording asks for that.
-double told(LiveRecording& recording, Guard::Kind kind, tapegrad::Place x, tapegrad::Place y) {
-  const double outcome = ask(kind, recording.primal(x), y == no_place ? 0.0 : recording.primal(y));
-  if (recording.guarding) recording.guard({kind, source_here(), {x, y}, outcome});
-  return outcome;
 }
 
 PyObject* floor_divide(PyObject* a, PyObject* b) {
@@ -376,6 +353,34 @@ PyObject* traced_at(LiveRecording& recording, tapegrad::Place place) {
   return reinterpret_cast<PyObject*>(traced);
 }
 
+bool check_instruction(const LiveRecording& recording, tapegrad::Place place) {
+  const Instruction& made = recording[place];
+  const Description* const what = description(made.op);
+  if (what == nullptr) return true;
+  bool inherited = std::isfinite(made.primal);
+  for (std::size_t k = 0; k < operand_count(made.op); ++k) {
+    const double x = recording.primal(made.operand[k]);
+    inherited |= std::isnan(x) || (std::isinf(made.primal) && std::isinf(x));
+  }
+  if (inherited) return true;
+  PyErr_Format(PyExc_FloatingPointError, "%s of traced numbers gave %s",
+               std::string(what->name).c_str(),
+               std::isnan(made.primal) ? "nan"
+               : made.primal > 0       ? "inf"
+                                       : "-inf");
+  return false;
+}
+
+PyObject* result_at(LiveRecording& recording, tapegrad::Place place) {
+  return traced_at(recording, no_grad_on ? recording.record<op<"stop">()>(place) : place);
+}
+
+PyObject* set_mixed(const char* function) {
+  PyErr_Format(PyExc_TypeError,
+               "%s(): a Value and a traced number cannot be arguments of one operation", function);
+  return nullptr;
+}
+
 PyObject* object_of(LiveRecording& recording, const Symbol& symbol) {
   return symbol.is_constant() ? PyFloat_FromDouble(symbol.primal())
                               : traced_at(recording, symbol.place());
@@ -390,15 +395,17 @@ Reading read_symbol(PyObject* object, LiveRecording*& recording, Symbol& symbol)
   return reading;
 }
 
+double told(LiveRecording& recording, Guard::Kind kind, tapegrad::Place x, tapegrad::Place y) {
+  const double outcome = ask(kind, recording.primal(x), y == no_place ? 0.0 : recording.primal(y));
+  if (recording.guarding) recording.guard({kind, source_here(), {x, y}, outcome});
+  return outcome;
+}
+
 PyObject* apply_to_symbols(std::size_t k, LiveRecording& recording, std::span<const Symbol> x) {
   const RecordingIn here(recording);
   const Symbol result = applications[k](x);
   if (result.is_constant()) return PyFloat_FromDouble(result.primal());
   return finished(recording, result.place());
-}
-
-double answer(const Traced* traced, Guard::Kind kind) {
-  return told(*traced->recording, kind, traced->place, no_place);
 }
 
 namespace {

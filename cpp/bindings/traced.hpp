@@ -67,8 +67,19 @@ Reading read_symbol(PyObject* object, LiveRecording*& recording, Symbol& symbol)
 // An operation of the table on symbols, of which one at least is traced: a new object.
 PyObject* apply_to_symbols(std::size_t k, LiveRecording& recording, std::span<const Symbol> x);
 
-// What a recording asks about a number, told to Python, and kept as a guard.
-double answer(const Traced* traced, Guard::Kind kind);
+// What Python is told of x and y, kept as a guard where the recording asks for that.
+double told(LiveRecording& recording, Guard::Kind kind, tapegrad::Place x,
+            tapegrad::Place y = no_place);
+inline double answer(const Traced* traced, Guard::Kind kind) {
+  return told(*traced->recording, kind, traced->place);
+}
+
+// False, with FloatingPointError set, where an operation has made NaN or an infinity of others.
+bool check_instruction(const LiveRecording& recording, tapegrad::Place place);
+// A new object for the result of an operation, which no_grad() cuts off from its operands.
+PyObject* result_at(LiveRecording& recording, tapegrad::Place place);
+// Null, with TypeError set, for arguments of which no operation can be recorded.
+PyObject* set_mixed(const char* function);
 
 // The line of Python that runs now, as a number that `source_text` knows.
 std::uint32_t source_here();

@@ -27,6 +27,9 @@ class Compiled(_core.Function):
 
     __slots__ = ("__dict__", "__weakref__")
 
+    _constants = False  # whether a result may hold what is no number, fixed for each program
+    _depth = 3  # of whoever calls this, as warnings count it
+
     def __new__(cls, f: Function, max_programs: int = _LIMIT) -> Compiled:
         return super().__new__(cls, f, max_programs)
 
@@ -54,7 +57,7 @@ class Compiled(_core.Function):
         return f"<compiled {name_of(self.__wrapped__)}, {len(self._programs)} programs>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Compiled, (self.__wrapped__,)
+        return type(self), (self.__wrapped__,)
 
     def _record(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         f = self.__wrapped__
@@ -68,7 +71,9 @@ class Compiled(_core.Function):
             result = f(*varied, **named)
             if result is None:
                 raise TypeError(f"compile(): {name_of(f)} returned None, not numbers")
-            results, outputs = _core.flatten(result, f"compile(): the result of {name_of(f)}")
+            results, outputs = _core.flatten(
+                result, f"compile(): the result of {name_of(f)}", self._constants
+            )
             program = recording.program(variables, results)
         finally:
             recording.close()
@@ -95,7 +100,7 @@ class Compiled(_core.Function):
             f"the compiled function {name_of(self.__wrapped__)} has been recorded again "
             f"{_PATIENCE} times: what it is told at {source} differs from call to call",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=self._depth,
         )
         self._broken.clear()
 
@@ -140,7 +145,7 @@ def derived(
     f: Function, transform: str, has_aux: bool, make: Callable[[Function], Function]
 ) -> Compiled | None:
     """Of a compiled `f`, the compiled function of arguments and directions; made once."""
-    if not isinstance(f, Compiled):
+    if not isinstance(f, Compiled) or f._constants:
         return None
     key = (transform, has_aux)
     if key not in f._derived:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tapegrad import _core
+from tapegrad._cnames import c_name, checked_c_name
+
+if TYPE_CHECKING:
+    from tapegrad._digraph import Digraph
 
 __all__ = ["Program"]
 
@@ -51,6 +55,68 @@ class Program:
         return tuple(
             f"{self._condition(kind, operands, outcome)}  # {source}"
             for kind, operands, outcome, source in self._core.guards
+        )
+
+    def to_c(self, name: str | None = None) -> str:
+        """The program as a function of C99 that needs nothing but the C library.
+
+        `int NAME(const double *inputs, double *outputs)` reads the numbers among the arguments, in
+        their order, and writes those of the result. It returns 0, or k > 0 where guard k is broken,
+        `guards[k - 1]`: then it writes nothing. `name` is by default the Python function's, as far
+        as C allows. The two arrays may overlap.
+
+        Compiled with `cc -std=c99 -O2` and `-lm` it gives what the program gives, bit for bit where
+        it is linked to the same C library. Each operation is a statement, and compilers take more
+        than in proportion: GCC 4 seconds for 7,000 operations, and 2 minutes for 70,000; with `-O0`
+        3 seconds, and the same numbers.
+
+        Raises TypeError for a name that is no string, ValueError for one that C cannot have.
+
+        >>> from tapegrad import compile, sin
+        >>> print(compile(lambda x, y: x * sin(y) + x).program(2.0, 3.0).to_c("f"))
+        /* <lambda>: 2 inputs, 1 output, 3 operations.
+           Returns 0. */
+        #include <math.h>
+        <BLANKLINE>
+        #if defined(__clang__) || !defined(__GNUC__)
+        #pragma STDC FP_CONTRACT OFF
+        #endif
+        <BLANKLINE>
+        int f(const double *inputs, double *outputs) {
+          const double v0 = inputs[0];
+          const double v1 = inputs[1];
+          const double v2 = sin(v1);
+          const double v3 = v0 * v2;
+          const double v4 = v0 + v3;
+          outputs[0] = v4;
+          return 0;
+        }
+        <BLANKLINE>
+        """
+        function = c_name(self.name) if name is None else checked_c_name(name)
+        title = self.name.encode(errors="replace").decode()
+        return _core.c_function(self._core, function, title)
+
+    def draw_dot(
+        self, format: str = "svg", rankdir: str = "LR", *, max_nodes: int | None = 500
+    ) -> Digraph:
+        """The program as a `graphviz.Digraph`, as `tapegrad.draw.draw_dot` draws a graph.
+
+        A box for each input, constant and result, named as in `str(program)`, and an oval for each
+        operation. All ends in an oval `return`, guards too: their boxes say what they were told.
+
+        Parameters and errors are those of `tapegrad.draw.draw_dot`.
+
+        >>> from tapegrad import compile
+        >>> drawing = compile(lambda x: x * x + 1.0).program(3.0).draw_dot()
+        >>> drawing.render("program", format="png")  # doctest: +SKIP
+        'program.png'
+        """
+        from tapegrad._drawn import drawn
+        from tapegrad.draw import draw_dot
+
+        return draw_dot(
+            drawn(self._core, self.name, self._named), format, rankdir, max_nodes=max_nodes
         )
 
     def __repr__(self) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from tapegrad import _core
 from tapegrad._trace import Chosen, Function, Numbers, Trace, name_of, scalar, split_aux
 from tapegrad.compiled import compile_like, derived
+from tapegrad.sparse import assembled
 
 __all__ = [
     "grad",
@@ -147,46 +148,120 @@ def hvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
     return jvp(grad(f), primals, tangents)[1]
 
 
-def jacrev(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
+def jacrev(
+    f: Function, argnums: Argnums = 0, has_aux: bool = False, *, sparse: bool = False
+) -> Function:
     """A function that returns the Jacobian of `f`, by one backward sweep for each number returned.
 
     The result has the structure of what `f` returns; in the place of each number there is the
     structure of the argument. Between arrays stands an array: first the axes of the result, then
-    those of the argument.
+    those of the argument. With `sparse` it is a matrix, as `jacobian` says, by one sweep for each
+    colour of its rows.
 
     >>> jacrev(lambda x: [x[0] * x[1], x[0] + x[1]])([2.0, 3.0])
     [[3.0, 2.0], [1.0, 1.0]]
     """
+    if sparse:
+        return _sparse_jacobian_of(f, Chosen(argnums, "jacrev"), has_aux, forward=False)
     return _jacobian_of(f, Chosen(argnums, "jacrev"), has_aux, lambda inputs, outputs: False)
 
 
-def jacfwd(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
-    """As `jacrev`, by one forward direction for each number of the argument.
+def jacfwd(
+    f: Function, argnums: Argnums = 0, has_aux: bool = False, *, sparse: bool = False
+) -> Function:
+    """As `jacrev`, by one forward direction for each number of the argument, or of its colours.
 
     >>> jacfwd(lambda x: [x, x**2, x**3])(2.0)
     [1.0, 4.0, 12.0]
     """
+    if sparse:
+        return _sparse_jacobian_of(f, Chosen(argnums, "jacfwd"), has_aux, forward=True)
     return _jacobian_of(f, Chosen(argnums, "jacfwd"), has_aux, lambda inputs, outputs: True)
 
 
-def jacobian(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
+def jacobian(
+    f: Function, argnums: Argnums = 0, has_aux: bool = False, *, sparse: bool = False
+) -> Function:
     """As `jacrev` or `jacfwd`, whichever has fewer directions to go.
 
     >>> jacobian(lambda x, y: [x * y, y], argnums=(0, 1))(2.0, 3.0)
     [(3.0, 2.0), (0.0, 1.0)]
+
+    With `sparse` the result is a `scipy.sparse.csr_array`: a row for each number that `f` returns
+    and a column for each number of the arguments, trees of these in the order in which they are
+    written. What is stored are the entries that may differ from zero by what `f` computed. Inputs
+    that no result depends on together are varied together, so that a banded matrix of a million
+    rows takes as many directions as it has bands (Curtis, Powell & Reid 1974; Coleman & Moré 1983;
+    Gebremedhin, Manne & Pothen 2005). For a compiled `f` a call is one replay, which computes the
+    stored entries alone; the pattern belongs to the program.
+
+    Raises ImportError without scipy, and TypeError inside another transform: a sparse array holds
+    no traced numbers.
+
+    >>> def differences(x):
+    ...     return [b * b - a for a, b in zip(x, x[1:])]
+    >>> matrix = jacobian(differences, sparse=True)([1.0, 2.0, 3.0, 4.0])
+    >>> matrix.nnz, matrix.toarray().tolist()
+    (6, [[-1.0, 4.0, 0.0, 0.0], [0.0, -1.0, 6.0, 0.0], [0.0, 0.0, -1.0, 8.0]])
     """
-    return _jacobian_of(
-        f, Chosen(argnums, "jacobian"), has_aux, lambda inputs, outputs: inputs <= outputs
-    )
+    chosen = Chosen(argnums, "jacobian")
+    if sparse:
+        return _sparse_jacobian_of(f, chosen, has_aux, forward=None)
+    return _jacobian_of(f, chosen, has_aux, lambda inputs, outputs: inputs <= outputs)
 
 
-def hessian(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
+def hessian(
+    f: Function, argnums: Argnums = 0, has_aux: bool = False, *, sparse: bool = False
+) -> Function:
     """A function that returns the second derivatives of `f`, as JAX's: forward over reverse.
 
     >>> hessian(lambda x: x[0] ** 2 * x[1])([2.0, 3.0])
     [[6.0, 4.0], [4.0, 0.0]]
+
+    With `sparse`, of an `f` that returns one number, a `scipy.sparse.csr_array` as `jacobian`'s, by
+    star colouring: of an entry and its mirror image one is computed (Coleman & Moré 1984;
+    Gebremedhin, Tarafdar, Manne & Pothen 2007). Where rules of the user's own are among the
+    operations, both are: the matrix need not be symmetric then.
+
+    >>> matrix = hessian(lambda x: sum(a * a * b for a, b in zip(x, x[1:])), sparse=True)([1.0] * 4)
+    >>> matrix.nnz, matrix.toarray().tolist()[1]
+    (9, [2.0, 2.0, 2.0, 0.0])
     """
+    if sparse:
+        return _sparse_hessian_of(f, Chosen(argnums, "hessian"), has_aux)
     return jacfwd(jacrev(f, argnums, has_aux), argnums, has_aux)
+
+
+def _sparse_jacobian_of(
+    f: Function, chosen: Chosen, has_aux: bool, forward: bool | None
+) -> Function:
+    @assembled(f, chosen.transform)
+    @functools.wraps(f)
+    def entries(*args: Any, **keywords: Any) -> Any:
+        with Trace() as trace:
+            variables, varied = chosen.vary(trace, args, f)
+            result, aux = split_aux(f(*varied, **keywords), has_aux, chosen.transform, f)
+            name = f"{chosen.transform}(): the result of {name_of(f)}"
+            numbers, _ = _core.flatten(result, name)
+            found = _core.jacobian_entries(variables.numbers, numbers, trace.nested, forward)
+            return (*found, trace.outcome(aux)) if has_aux else found
+
+    return entries
+
+
+def _sparse_hessian_of(f: Function, chosen: Chosen, has_aux: bool) -> Function:
+    @assembled(f, chosen.transform)
+    @functools.wraps(f)
+    def entries(*args: Any, **keywords: Any) -> Any:
+        with Trace() as trace:
+            variables, varied = chosen.vary(trace, args, f)
+            result, aux = split_aux(f(*varied, **keywords), has_aux, chosen.transform, f)
+            value = scalar(result, chosen.transform, f)
+            gradient = trace.recording.reverse(variables.numbers, [value], [1.0], True)
+            found = _core.hessian_entries(variables.numbers, gradient, trace.nested)
+            return (*found, trace.outcome(aux)) if has_aux else found
+
+    return entries
 
 
 def _jacobian_of(

@@ -1,4 +1,6 @@
+#include <tapegrad/derivative.hpp>
 #include <tapegrad/layers.hpp>
+#include <tapegrad/symbol_rows.hpp>
 
 #include <doctest/doctest.h>
 
@@ -236,4 +238,96 @@ TEST_CASE("layers leave nothing behind, nor do those that an arena has no room f
   CHECK(filling.size() < Blocks::size - 60);
   for (const Index i : filling) tape.release(i);
   CHECK(tape.blocks().alive() == 4);
+}
+
+TEST_CASE("of symbols they are what they are of values, to the second derivative") {
+  // All of them, of numbers in a row, in rows of either kind.
+  const auto all = [](auto& engine, const auto& xs, auto& out) {
+    layers::softmax(engine, xs, out);
+    layers::log_softmax(engine, xs, out);
+    layers::rmsnorm(engine, xs, &xs, 1e-5, out);
+    layers::layernorm(engine, xs, &xs, &xs, 1e-5, out);
+    layers::mse_loss(engine, xs, Reduction::none, out);
+    layers::mse_loss(engine, xs, Reduction::mean, out);
+    layers::hinge_loss(engine, xs, xs, Reduction::mean, out);
+    layers::binary_cross_entropy(engine, xs, xs, Reduction::sum, out);
+    layers::cross_entropy(engine, xs, 1, out);
+    layers::cross_entropy(engine, xs, xs, out);
+  };
+  struct Result {
+    std::vector<double> primals, slopes, bends;
+  };
+  const auto of_symbols = [&](const std::vector<double>& at, const std::vector<double>& along) {
+    Recording recording;
+    Recording::current = &recording;
+    SymbolRow xs(recording), out(recording);
+    std::vector<Place> inputs;
+    for (const double x : at) {
+      inputs.push_back(recording.input(x));
+      xs.add(Symbol::at(recording, inputs.back()));
+    }
+    all(recording, xs, out);
+    Result result;
+    Symbol total = 0.0;
+    for (std::size_t k = 0; k < out.size(); ++k) {
+      result.primals.push_back(out[k].primal());
+      total = total + out[k] * (1.0 + static_cast<double>(k));
+    }
+    const Stretch stretch(recording, inputs, recording.size());
+    ReverseSweep<Symbol> sweep(stretch);
+    sweep.seed(total.place(), Symbol(1.0));
+    sweep.run();
+    std::vector<Symbol> slopes;
+    for (const Place input : inputs) {
+      slopes.push_back(sweep.adjoint(input));
+      result.slopes.push_back(slopes.back().primal());
+    }
+    const Stretch whole(recording, inputs, recording.size());
+    ForwardSweep<double> forward(whole, 1);
+    for (std::size_t k = 0; k < inputs.size(); ++k) forward.seed(inputs[k], 0, along[k]);
+    forward.run();
+    for (const Symbol& slope : slopes) result.bends.push_back(forward.tangent(slope.place(), 0));
+    Recording::current = nullptr;
+    return result;
+  };
+  const auto of_values = [&](const std::vector<double>& at) {
+    const Values xs = values(at);
+    Row row(Value::tape()), out(Value::tape());
+    for (const Value& x : xs) row.add(Value::argument(x));
+    all(Value::tape(), row, out);
+    const Values ys = tapegrad::detail::values_of(out);
+    weighted(ys).backward();
+    Result result{numbers(ys), {}, {}};
+    for (const Value& x : xs) result.slopes.push_back(x.grad());
+    return result;
+  };
+  const std::vector<double> at = {0.3, -1.2, 2.5, 0.9}, along = {0.7, -0.4, 1.1, 0.2};
+  const Result symbols = of_symbols(at, along), wanted = of_values(at);
+  REQUIRE(symbols.primals.size() == wanted.primals.size());
+  for (std::size_t k = 0; k < wanted.primals.size(); ++k)
+    CHECK(symbols.primals[k] == doctest::Approx(wanted.primals[k]).epsilon(1e-13));
+  const double step = 1e-5;
+  std::vector<double> above = at, below = at;
+  for (std::size_t k = 0; k < at.size(); ++k) {
+    above[k] += step * along[k];
+    below[k] -= step * along[k];
+  }
+  const Result more = of_values(above), less = of_values(below);
+  for (std::size_t k = 0; k < at.size(); ++k) {
+    CHECK(symbols.slopes[k] == doctest::Approx(wanted.slopes[k]).epsilon(1e-13));
+    CHECK(symbols.bends[k] ==
+          doctest::Approx((more.slopes[k] - less.slopes[k]) / (2.0 * step)).epsilon(1e-7));
+  }
+}
+
+TEST_CASE("the largest of symbols is found anew by the program, and is a constant to derivatives") {
+  Recording recording;
+  Recording::current = &recording;
+  SymbolRow xs(recording);
+  for (const double x : {1.0, 3.0, 2.0}) xs.add(Symbol::at(recording, recording.input(x)));
+  const Symbol largest = largest_of(recording, xs);
+  CHECK(largest.primal() == 3.0);
+  CHECK_FALSE(largest.is_constant());
+  CHECK(recording[largest.place()].op == op<"stop">());
+  Recording::current = nullptr;
 }

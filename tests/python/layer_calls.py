@@ -69,9 +69,9 @@ def is_near(one: float, other: float, tolerance: float = 1e-12, scale: float = 1
     return math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance * 1e-2 * scale)
 
 
-def assert_near(one: Any, other: Any, scale: float = 1.0) -> None:
+def assert_near(one: Any, other: Any, scale: float = 1.0, tolerance: float = 1e-12) -> None:
     """All elements of both agree."""
     ones, others = flat(one), flat(other)
     assert len(ones) == len(others)
     for k, (a, b) in enumerate(zip(ones, others, strict=True)):
-        assert is_near(a, b, scale=scale), f"element {k}: {a!r} and {b!r}"
+        assert is_near(a, b, tolerance, scale), f"element {k}: {a!r} and {b!r}"

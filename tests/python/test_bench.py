@@ -20,7 +20,7 @@ import pytest
 from running import python
 from tapegrad.__main__ import main
 from tapegrad.bench import suite, timing, worker
-from tapegrad.bench.peers import PEERS, Parameter, Peer, base
+from tapegrad.bench.peers import PEERS, Functions, Parameter, Peer, base
 from tapegrad.bench.report import markdown
 from tapegrad.bench.report.comparisons import comparisons
 from tapegrad.bench.report.wording import amount
@@ -28,6 +28,7 @@ from tapegrad.bench.results import Outcome, Results, circumstances, load, make, 
 from tapegrad.bench.timing import Contest, Plan, difference, disagreements, hold
 from tapegrad.bench.updates import in_python
 from tapegrad.bench.workloads.base import Answer, Contestant, Task, Workload, refusal
+from tapegrad.bench.workloads.functions import Records, Replays
 from tapegrad.bench.workloads.gradients import Gradients
 from tapegrad.bench.workloads.graphs import Graph
 from tapegrad.bench.workloads.operators import Operators
@@ -44,8 +45,11 @@ FAN_OUT = Graph(
     build=suite.small.fan_out(999),
     start=(1.5,),
 )
+FUNCTIONS = [w for w in suite.WORKLOADS.values() if isinstance(w, (Records, Replays))]
 SMALL: list[Workload] = [
     *(w for name, w in suite.WORKLOADS.items() if isinstance(w, (Training, Gradients, Operators))),
+    # Of the chains the shortest: the pure classes call themselves as deep as these are long.
+    *(w for w in FUNCTIONS if "chain" not in w.name or w.size == 1000),
     suite.CHAINS[1000],
     FAN_OUT,
 ]
@@ -75,12 +79,24 @@ def answer_of(workload: Workload, peer: Peer, variant: str = "") -> Answer:
     return answer
 
 
+def tapegrads(workload: Workload) -> Answer:
+    """The answer that the others are compared to."""
+    return answer_of(workload, PEERS[workload.tapegrad.peer](), workload.tapegrad.variant)
+
+
+def by_complex_step(f: Callable[[Any], Any]) -> Callable[[float], float]:
+    """The derivative of a polynomial, to rounding."""
+    return lambda x: f(complex(x, 1e-30)).imag / 1e-30
+
+
 def on_floats(workload: Workload) -> tuple[Callable[[Sequence[float]], float], Sequence[float]]:
     """The workload's function of its numbers in plain floats, and where it starts."""
     floats = PEERS["floats"]()
     if isinstance(workload, Gradients):
-        f = workload.function(floats.functions)
+        f = workload.function(replace(floats.functions, grad=by_complex_step))
         return lambda x: f(*x), workload.x
+    if isinstance(workload, Replays):
+        return lambda x: workload.build(x, floats.functions, "")(), workload.arguments("")
     if isinstance(workload, Training):
         program = import_module(f"tapegrad.bench.programs.{workload.program}")
         return lambda x: program.build(x, floats.functions, "")(), program.start()
@@ -88,13 +104,13 @@ def on_floats(workload: Workload) -> tuple[Callable[[Sequence[float]], float], S
         loops: Any = workload.prepare(floats, "")
         start = import_module("tapegrad.bench.workloads.operators").START
         return lambda x: loops.build(x, floats.functions, "")(), start
-    assert isinstance(workload, Graph)
+    assert isinstance(workload, (Graph, Records))
     return lambda x: workload.build(x, floats.functions, "")(), workload.start
 
 
 @pytest.mark.parametrize("workload", SMALL, ids=lambda w: w.name)
 def test_the_gradient_of_every_workload_is_that_of_its_float_program(workload: Workload) -> None:
-    answer = answer_of(workload, PEERS["tapegrad"]())
+    answer = tapegrads(workload)
     f, x = on_floats(workload)
     assert answer.value == pytest.approx(f(x), rel=1e-12)
     source = random.Random(5)
@@ -114,22 +130,33 @@ def test_the_gradient_of_every_workload_is_that_of_its_float_program(workload: W
 @pytest.mark.parametrize("workload", SMALL, ids=lambda w: w.name)
 def test_pure_python_computes_what_tapegrad_does(workload: Workload, name: str) -> None:
     mine = answer_of(workload, peer_called(name))
-    assert difference(mine, answer_of(workload, PEERS["tapegrad"]())) < timing.TOLERANCE
+    assert difference(mine, tapegrads(workload)) < timing.TOLERANCE
 
 
 @pytest.mark.parametrize("name", [n for n in PEERS if n not in ("floats", *NODES)])
-def test_every_other_peer_that_is_installed_computes_what_tapegrad_does(name: str) -> None:
-    contestants = [Contestant("tapegrad", "tapegrad"), Contestant(name, name)]
+@pytest.mark.parametrize(
+    "workload",
+    [suite.GREEKS, suite.CALL, suite.RECORDS[0], suite.REPLAYS[0], suite.NESTED[0]],
+    ids=lambda w: w.name,
+)
+def test_every_other_peer_that_is_installed_computes_what_tapegrad_does(
+    workload: Workload, name: str
+) -> None:
+    contestants = [c for c in workload.contestants() if c.peer == name and c != workload.tapegrad]
+    if not contestants:
+        pytest.skip(f"{name} has no part in it")
     if not PEERS[name].installed():
         pytest.skip(f"{name} is not installed")
-    contest = hold(suite.GREEKS, contestants, ONCE)
+    contest = hold(workload, [workload.tapegrad, *contestants], ONCE)
     assert contest.wrong == []
-    assert name in contest.samples
+    if set(contest.absent.values()) != {"has no grad"}:
+        assert contest.absent == {}
+        assert list(contest.samples) == ["tapegrad", *(c.name for c in contestants)]
 
 
 @pytest.mark.parametrize(
     ("workload", "contestant"),
-    [(w, c) for w in suite.WORKLOADS.values() for c in w.variants],
+    [(w, c) for w in suite.WORKLOADS.values() if w.size <= 10**6 for c in w.variants],
     ids=lambda each: each.name,
 )
 def test_the_variants_compute_the_same(workload: Workload, contestant: Contestant) -> None:
@@ -137,9 +164,9 @@ def test_the_variants_compute_the_same(workload: Workload, contestant: Contestan
     if reason is not None:
         pytest.skip(reason)
     mine = workload.prepare(PEERS[contestant.peer](), contestant.variant)
-    theirs = workload.prepare(PEERS["tapegrad"](), "")
-    # The second answers are of parameters that were moved.
-    for _ in range(2):
+    theirs = workload.prepare(PEERS[workload.tapegrad.peer](), workload.tapegrad.variant)
+    # The second answers are of parameters that training moved.
+    for _ in range(2 if isinstance(workload, Training) else 1):
         answer, reference = mine.answer(), theirs.answer()
         assert answer is not None
         assert reference is not None
@@ -148,6 +175,47 @@ def test_the_variants_compute_the_same(workload: Workload, contestant: Contestan
             continue
         assert answer.value == pytest.approx(reference.value, rel=1e-9)
         break  # floats train no parameters
+
+
+def test_recording_is_timed_with_and_without_the_gradient() -> None:
+    sample = suite.RECORDS[0].prepare(PEERS["tapegrad, compiled"](), "").sample()
+    assert list(sample) == ["f", "f and its gradient"]
+    assert min(sample.values()) > 0
+
+
+class Counted:
+    """A number that counts the operations that it is part of."""
+
+    operations = 0
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def operation(self, *_: object) -> Counted:
+        Counted.operations += 1
+        return self
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = operation
+    __truediv__ = __pow__ = __neg__ = operation
+
+
+@pytest.mark.parametrize(
+    "workload", [w for w in FUNCTIONS if w.per == "operation"], ids=lambda w: w.name
+)
+def test_figures_of_an_operation_are_divided_by_the_operations(
+    workload: Records | Replays,
+) -> None:
+    one = Counted.operation
+    functions = Functions(largest=max, relu=one, tanh=one, exp=one, log=one, erf=one)
+    start = workload.start if isinstance(workload, Records) else workload.arguments("")
+    Counted.operations = 0
+    workload.build([Counted() for _ in start], functions, "")()
+    assert Counted.operations == workload.size
+
+
+def test_a_peer_without_programs_says_so() -> None:
+    with pytest.raises(TypeError, match="microgpt's class keeps no programs"):
+        PEERS["microgpt's class"]().program(suite.small.chain(2), suite.small.CHAIN, gradient=False)
 
 
 @pytest.mark.parametrize("rule", ["sgd", "adam", "adagrad"])
@@ -328,6 +396,7 @@ def test_the_results_hold_every_sample_and_their_circumstances(finished: tuple[P
     chain = next(each for each in stored["workloads"] if each["name"] == "chain 10^3")
     assert list(chain["samples"]) == [
         "tapegrad",
+        "tapegrad, functions",
         "floats",
         "microgpt's class, gc off",
         "microgpt's class, gc on",

@@ -1,4 +1,4 @@
-"""The examples in docstrings of nn, optim, bulk, the transforms and the compiled module give what they show."""
+"""The examples in docstrings give what they show."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from tapegrad import _core, nn, optim
 from tapegrad.optim import lr_scheduler
 
 PACKAGES = (nn, optim, lr_scheduler)
-FUNCTIONS = [f"tapegrad.{name}" for name in ("check", "compiled", "program", "rules", "switches", "transforms")]
+FUNCTIONS = [
+    f"tapegrad.{name}"
+    for name in ("check", "compiled", "program", "rules", "switches", "transforms")
+]
 MODULES = ["tapegrad.bulk", *FUNCTIONS, *(package.__name__ for package in PACKAGES)] + [
     module.name
     for package in PACKAGES

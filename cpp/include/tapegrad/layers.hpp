@@ -16,190 +16,187 @@ namespace tapegrad {
 
 enum class Reduction { mean, sum, none };
 
-// On a tape: arguments may be plain numbers, and results of numbers alone are numbers.
+// Arguments may be plain numbers, and results of numbers alone are numbers.
 namespace layers {
+
+// Each is a template over the rows: Row, or in a recording SymbolRow.
+template <class Row>
+using Engine = typename Row::Engine;
+template <class Row>
+using Items = std::span<const typename Row::Item>;
+template <class Row>
+using Held = typename Row::Held;
 
 namespace detail {
 
-// One argument that is owned while it is on the way.
-class Held {
- public:
-  Held(Tape& tape, const Argument& argument) noexcept : tape_(tape), argument_(argument) {}
-  Held(const Held&) = delete;
-  Held& operator=(const Held&) = delete;
-  ~Held() {
-    if (argument_.node != no_node) tape_.release(argument_.node);
-  }
-  operator const Argument&() const noexcept { return argument_; }
-
- private:
-  Tape& tape_;
-  Argument argument_;
-};
-
-inline Argument number(double x) noexcept { return {no_node, x}; }
-
-inline void add_mean(Tape& tape, const Argument& total, std::size_t count, Row& out) {
-  out.adopt(apply<op<"div">()>(tape, total, number(static_cast<double>(count))));
+template <class Row>
+void add_mean(Engine<Row>& engine, const typename Row::Item& total, std::size_t count, Row& out) {
+  out.adopt(apply<op<"div">()>(engine, total, Row::number(static_cast<double>(count))));
 }
 
-// Nothing overflows then, and no digit is lost to what all have in common. A number: softmax does
-// not depend on it.
-inline void subtract_largest(Tape& tape, std::span<const Argument> xs, Row& out) {
-  double largest = xs[0].primal;
-  for (const Argument& x : xs) largest = math::where(x.primal > largest, x.primal, largest);
+// Nothing overflows then, and no digit is lost to what all have in common. As a constant:
+// softmax does not depend on it.
+template <class Row>
+void subtract_largest(Engine<Row>& engine, Items<Row> xs, Row& out) {
+  const auto largest = largest_of(engine, xs);
   out.reserve(xs.size());
-  for (const Argument& x : xs) out.adopt(apply<op<"sub">()>(tape, x, number(largest)));
+  for (const auto& x : xs) out.adopt(apply<op<"sub">()>(engine, x, largest));
 }
 
 // x / sqrt(mean of squares + eps) of each.
-inline void normalize(Tape& tape, std::span<const Argument> xs, double eps, Row& out) {
+template <class Row>
+void normalize(Engine<Row>& engine, Items<Row> xs, double eps, Row& out) {
   const auto count = static_cast<double>(xs.size());
-  Draft same(tape, xs.size());
-  for (const Argument& x : xs) same.add(x.node, x.primal);
-  const Held squares(tape, inner_product(tape, same, same));
-  const Held mean(tape, apply<op<"div">()>(tape, squares, number(count)));
-  const Held shifted(tape, apply<op<"add">()>(tape, mean, number(eps)));
-  const Held scale(tape, apply<op<"pow_const">()>(tape, shifted, number(-0.5)));
+  const Held<Row> squares(engine, sum_of_squares(engine, xs));
+  const Held<Row> mean(engine, apply<op<"div">()>(engine, squares, Row::number(count)));
+  const Held<Row> shifted(engine, apply<op<"add">()>(engine, mean, Row::number(eps)));
+  const Held<Row> scale(engine, apply<op<"pow_const">()>(engine, shifted, Row::number(-0.5)));
   out.reserve(xs.size());
-  for (const Argument& x : xs) out.adopt(apply<op<"mul">()>(tape, x, scale));
+  for (const auto& x : xs) out.adopt(apply<op<"mul">()>(engine, x, scale));
 }
 
 // Each element by the operation with its partner in `by`; as it is where `by` is null.
-template <Op code>
-void elementwise(Tape& tape, const Row& xs, const Row* by, Row& out) {
+template <Op code, class Row>
+void elementwise(Engine<Row>& engine, const Row& xs, const Row* by, Row& out) {
   out.reserve(xs.size());
   for (std::size_t k = 0; k < xs.size(); ++k) {
     if (by == nullptr) out.add(xs[k]);
-    else out.adopt(apply<code>(tape, xs[k], (*by)[k]));
+    else out.adopt(apply<code>(engine, xs[k], (*by)[k]));
   }
 }
 
 }  // namespace detail
 
-inline void log_softmax(Tape& tape, std::span<const Argument> xs, Row& out) {
+template <class Row>
+void log_softmax(Engine<Row>& engine, Items<Row> xs, Row& out) {
   if (xs.empty()) return;
-  Row shifted(tape);
-  detail::subtract_largest(tape, xs, shifted);
-  const detail::Held total(tape, apply<op<"logsumexp">()>(tape, shifted));
+  Row shifted(engine);
+  detail::subtract_largest(engine, xs, shifted);
+  const Held<Row> total(engine, apply<op<"logsumexp">()>(engine, shifted));
   out.reserve(xs.size());
-  for (const Argument& x : shifted) out.adopt(apply<op<"sub">()>(tape, x, total));
+  for (const auto& x : shifted) out.adopt(apply<op<"sub">()>(engine, x, total));
 }
 
-inline void softmax(Tape& tape, std::span<const Argument> xs, Row& out) {
+template <class Row>
+void softmax(Engine<Row>& engine, Items<Row> xs, Row& out) {
   if (xs.empty()) return;
-  Row shifted(tape), powers(tape);
-  detail::subtract_largest(tape, xs, shifted);
+  Row shifted(engine), powers(engine);
+  detail::subtract_largest(engine, xs, shifted);
   powers.reserve(xs.size());
-  for (const Argument& x : shifted) powers.adopt(apply<op<"exp">()>(tape, x));
-  const detail::Held total(tape, apply<op<"sum">()>(tape, powers));
+  for (const auto& x : shifted) powers.adopt(apply<op<"exp">()>(engine, x));
+  const Held<Row> total(engine, apply<op<"sum">()>(engine, powers));
   out.reserve(xs.size());
-  for (const Argument& power : powers) out.adopt(apply<op<"div">()>(tape, power, total));
+  for (const auto& power : powers) out.adopt(apply<op<"div">()>(engine, power, total));
 }
 
 // `weight` and `bias` are of the length of `xs`, or null.
-inline void rmsnorm(Tape& tape, std::span<const Argument> xs, const Row* weight, double eps,
-                    Row& out) {
+template <class Row>
+void rmsnorm(Engine<Row>& engine, Items<Row> xs, const Row* weight, double eps, Row& out) {
   if (xs.empty()) return;
-  if (weight == nullptr) return detail::normalize(tape, xs, eps, out);
-  Row scaled(tape);
-  detail::normalize(tape, xs, eps, scaled);
-  detail::elementwise<op<"mul">()>(tape, scaled, weight, out);
+  if (weight == nullptr) return detail::normalize(engine, xs, eps, out);
+  Row scaled(engine);
+  detail::normalize(engine, xs, eps, scaled);
+  detail::elementwise<op<"mul">()>(engine, scaled, weight, out);
 }
 
-inline void layernorm(Tape& tape, std::span<const Argument> xs, const Row* weight, const Row* bias,
-                      double eps, Row& out) {
+template <class Row>
+void layernorm(Engine<Row>& engine, Items<Row> xs, const Row* weight, const Row* bias, double eps,
+               Row& out) {
   if (xs.empty()) return;
-  const detail::Held total(tape, apply<op<"sum">()>(tape, xs));
-  const detail::Held mean(
-      tape, apply<op<"div">()>(tape, total, detail::number(static_cast<double>(xs.size()))));
-  Row centred(tape), scaled(tape);
+  const Held<Row> total(engine, apply<op<"sum">()>(engine, xs));
+  const Held<Row> mean(
+      engine, apply<op<"div">()>(engine, total, Row::number(static_cast<double>(xs.size()))));
+  Row centred(engine), scaled(engine);
   centred.reserve(xs.size());
-  for (const Argument& x : xs) centred.adopt(apply<op<"sub">()>(tape, x, mean));
-  rmsnorm(tape, centred, weight, eps, bias == nullptr ? out : scaled);
-  if (bias != nullptr) detail::elementwise<op<"add">()>(tape, scaled, bias, out);
+  for (const auto& x : xs) centred.adopt(apply<op<"sub">()>(engine, x, mean));
+  rmsnorm(engine, centred, weight, eps, bias == nullptr ? out : scaled);
+  if (bias != nullptr) detail::elementwise<op<"add">()>(engine, scaled, bias, out);
 }
 
 // The losses append one number, or one for each term where nothing is reduced. The mean of no term
 // is NaN, as PyTorch's.
 
 // Appends the terms as they are, their sum, or their mean.
-inline void reduce(Tape& tape, const Row& terms, Reduction reduction, Row& out) {
+template <class Row>
+void reduce(Engine<Row>& engine, const Row& terms, Reduction reduction, Row& out) {
   out.reserve(terms.size() + 1);
   if (reduction == Reduction::none) {
-    for (const Argument& term : terms) out.add(term);
+    for (const auto& term : terms) out.add(term);
     return;
   }
-  const detail::Held total(tape, apply<op<"sum">()>(tape, terms));
+  const Held<Row> total(engine, apply<op<"sum">()>(engine, terms));
   if (reduction == Reduction::sum) out.add(total);
-  else detail::add_mean(tape, total, terms.size(), out);
+  else detail::add_mean(engine, total, terms.size(), out);
 }
 
 // `both` has the predictions, then as many targets.
-inline void mse_loss(Tape& tape, std::span<const Argument> both, Reduction reduction, Row& out) {
+template <class Row>
+void mse_loss(Engine<Row>& engine, Items<Row> both, Reduction reduction, Row& out) {
   const std::size_t count = both.size() / 2;
   if (reduction == Reduction::none) {
     out.reserve(count);
     for (std::size_t k = 0; k < count; ++k) {
-      const detail::Held difference(tape, apply<op<"sub">()>(tape, both[k], both[count + k]));
-      out.adopt(apply<op<"square">()>(tape, difference));
+      const Held<Row> difference(engine, apply<op<"sub">()>(engine, both[k], both[count + k]));
+      out.adopt(apply<op<"square">()>(engine, difference));
     }
     return;
   }
   out.reserve(1);
-  const detail::Held total(tape, apply<op<"squared_distance">()>(tape, both));
+  const Held<Row> total(engine, apply<op<"squared_distance">()>(engine, both));
   if (reduction == Reduction::sum) out.add(total);
-  else detail::add_mean(tape, total, count, out);
+  else detail::add_mean(engine, total, count, out);
 }
 
 // max(0, 1 - target * score), the targets 1 or -1.
-inline void hinge_loss(Tape& tape, std::span<const Argument> scores,
-                       std::span<const Argument> targets, Reduction reduction, Row& out) {
-  Row terms(tape);
+template <class Row>
+void hinge_loss(Engine<Row>& engine, Items<Row> scores, Items<Row> targets, Reduction reduction,
+                Row& out) {
+  Row terms(engine);
   terms.reserve(scores.size());
   for (std::size_t k = 0; k < scores.size(); ++k) {
-    const detail::Held product(tape, apply<op<"mul">()>(tape, scores[k], targets[k]));
-    const detail::Held margin(tape, apply<op<"sub">()>(tape, detail::number(1.0), product));
-    terms.adopt(apply<op<"relu">()>(tape, margin));
+    const Held<Row> product(engine, apply<op<"mul">()>(engine, scores[k], targets[k]));
+    const Held<Row> margin(engine, apply<op<"sub">()>(engine, Row::number(1.0), product));
+    terms.adopt(apply<op<"relu">()>(engine, margin));
   }
-  reduce(tape, terms, reduction, out);
+  reduce(engine, terms, reduction, out);
 }
 
 // -(target * log(p) + (1 - target) * log(1 - p)) of p = sigmoid(logit), as softplus(logit) - target
 // * logit, which cannot overflow.
-inline void binary_cross_entropy(Tape& tape, std::span<const Argument> logits,
-                                 std::span<const Argument> targets, Reduction reduction, Row& out) {
-  Row terms(tape);
+template <class Row>
+void binary_cross_entropy(Engine<Row>& engine, Items<Row> logits, Items<Row> targets,
+                          Reduction reduction, Row& out) {
+  Row terms(engine);
   terms.reserve(logits.size());
   for (std::size_t k = 0; k < logits.size(); ++k) {
-    const detail::Held normalizer(tape, apply<op<"softplus">()>(tape, logits[k]));
-    const detail::Held product(tape, apply<op<"mul">()>(tape, logits[k], targets[k]));
-    terms.adopt(apply<op<"sub">()>(tape, normalizer, product));
+    const Held<Row> normalizer(engine, apply<op<"softplus">()>(engine, logits[k]));
+    const Held<Row> product(engine, apply<op<"mul">()>(engine, logits[k], targets[k]));
+    terms.adopt(apply<op<"sub">()>(engine, normalizer, product));
   }
-  reduce(tape, terms, reduction, out);
+  reduce(engine, terms, reduction, out);
 }
 
 // Appends -log(softmax(logits)[target]), one node.
-inline void cross_entropy(Tape& tape, std::span<const Argument> logits, std::size_t target,
-                          Row& out) {
-  Row ordered(tape);
+template <class Row>
+void cross_entropy(Engine<Row>& engine, Items<Row> logits, std::size_t target, Row& out) {
+  Row ordered(engine);
   ordered.reserve(logits.size());
   ordered.add(logits[target]);
   for (std::size_t k = 0; k < logits.size(); ++k)
     if (k != target) ordered.add(logits[k]);
   out.reserve(1);
-  out.adopt(apply<op<"surprisal">()>(tape, ordered));
+  out.adopt(apply<op<"surprisal">()>(engine, ordered));
 }
 
 // The same of probabilities: -sum(target * log_softmax(logits)).
-inline void cross_entropy(Tape& tape, std::span<const Argument> logits,
-                          std::span<const Argument> targets, Row& out) {
-  Row both(tape);
-  log_softmax(tape, logits, both);
-  for (const Argument& target : targets) both.add(target);
-  const detail::Held total(tape, apply<op<"dot">()>(tape, both));
+template <class Row>
+void cross_entropy(Engine<Row>& engine, Items<Row> logits, Items<Row> targets, Row& out) {
+  Row both(engine);
+  log_softmax(engine, logits, both);
+  for (const auto& target : targets) both.add(target);
+  const Held<Row> total(engine, apply<op<"dot">()>(engine, both));
   out.reserve(1);
-  out.adopt(apply<op<"neg">()>(tape, total));
+  out.adopt(apply<op<"neg">()>(engine, total));
 }
 
 }  // namespace layers

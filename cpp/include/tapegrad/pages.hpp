@@ -52,8 +52,8 @@ class Pages {
       madvise(static_cast<std::byte*>(address) + from, to - from, MADV_HUGEPAGE);
     };
     begin &= ~(page() - 1);
-    if (begin > small_pages) huge(0, begin - small_pages);
-    if (begin + small_pages < bytes) huge(begin + small_pages, bytes);
+    if (begin > small_for_traces) huge(0, begin - small_for_traces);
+    if (begin + small_for_traces < bytes) huge(begin + small_for_traces, bytes);
 #endif
 #endif
     release();
@@ -70,7 +70,7 @@ class Pages {
     if (mprotect(base_ + from, to - from, PROT_READ | PROT_WRITE) != 0) return false;
 #if defined(MADV_HUGEPAGE)
     // The first pages stay small: a program of few nodes should not pay for two megabytes more.
-    if (from >= small_pages) madvise(base_ + from, to - from, MADV_HUGEPAGE);
+    if (from >= small_for_nodes) madvise(base_ + from, to - from, MADV_HUGEPAGE);
 #endif
     return true;
 #endif
@@ -100,7 +100,9 @@ class Pages {
   std::size_t bytes() const noexcept { return bytes_; }
 
  private:
-  static constexpr std::size_t small_pages = std::size_t{4} << 20;  // bytes
+  // Bytes at the beginning of use that lie in small pages.
+  static constexpr std::size_t small_for_nodes = std::size_t{16} << 20;
+  static constexpr std::size_t small_for_traces = std::size_t{4} << 20;
 
 #if !defined(_WIN32)
   static std::size_t page() noexcept { return static_cast<std::size_t>(sysconf(_SC_PAGESIZE)); }

@@ -60,26 +60,29 @@ struct Guard {
 };
 
 // What `kind` says of x (and y).
-inline double ask(Guard::Kind kind, double x, double y) {
+template <class Number>
+Number ask(Guard::Kind kind, const Number& x, const Number& y) {
+  using math::floor_quotient, math::where;
+  using std::ceil, std::floor, std::nearbyint, std::trunc;
   switch (kind) {
     case Guard::less:
-      return x < y;
+      return where(x < y, 1.0, 0.0);
     case Guard::less_equal:
-      return x <= y;
+      return where(x <= y, 1.0, 0.0);
     case Guard::equal:
-      return x == y;
+      return where(x == y, 1.0, 0.0);
     case Guard::value:
       return x;
     case Guard::truncated:
-      return std::trunc(x);
+      return trunc(x);
     case Guard::floored:
-      return std::floor(x);
+      return floor(x);
     case Guard::ceiled:
-      return std::ceil(x);
+      return ceil(x);
     case Guard::rounded:
-      return std::nearbyint(x);
+      return nearbyint(x);
     case Guard::quotient:
-      return math::floor_quotient(x, y);
+      return floor_quotient(x, y);
   }
   return x;
 }

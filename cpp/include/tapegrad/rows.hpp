@@ -10,10 +10,32 @@
 
 namespace tapegrad {
 
+// One argument that is owned while it is on the way.
+class Held {
+ public:
+  Held(Tape& tape, const Argument& argument) noexcept : tape_(tape), argument_(argument) {}
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+  ~Held() {
+    if (argument_.node != no_node) tape_.release(argument_.node);
+  }
+  operator const Argument&() const noexcept { return argument_; }
+
+ private:
+  Tape& tape_;
+  Argument argument_;
+};
+
 // Nodes and numbers in a row. It owns its nodes. The memory is the tape's: a loop of layers makes
 // no call of the allocator.
 class Row {
  public:
+  // What layers are templates over: SymbolRow has the same for a recording.
+  using Engine = Tape;
+  using Item = Argument;
+  using Held = tapegrad::Held;
+  static Argument number(double x) noexcept { return {no_node, x}; }
+
   explicit Row(Tape& tape) : tape_(&tape), items_(tape.lend()) {}
   Row(Row&& other) noexcept : tape_(other.tape_), items_(std::move(other.items_)) {}
   Row& operator=(Row&&) = delete;
@@ -104,6 +126,19 @@ inline Argument inner_product(Tape& tape, Draft& xs, Draft& ys) {
   if (!xs.any_node() && !ys.any_node()) return {no_node, tape.dot_of(xs.list(), ys.list())};
   const Index i = tape.record_dot(xs.list(), ys.list());
   return {i, tape.cell(i).primal};
+}
+
+inline Argument sum_of_squares(Tape& tape, std::span<const Argument> xs) {
+  Draft same(tape, xs.size());
+  for (const Argument& x : xs) same.add(x.node, x.primal);
+  return inner_product(tape, same, same);
+}
+
+// A number, of which nothing is recorded.
+inline Argument largest_of(Tape&, std::span<const Argument> xs) {
+  double largest = xs[0].primal;
+  for (const Argument& x : xs) largest = math::where(x.primal > largest, x.primal, largest);
+  return {no_node, largest};
 }
 
 // An operation of any number of nodes and numbers, as above.

@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = _DESCRIPTION
     parser.add_argument(
-        "--full", action="store_true", help="all workloads and peers, about ten minutes, not one"
+        "--full",
+        action="store_true",
+        help="all workloads and peers, about a quarter of an hour, not a minute",
     )
     parser.add_argument("--list", action="store_true", help="print workloads and peers, and exit")
     parser.add_argument(

@@ -12,7 +12,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tapegrad.bench.peers import PEERS
+from tapegrad.bench.peers import OWN, PEERS
 from tapegrad.bench.report import markdown
 from tapegrad.bench.report.table import say, show
 from tapegrad.bench.results import Outcome, Results, circumstances, load, make, outcome, save
@@ -25,7 +25,7 @@ __all__ = ["measure", "run", "write"]
 T = TypeVar("T")
 
 PLANS = {
-    "quick": Plan(processes=1, rounds=4, turn=0.2, budget=1.5),
+    "quick": Plan(processes=1, rounds=4, turn=0.15, budget=1.5),
     "full": Plan(processes=2, rounds=5, turn=0.2, budget=2.5),
 }
 
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         workloads = [pick(name, WORKLOADS, "workload") for name in names]
         for name in peers:
             pick(name, PEERS, "peer")
-        results = measure(console, workloads, ["tapegrad", *peers], plan, wrong)
+        results = measure(console, workloads, [*OWN, *peers], plan, wrong)
     written = write(results, args.out, args.readme)
     if args.stored is None:
         show(console, results)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from tapegrad.bench.programs import small
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tapegrad.bench.peers import Build
+from tapegrad.bench.programs import demo, functions, small
 from tapegrad.bench.workloads.base import Contestant, Workload
+from tapegrad.bench.workloads.functions import Records, Replays
 from tapegrad.bench.workloads.gradients import Gradients
 from tapegrad.bench.workloads.graphs import Graph, Memory
 from tapegrad.bench.workloads.operators import Operators
@@ -13,6 +18,11 @@ from tapegrad.bench.workloads.training import Training
 __all__ = ["CHAINS", "MEMORIES", "QUICK", "QUICK_PEERS", "SIZES", "WORKLOADS", "find"]
 
 OPTIM = Contestant("tapegrad, optim", "tapegrad", "optim", module="tapegrad.optim")
+# Functions of plain numbers, in the place of programs on Values.
+EAGER = Contestant("tapegrad, functions", "tapegrad, functions")
+COMPILED = Contestant("tapegrad, compiled", "tapegrad, compiled")
+VALUES = Contestant("tapegrad, Values", "tapegrad")
+IN_PLACE = Contestant("casadi, in place", "casadi, built once", "in place")
 SIZES = (10**3, 10**4, 10**5, 10**6, 10**7)
 
 OPERATORS = Operators(name="operators", title="one operator, made and dropped", per="operation")
@@ -67,6 +77,7 @@ TINY = Gradients(
     function=small.neuron,
     x=small.NEURON,
     count=10_000,
+    variants=(EAGER, COMPILED),
 )
 GREEKS = Gradients(
     name="greeks",
@@ -76,6 +87,35 @@ GREEKS = Gradients(
     needs=("exp", "log", "erf"),
     function=small.black_scholes,
     x=small.CALL,
+    variants=(EAGER, COMPILED),
+)
+CALL = Replays(
+    name="call",
+    title="a compiled function of five numbers, value and gradient",
+    per="call",
+    size=5,
+    needs=("tanh",),
+    build=functions.five,
+    arguments=lambda _: functions.FIVE,
+    tapegrad=replace(COMPILED, name="tapegrad"),
+    variants=(EAGER, VALUES, IN_PLACE),
+)
+LOSS = Replays(
+    name="microgpt loss",
+    title="microgpt's loss on one name, compiled with its gradient",
+    per="call",
+    size=70_000,
+    needs=("relu", "exp", "log"),
+    build=functions.document,
+    arguments=functions.parameters,
+    tapegrad=replace(COMPILED, name="tapegrad", variant="arrays"),
+    variants=(
+        replace(COMPILED, name="tapegrad, of lists", variant="lists"),
+        VALUES,
+        replace(VALUES, name="tapegrad, Values and layers", variant="layers"),
+        IN_PLACE,
+    ),
+    only=("jax, jit",),
 )
 FAN_OUT = Graph(
     name="fan-out",
@@ -104,6 +144,60 @@ def chain(operations: int) -> Graph:
         size=operations,
         build=small.chain(operations),
         start=small.CHAIN,
+        variants=(EAGER,),
+    )
+
+
+def record(
+    name: str, title: str, size: int, needs: tuple[str, ...], build: Build, start: Sequence[float]
+) -> Records:
+    """The first call of a compiled function."""
+    return Records(
+        name=f"record {name}",
+        title=f"recording a function anew, {title}",
+        per="operation",
+        size=size,
+        needs=needs,
+        build=build,
+        start=start,
+        tapegrad=replace(COMPILED, name="tapegrad"),
+        only=("casadi, built once", "jax, jit"),
+    )
+
+
+def replay(
+    name: str, title: str, size: int, needs: tuple[str, ...], build: Build, start: Sequence[float]
+) -> Replays:
+    """The other calls, of its value and gradient."""
+    build, arguments = functions.together(build, start)
+    return Replays(
+        name=f"replay {name}",
+        title=f"value and gradient of a compiled function, {title}",
+        per="operation",
+        size=size,
+        needs=needs,
+        build=build,
+        arguments=arguments,
+        tapegrad=replace(COMPILED, name="tapegrad", variant="array"),
+        variants=(VALUES, IN_PLACE),
+        only=("jax, jit",),
+    )
+
+
+def nested(steps: int) -> Gradients:
+    """Gradients inside a gradient."""
+    return Gradients(
+        name=f"nested {steps}",
+        title=f"{steps:,} gradients of ten operations inside one that is differentiated",
+        per="run",
+        # Ten operations, those of their gradient, and the step.
+        size=27 * steps,
+        needs=("grad",),
+        function=functions.descent(steps),
+        x=functions.POINT,
+        count=1,
+        tapegrad=replace(EAGER, name="tapegrad"),
+        variants=(COMPILED,),
     )
 
 
@@ -126,6 +220,41 @@ def power(number: int) -> str:
 
 CHAINS = {size: chain(size) for size in SIZES}
 MEMORIES = {size: memory(size) for size in SIZES}
+# What is recorded and replayed: title, operations, functions needed, program and its start.
+SIZED: dict[str, tuple[str, int, tuple[str, ...], Build, Sequence[float]]] = {
+    f"chain {power(size)}": (
+        f"a chain of {power(size)} operations, x = x * a + b",
+        size,
+        (),
+        small.chain(size),
+        small.CHAIN,
+    )
+    for size in SIZES[:3]
+}
+SIZED |= {
+    f"{unit} mlp": (
+        f"an MLP's loss of 10^5 operations with {unit}",
+        644 * 154 + 677,
+        ("relu", "tanh"),
+        functions.perceptron(154, unit),
+        demo.start(),
+    )
+    for unit in ("relu", "tanh")
+}
+SIZED["options"] = (
+    "Black-Scholes prices of 10^5 operations",
+    26 * 3846,
+    ("exp", "log", "erf"),
+    *functions.book(3846),
+)
+RECORDS = [
+    record(name, *SIZED[name]) for name in ("chain 10^3", "chain 10^4", "chain 10^5", "relu mlp")
+]
+REPLAYS = [
+    replay(name, *SIZED[name])
+    for name in ("chain 10^3", "chain 10^5", "relu mlp", "tanh mlp", "options")
+]
+NESTED = [nested(50), nested(30_000)]
 WORKLOADS: dict[str, Workload] = {
     workload.name: workload
     for workload in (
@@ -136,6 +265,11 @@ WORKLOADS: dict[str, Workload] = {
         TINY,
         GREEKS,
         FAN_OUT,
+        CALL,
+        LOSS,
+        *RECORDS,
+        *REPLAYS,
+        *NESTED,
         *CHAINS.values(),
         *MEMORIES.values(),
         GROWTH,
@@ -143,7 +277,18 @@ WORKLOADS: dict[str, Workload] = {
     )
 }
 # What a minute holds: programs, and peers that take milliseconds for a step of them.
-QUICK = ("operators", "demo", "microgpt", "tiny", "greeks", "import")
+QUICK = (
+    "operators",
+    "demo",
+    "microgpt",
+    "tiny",
+    "greeks",
+    "call",
+    "microgpt loss",
+    "record chain 10^4",
+    "replay relu mlp",
+    "import",
+)
 QUICK_PEERS = ("tapegrad", "floats", "micrograd", "microgpt's class", "torch", "xad")
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from importlib import metadata
 
 from tapegrad.bench.peers.autograd import Autograd
-from tapegrad.bench.peers.base import OPERATORS, Build, Functions, Parameter, Peer, Session
+from tapegrad.bench.peers.base import (
+    OPERATORS,
+    Build,
+    Functions,
+    Parameter,
+    Peer,
+    Replay,
+    Session,
+)
 from tapegrad.bench.peers.casadi import Casadi, CasadiOnce
 from tapegrad.bench.peers.floats import Floats
 from tapegrad.bench.peers.jax import JaxEager, JaxJit
@@ -13,14 +21,28 @@ from tapegrad.bench.peers.microgpt import Microgpt
 from tapegrad.bench.peers.micrograd import Micrograd
 from tapegrad.bench.peers.tapegrad import Tapegrad
 from tapegrad.bench.peers.torch import Torch
+from tapegrad.bench.peers.transforms import Compiled, Transforms
 from tapegrad.bench.peers.xad import Xad
 
-__all__ = ["OPERATORS", "PEERS", "Build", "Functions", "Parameter", "Peer", "Session", "versions"]
+__all__ = [
+    "OPERATORS",
+    "OWN",
+    "PEERS",
+    "Build",
+    "Functions",
+    "Parameter",
+    "Peer",
+    "Replay",
+    "Session",
+    "versions",
+]
 
 PEERS: dict[str, type[Peer]] = {
     peer.name: peer
     for peer in (
         Tapegrad,
+        Transforms,
+        Compiled,
         Floats,
         Micrograd,
         Microgpt,
@@ -33,6 +55,8 @@ PEERS: dict[str, type[Peer]] = {
         JaxJit,
     )
 }
+# tapegrad's own ways, which take part where a workload names them.
+OWN = (Tapegrad.name, Transforms.name, Compiled.name)
 
 
 def versions() -> dict[str, str]:

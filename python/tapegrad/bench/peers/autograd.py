@@ -27,7 +27,7 @@ class Autograd(Peer):
     }
 
     def __init__(self) -> None:
-        np = import_module("autograd.numpy")
+        autograd, np = import_module("autograd"), import_module("autograd.numpy")
         self.np = np
         # Its erf is that of SciPy, which it does not require.
         scipy = find_spec("scipy") is not None
@@ -38,8 +38,8 @@ class Autograd(Peer):
             exp=np.exp,
             log=np.log,
             erf=import_module("autograd.scipy.special").erf if scipy else None,
+            grad=autograd.grad,
         )
-        autograd = import_module("autograd")
         self.make_vjp, self.value_and_grad = autograd.make_vjp, autograd.value_and_grad
 
     def session(self, build: Build, start: Sequence[float], variant: str) -> Session:

@@ -19,6 +19,7 @@ __all__ = [
     "Parameter",
     "Peer",
     "Program",
+    "Replay",
     "Session",
     "largest_data",
 ]
@@ -49,7 +50,8 @@ class Functions:
     """A peer's functions of one number, None where it has none.
 
     `number` makes an input that nothing is differentiated by, `largest` gives the largest of
-    some as a constant; `nn` is the peer's own module of networks in micrograd's interface.
+    some as a constant; `nn` is the peer's own module of networks in micrograd's interface; `grad`
+    gives the derivative of a function of one number, also inside one that is differentiated.
     """
 
     largest: Callable[[Iterable[Any]], Any]
@@ -59,6 +61,7 @@ class Functions:
     exp: Function | None = None
     log: Function | None = None
     erf: Function | None = None
+    grad: Callable[[Function], Function] | None = None
     nn: Any = None
 
 
@@ -88,6 +91,18 @@ class Session(ABC):
     def gradients(self) -> list[float]:
         """The parameters' gradients as numbers."""
         return [float(p.grad) for p in self.parameters]
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Value and gradient of a function, made ready: `run(*arguments)` is one call.
+
+    `read` makes of what it returns what all contestants are compared by.
+    """
+
+    run: Callable[..., Any]
+    arguments: Sequence[Any]
+    read: Callable[[Any], Gradient]
 
 
 class Peer(ABC):
@@ -123,6 +138,20 @@ class Peer(ABC):
     @abstractmethod
     def gradient(self, f: Callable[..., Any], x: Sequence[float]) -> Gradient:
         """Value and gradient of f at x, everything made and dropped in this call."""
+
+    def function(self, build: Build, variant: str) -> Callable[..., Any]:
+        """What `build` makes, as a function of the numbers."""
+        functions = self.functions
+        return lambda *numbers: build(numbers, functions, variant)()
+
+    def program(self, build: Build, x: Sequence[float], gradient: bool) -> object:
+        """A new program of this function, or of its value and gradient."""
+        raise TypeError(f"{self.name} keeps no programs")
+
+    def replay(self, build: Build, x: Sequence[Any], variant: str) -> Replay:
+        """This function at x made ready; without programs, each call does everything."""
+        f = self.function(build, variant)
+        return Replay(lambda *numbers: self.gradient(f, numbers), x, lambda answer: answer)
 
     def names(self) -> dict[str, Any]:
         """What the spellings of the operators refer to, besides a, b, x and xs."""
@@ -175,6 +204,23 @@ class NodePeer(Peer):
         y = f(*inputs)
         y.backward()
         return y.data, [number.grad for number in inputs]
+
+    def replay(self, build: Build, x: Sequence[Any], variant: str) -> Replay:
+        """The inputs are made once; their gradients add up, and are cleared to be read."""
+        inputs = [self.make(number) for number in x]
+        program = build(inputs, self.functions, variant)
+
+        def run() -> Any:
+            y = program()
+            y.backward()
+            return y
+
+        def read(_: Any) -> Gradient:
+            for number in inputs:
+                number.grad = 0.0
+            return run().data, [number.grad for number in inputs]
+
+        return Replay(run, (), read)
 
     def names(self) -> dict[str, Any]:
         return {"Value": self.make}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from struct import Struct
 from typing import Any, ClassVar
 
-from tapegrad.bench.peers.base import Build, Functions, Parameter, Peer, Session
+from tapegrad.bench.peers.base import Build, Functions, Parameter, Peer, Replay, Session
 
 __all__ = ["Casadi", "CasadiOnce"]
 
@@ -35,7 +37,18 @@ class Casadi(Peer):
             exp=ca.exp,
             log=ca.log,
             erf=ca.erf,
+            grad=self.derivative,
         )
+
+    def derivative(self, f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Of an expression of one symbol, in whose place what it is taken at is put."""
+        ca = self.ca
+
+        def at(x: Any) -> Any:
+            symbol = ca.SX.sym("s")
+            return ca.substitute(ca.gradient(f(symbol), symbol), symbol, x)
+
+        return at
 
     def symbols(self, count: int) -> list[Any]:
         return [self.ca.SX.sym(f"x{i}") for i in range(count)]
@@ -102,6 +115,52 @@ class CasadiOnce(Casadi):
             inputs = self.symbols(len(x))
             self.compiled[f] = self.compile(f(*inputs), inputs)
         return self.numbers(self.compiled[f](list(x)))
+
+    def program(self, build: Build, x: Sequence[float], gradient: bool) -> object:
+        inputs = self.symbols(len(x))
+        y = build(inputs, self.functions, "")()
+        if gradient:
+            return self.compile(y, inputs)
+        return self.ca.Function("f", [self.ca.vertcat(*inputs)], [y])
+
+    def replay(self, build: Build, x: Sequence[Any], variant: str) -> Replay:
+        """By its buffers, which numbers are put into and taken out of.
+
+        In the variant "in place" they are there already, and the results stay there.
+        """
+        inputs = self.symbols(len(x))
+        y = build(inputs, self.functions, variant)()
+        gradient = self.ca.densify(self.ca.gradient(y, self.ca.vertcat(*inputs)))
+        function = self.ca.Function("f", [self.ca.vertcat(*inputs)], [y, gradient])
+        buffered = _Buffered(function, x)
+        if variant == "in place":
+            return Replay(buffered.evaluate, (), buffered.read)
+        return Replay(buffered.run, x, buffered.read)
+
+
+class _Buffered:
+    """A function's buffers, which hold no references to what they are set to."""
+
+    def __init__(self, function: Any, x: Sequence[float]) -> None:
+        self.numbers, self.value, self.slopes = (
+            array("d", each) for each in (x, [0.0], [0.0] * len(x))
+        )
+        self.buffer, self.evaluate = function.buffer()
+        self.buffer.set_arg(0, memoryview(self.numbers))
+        self.buffer.set_res(0, memoryview(self.value))
+        self.buffer.set_res(1, memoryview(self.slopes))
+        layout = Struct(f"{len(x)}d")
+        self.put, self.take = layout.pack_into, layout.unpack_from
+
+    def run(self, *x: float) -> tuple[float, tuple[float, ...]]:
+        """Value and gradient of these numbers."""
+        self.put(self.numbers, 0, *x)
+        self.evaluate()
+        return self.value[0], self.take(self.slopes)
+
+    def read(self, _: object) -> tuple[float, list[float]]:
+        value, gradient = self.run(*self.numbers)
+        return value, list(gradient)
 
 
 class _Evaluated(_Symbolic):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, ClassVar
 
-from tapegrad.bench.peers.base import Build, Functions, Parameter, Peer, Session
+from tapegrad.bench.peers.base import Build, Functions, Parameter, Peer, Replay, Session
 
 __all__ = ["JaxEager", "JaxJit"]
 
@@ -37,6 +37,7 @@ class JaxEager(Peer):
             exp=self.jnp.exp,
             log=self.jnp.log,
             erf=self.jax.scipy.special.erf,
+            grad=self.jax.grad,
         )
 
     def session(self, build: Build, start: Sequence[float], variant: str) -> Session:
@@ -93,3 +94,17 @@ class JaxJit(JaxEager):
             self.compiled[f] = self.jax.jit(self.differentiate(f, len(x)))
         value, gradient = self.compiled[f](*x)
         return float(value), [float(g) for g in gradient]
+
+    def program(self, build: Build, x: Sequence[float], gradient: bool) -> object:
+        """Traced, as a jaxpr; XLA has yet to compile it."""
+        f = self.function(build, "")  # a new one, which jax has not traced before
+        return self.jax.jit(self.differentiate(f, len(x)) if gradient else f).trace(*x)
+
+    def replay(self, build: Build, x: Sequence[Any], variant: str) -> Replay:
+        f, ready = self.function(build, variant), self.jax.block_until_ready
+        compiled = self.jax.jit(self.differentiate(f, len(x)))
+
+        def read(answer: Any) -> tuple[float, list[float]]:
+            return float(answer[0]), [float(g) for g in answer[1]]
+
+        return Replay(lambda *numbers: ready(compiled(*numbers)), x, read)

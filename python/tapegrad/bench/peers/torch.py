@@ -34,6 +34,7 @@ class Torch(Peer):
             exp=torch.exp,
             log=torch.log,
             erf=torch.erf,
+            grad=torch.func.grad,
         )
 
     def _leaves(self, start: Sequence[float]) -> list[Any]:

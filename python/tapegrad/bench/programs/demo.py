@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from operator import mul
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from tapegrad.bench.peers.base import Functions, Program
 
-__all__ = ["build", "start"]
+__all__ = ["Network", "build", "data", "loss", "start"]
+
+Data: TypeAlias = tuple[list[tuple[float, float]], list[int]]
 
 WIDTHS = (16, 16, 1)
 
@@ -26,10 +28,10 @@ def start() -> list[float]:
     return parameters
 
 
-def data() -> tuple[list[tuple[float, float]], list[int]]:
+def data(count: int = 100) -> Data:
     """Points in the plane, and on which side of a parabola they lie."""
     source = random.Random(7)
-    points = [(source.uniform(-1, 2), source.uniform(-1, 1)) for _ in range(100)]
+    points = [(source.uniform(-1, 2), source.uniform(-1, 1)) for _ in range(count)]
     return points, [1 if x * x + y > 0.5 else -1 for x, y in points]
 
 
@@ -81,9 +83,6 @@ def build(numbers: Sequence[Any], functions: Functions, variant: str) -> Program
 
     Variants: "summed" and "mapped" choose this module's networks.
     """
-    points, targets = data()
-    number, relu = functions.number, functions.relu
-    assert relu is not None
     model: Any
     if "mapped" in variant.split():
         model = MappedNetwork(numbers, functions)
@@ -91,12 +90,20 @@ def build(numbers: Sequence[Any], functions: Functions, variant: str) -> Program
         model = Network(numbers, functions)
     else:
         model = library_network(functions.nn, numbers)
+    return loss(model, numbers, functions, data())
 
-    def loss() -> Any:
+
+def loss(model: Any, numbers: Sequence[Any], functions: Functions, data: Data) -> Program:
+    """The hinge loss of points with targets, and the penalty on the model's numbers."""
+    points, targets = data
+    number, relu = functions.number, functions.relu
+    assert relu is not None
+
+    def program() -> Any:
         inputs = [list(map(number, point)) for point in points]
         scores = list(map(model, inputs))
         losses = [relu(1 + -target * score) for target, score in zip(targets, scores)]
         data_loss = sum(losses) * (1.0 / len(losses))
         return data_loss + 1e-4 * sum((p * p for p in numbers))
 
-    return loss
+    return program

@@ -8,13 +8,24 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from tapegrad.bench.peers.base import Functions, Program
 
-__all__ = ["DOCUMENT", "VOCABULARY", "PureValue", "Transformer", "build", "encode", "start"]
+__all__ = [
+    "DOCUMENT",
+    "VOCABULARY",
+    "PureValue",
+    "Transformer",
+    "build",
+    "encode",
+    "loss",
+    "start",
+    "state",
+]
 
 Matrix: TypeAlias = list[list[Any]]
 
@@ -122,20 +133,38 @@ class Transformer:
     width, heads, context = 16, 4, 16
 
     def __init__(self, numbers: Sequence[Any], functions: Functions, vocabulary: int) -> None:
-        n = self.width
         rest = iter(numbers)
         self.functions = functions
-        self.tokens = matrix(rest, vocabulary, n)
-        self.positions = matrix(rest, self.context, n)
-        self.head = matrix(rest, vocabulary, n)
-        self.q, self.k, self.v, self.o = (matrix(rest, n, n) for _ in range(4))
-        self.up, self.down = matrix(rest, 4 * n, n), matrix(rest, n, 4 * n)
+        (
+            self.tokens,
+            self.positions,
+            self.head,
+            self.q,
+            self.k,
+            self.v,
+            self.o,
+            self.up,
+            self.down,
+        ) = (matrix(rest, rows, columns) for rows, columns in self.shapes(vocabulary).values())
+
+    @classmethod
+    def shapes(cls, vocabulary: int) -> dict[str, tuple[int, int]]:
+        """The parameters' matrices."""
+        n = cls.width
+        square = dict.fromkeys(("q", "k", "v", "o"), (n, n))
+        return {
+            "tokens": (vocabulary, n),
+            "positions": (cls.context, n),
+            "head": (vocabulary, n),
+            **square,
+            "up": (4 * n, n),
+            "down": (n, 4 * n),
+        }
 
     @classmethod
     def size(cls, vocabulary: int) -> int:
         """The number of parameters."""
-        n = cls.width
-        return (2 * vocabulary + cls.context) * n + 4 * n * n + 2 * 4 * n * n
+        return sum(rows * columns for rows, columns in cls.shapes(vocabulary).values())
 
     def softmax(self, logits: Sequence[Any]) -> list[Any]:
         exp = self.functions.exp
@@ -206,3 +235,15 @@ def build(numbers: Sequence[Any], functions: Functions, variant: str) -> Program
     """The loss of one document."""
     model = Transformer(numbers, functions, VOCABULARY)
     return lambda: model.loss(DOCUMENT)
+
+
+def state() -> dict[str, Matrix]:
+    """The first parameters as matrices with names."""
+    rest = iter(start())
+    return {name: matrix(rest, *shape) for name, shape in Transformer.shapes(VOCABULARY).items()}
+
+
+def loss(parameters: Mapping[str, Iterable[Iterable[Any]]], functions: Functions) -> Any:
+    """The loss of one document as a function of such matrices, lists or arrays."""
+    numbers = list(chain.from_iterable(chain.from_iterable(parameters.values())))
+    return Transformer(numbers, functions, VOCABULARY).loss(DOCUMENT)

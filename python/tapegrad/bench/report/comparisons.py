@@ -11,6 +11,7 @@ __all__ = ["Comparison", "comparisons"]
 
 GPT_OFF, GPT_ON = "microgpt's class, gc off", "microgpt's class, gc on"
 OPTIM, LAYERS = "tapegrad, optim", "tapegrad, layers and optim"
+VALUES = "tapegrad, Values"
 SUMMED, MAPPED = "tapegrad, micrograd's sums", "floats, tapegrad.nn's sums"
 BOTH, DROPPED = "forward + backward", "forward + backward + drop"
 
@@ -106,6 +107,48 @@ COMPARISONS = (
         "microgpt",
         (GPT_OFF, "step"),
         (LAYERS, "step"),
+    ),
+    Comparison(
+        "microgpt's loss and gradient: on Values over compiled",
+        "microgpt loss",
+        (VALUES, "all"),
+        ("tapegrad", "all"),
+    ),
+    Comparison(
+        "microgpt's loss and gradient: on Values with single-call layers over compiled",
+        "microgpt loss",
+        (f"{VALUES} and layers", "all"),
+        ("tapegrad", "all"),
+    ),
+    Comparison(
+        "a compiled function of five numbers: casadi's call over tapegrad's",
+        "call",
+        ("casadi, built once", "all"),
+        ("tapegrad", "all"),
+    ),
+    *(
+        Comparison(
+            f"replay of value and gradient, {name}: casadi in place over tapegrad",
+            f"replay {name}",
+            ("casadi, in place", "all"),
+            ("tapegrad", "all"),
+        )
+        for name in ("chain 10^5", "relu mlp", "tanh mlp", "options")
+    ),
+    *(
+        Comparison(
+            f"recording anew, {name}: casadi over tapegrad",
+            f"record {name}",
+            ("casadi, built once", "f and its gradient"),
+            ("tapegrad", "f and its gradient"),
+        )
+        for name in ("chain 10^5", "relu mlp")
+    ),
+    Comparison(
+        "gradients inside one that is differentiated: autograd over tapegrad",
+        "nested 50",
+        ("autograd", "all"),
+        ("tapegrad", "all"),
     ),
 )
 

@@ -41,6 +41,15 @@ tapegrad's to 1e-9 before it was timed.
 - "jax, eager" dispatches each operation.
 - "casadi, built once" and "jax, jit" are no eager programs: they run what was compiled before, with
   the control flow of that time.
+- "tapegrad, functions" takes the gradient of a plain function, by `value_and_grad` or `vjp`;
+  "tapegrad, compiled" is `compile` of that. Where compiled functions or gradients inside gradients
+  are the subject, they are called "tapegrad", and "tapegrad, Values" is the same program on Values
+  that live from call to call.
+- A compiled function of many numbers is called with a NumPy array (microgpt's loss with nine, or
+  with lists), and gives arrays back. casadi's numbers are put into its buffers and taken out again;
+  "casadi, in place" is the evaluation alone: its inputs are there already, its results stay there.
+- Recording is what comes before the second call: for jax, tracing alone, without XLA; for casadi,
+  building expression, gradient and function.
 """
 
 

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from time import perf_counter
 from typing import ClassVar
 
-from tapegrad.bench.peers import PEERS, Functions, Peer
+from tapegrad.bench.peers import OWN, PEERS, Functions, Peer
 
 __all__ = [
     "Answer",
@@ -56,6 +56,9 @@ class Contestant:
     module: str | None = None
 
 
+TAPEGRAD = Contestant("tapegrad", "tapegrad")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Workload(ABC):
     """Something to time. `size` is the number of operations of one run, `per` what is counted."""
@@ -65,6 +68,8 @@ class Workload(ABC):
     per: str
     size: int = 1
     needs: tuple[str, ...] = ()
+    # Whom the others are compared to: what tapegrad does here.
+    tapegrad: Contestant = TAPEGRAD
     variants: tuple[Contestant, ...] = field(default=())
     # Peers that take part, where not all do.
     only: tuple[str, ...] = ()
@@ -80,10 +85,10 @@ class Workload(ABC):
 
     def contestants(self) -> Iterator[Contestant]:
         """Who may take part: tapegrad and its variants, then the peers."""
-        yield Contestant("tapegrad", "tapegrad")
+        yield self.tapegrad
         yield from self.variants
         for name, peer in PEERS.items():
-            if name == "tapegrad" or (self.only and name not in self.only):
+            if name in OWN or (self.only and name not in self.only):
                 continue
             if (peer.floor and not self.floors) or (not peer.eager and not self.compiled):
                 continue
