@@ -199,6 +199,10 @@ PyObject* function_add(PyObject* object, PyObject* args) {
   if (!PyArg_ParseTuple(args, "OOO:_add", &inputs, &program, &outputs)) return nullptr;
   return translated([&]() -> PyObject* {
     auto structure = py::handle(inputs).cast<std::shared_ptr<Structure>>();
+    auto added = py::handle(program).cast<std::shared_ptr<Program>>();
+    auto results = py::handle(outputs).cast<std::shared_ptr<Structure>>();
+    if (added->inputs != structure->size() || added->outputs.size() != results->size())
+      throw py::value_error("the program is of other structures");
     auto& signatures = *self->signatures;
     auto found = std::find_if(signatures.begin(), signatures.end(), [&](const auto& signature) {
       return *signature->inputs == *structure;
@@ -209,8 +213,7 @@ PyObject* function_add(PyObject* object, PyObject* args) {
       (*found)->inputs = std::move(structure);
     }
     std::rotate(signatures.begin(), found, found + 1);
-    signatures[0]->paths.add(py::handle(program).cast<std::shared_ptr<Program>>(),
-                             py::handle(outputs).cast<std::shared_ptr<Structure>>());
+    signatures[0]->paths.add(std::move(added), std::move(results));
     std::size_t count = 0;
     for (const auto& signature : signatures) count += signature->paths.all().size();
     // The least recently used one goes: of the structure that was used least recently.

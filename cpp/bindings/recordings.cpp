@@ -193,6 +193,7 @@ class Opened {
 
   Numbers reverse(const Numbers& inputs, const Numbers& outputs, const Numbers& weights,
                   bool record, tapegrad::Place begin) {
+    need_as_many(weights, outputs, "weights", "outputs");
     const auto from = places(inputs), to = roots(outputs);
     const Stretch stretch(*recording_, from, end_of(to), begin);
     return derive(record, [&](auto zero, LiveRecording& in) {
@@ -210,6 +211,13 @@ class Opened {
     });
   }
 
+  static void need_as_many(const Numbers& given, const Numbers& wanted, const char* name,
+                           const char* other) {
+    if (given.size() != wanted.size())
+      throw py::value_error("there are " + std::to_string(given.size()) + " " + name + " for " +
+                            std::to_string(wanted.size()) + " " + other);
+  }
+
   // One row of adjoints for each output.
   std::vector<Numbers> rows(const Numbers& inputs, const Numbers& outputs, bool record) {
     std::vector<Numbers> rows;
@@ -220,6 +228,8 @@ class Opened {
 
   std::vector<Numbers> forward(const Numbers& inputs, const std::vector<Numbers>& directions,
                                const Numbers& outputs, bool record, tapegrad::Place begin) {
+    for (const Numbers& direction : directions)
+      need_as_many(direction, inputs, "tangents", "inputs");
     return push(inputs, outputs, record, begin, directions.size(),
                 [&](std::size_t d, auto seed, LiveRecording& in) {
                   for (std::size_t k = 0; k < inputs.size(); ++k)
@@ -355,7 +365,12 @@ void register_recordings(py::module_& module) {
       .def("program", &Opened::program, py::arg("inputs"), py::arg("outputs"))
       .def("begin_passing", [](Opened& self) { return (*self).begin_passing(); })
       .def(
-          "end_passing", [](Opened& self, std::uint32_t level) { (*self).end_passing(level); },
+          "end_passing",
+          [](Opened& self, std::uint32_t level) {
+            if (level == 0 || level >= (*self).passing.size())
+              throw py::value_error("nothing that began at level " + std::to_string(level));
+            (*self).end_passing(level);
+          },
           py::arg("level"))
       .def("captured", &Opened::captured, py::arg("begin"), py::arg("results"));
   module.def(

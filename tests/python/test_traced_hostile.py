@@ -296,6 +296,47 @@ class TestMixing:
         assert grad(lambda x: x * 2.0 if x == other else x * 3.0)(1.0) == 3.0
 
 
+class TestTheCompiledModule:
+    """What the package builds on is in reach as well."""
+
+    def test_sweeps_of_the_wrong_size(self) -> None:
+        def f(x: Any) -> Any:
+            recording = tapegrad._core.Recording.current()
+            assert recording is not None
+            with pytest.raises(ValueError, match="1 weights for 2 outputs"):
+                recording.reverse([x], [x, x], [1.0], False)
+            with pytest.raises(ValueError, match="0 tangents for 1 inputs"):
+                recording.forward([x], [[]], [x], False)
+            with pytest.raises(ValueError, match="not a traced number of this recording"):
+                recording.reverse([1.0], [x], [1.0], False)
+            with pytest.raises(ValueError, match="level 7"):
+                recording.end_passing(7)
+            return x * x
+
+        assert grad(f)(3.0) == 6.0
+
+    def test_a_recording_that_is_closed_too_early(self) -> None:
+        def f(x: Any) -> Any:
+            recording = tapegrad._core.Recording.current()
+            assert recording is not None
+            recording.close()
+            return x * x
+
+        for g in (grad(f), compile(f)):
+            with pytest.raises(RuntimeError, match="has ended"):
+                g(3.0)
+
+    def test_programs_of_other_structures(self) -> None:
+        f = compile(lambda xs: xs[0] * 2.0)
+        assert f([1.0]) == 2.0
+        [(inputs, program, outputs)] = f._programs
+        others = tapegrad._core.flatten([1.0, 2.0], "numbers")[1]
+        for wrong in ((others, program, outputs), (inputs, program, others)):
+            with pytest.raises(ValueError, match="other structures"):
+                f._add(*wrong)
+        assert f([2.0]) == 4.0
+
+
 def test_programs_of_hostile_calls_do_not_crash() -> None:
     """What only a program of its own can show: threads that end, the collector, the exit."""
     done = run_program(
