@@ -62,8 +62,13 @@ class Passing {
 
 // A rule that Python functions know: of a list of numbers, and of whether to record.
 struct PythonRule : Rule {
-  PythonRule(py::object pull, py::object push, std::size_t operands, std::size_t outputs)
-      : puller(std::move(pull)), pusher(std::move(push)), operands(operands), outputs(outputs) {}
+  PythonRule(py::object pull, py::object push, bool forward, std::size_t operands,
+             std::size_t outputs)
+      : puller(std::move(pull)),
+        pusher(std::move(push)),
+        forward(forward),
+        operands(operands),
+        outputs(outputs) {}
 
   std::vector<Symbol> pull(std::span<const Symbol> cotangents, bool record) override {
     return call(puller, cotangents, operands, record);
@@ -71,6 +76,8 @@ struct PythonRule : Rule {
   std::vector<Symbol> push(std::span<const Symbol> tangents, bool record) override {
     return call(pusher, tangents, outputs, record);
   }
+
+  bool goes_forward() const override { return forward; }
 
   static std::vector<Symbol> call(const py::object& function, std::span<const Symbol> given,
                                   std::size_t count, bool record) {
@@ -92,6 +99,7 @@ struct PythonRule : Rule {
   }
 
   py::object puller, pusher;
+  bool forward;
   std::size_t operands, outputs;
 };
 
@@ -275,14 +283,15 @@ class Opened {
   }
 
   // Outputs with the values given, and with a derivative that these functions know.
-  Numbers rule(const Numbers& operands, const Numbers& values, py::object pull, py::object push) {
+  Numbers rule(const Numbers& operands, const Numbers& values, py::object pull, py::object push,
+               bool forward) {
     std::vector<tapegrad::Place> from, to;
     for (const py::object& number : operands)
       from.push_back(symbol_of(number, recording_).in(*recording_));
     for (const py::object& number : values)
       to.push_back(symbol_of(number, recording_).in(*recording_));
-    auto rule =
-        std::make_shared<PythonRule>(std::move(pull), std::move(push), from.size(), to.size());
+    auto rule = std::make_shared<PythonRule>(std::move(pull), std::move(push), forward, from.size(),
+                                             to.size());
     const std::size_t count = to.size();
     const tapegrad::Place first =
         recording_->record_group(std::move(from), std::move(to), std::move(rule));
@@ -360,7 +369,7 @@ void register_recordings(py::module_& module) {
       .def("rows", &Opened::rows, py::arg("inputs"), py::arg("outputs"), py::arg("record"))
       .def("columns", &Opened::columns, py::arg("inputs"), py::arg("outputs"), py::arg("record"))
       .def("rule", &Opened::rule, py::arg("operands"), py::arg("values"), py::arg("pull"),
-           py::arg("push"))
+           py::arg("push"), py::arg("forward") = true)
       .def("stopped", &Opened::stopped, py::arg("numbers"))
       .def("program", &Opened::program, py::arg("inputs"), py::arg("outputs"))
       .def("begin_passing", [](Opened& self) { return (*self).begin_passing(); })

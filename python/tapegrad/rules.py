@@ -64,7 +64,8 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
     the residuals and the cotangent of the result and returns a tuple, a cotangent for each argument
     (None for zeros). `bwd` gets the arguments at `nondiff_argnums` first.
 
-    Forward mode raises TypeError: give a `custom_jvp` for that.
+    Forward mode raises TypeError: give a `custom_jvp` for that. Forward over reverse (`hessian`)
+    differentiates `fwd` and `bwd` as they are written.
 
     >>> @custom_vjp
     ... def clipped(x, bound):
@@ -123,7 +124,7 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
                 f"backward mode alone"
             )
 
-        return outputs.unflatten(recording.rule(operands, values, pull, push))
+        return outputs.unflatten(recording.rule(operands, values, pull, push, forward=False))
 
 
 class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's

@@ -186,6 +186,7 @@ TEST_CASE("a rule takes the place of what was computed") {
     std::vector<Symbol> pull(std::span<const Symbol> c, bool) override {
       return {c[0] * 10.0 + c[1] * 100.0};
     }
+    bool goes_forward() const override { return true; }
     std::vector<Symbol> push(std::span<const Symbol> t, bool) override {
       return {t[0] * 10.0, t[0] * 100.0};
     }

@@ -157,6 +157,7 @@ struct Doubled : Rule {
     for (const Symbol& cotangent : cotangents) sum = sum + cotangent;
     return {2.0 * sum, 2.0 * sum};
   }
+  bool goes_forward() const override { return true; }
   std::vector<Symbol> push(std::span<const Symbol> tangents, bool) override {
     ++pushes;
     const Symbol both = 2.0 * (tangents[0] + tangents[1]);

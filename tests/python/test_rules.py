@@ -76,11 +76,6 @@ class TestCustomVjp:
             assert grad(grad(grad(f)))(x) == pytest.approx(-2.0 * math.cos(x), rel=1e-15)
             assert jacrev(compile(grad(f)))(x) == pytest.approx(-2.0 * math.sin(x), rel=1e-15)
 
-    @pytest.mark.xfail(
-        raises=TypeError,
-        reason="forward over reverse goes through the rule again, which forward mode refuses; "
-        "JAX differentiates fwd and bwd there",
-    )
     @pytest.mark.parametrize("transform", [hessian, lambda f: jacfwd(grad(f))])
     def test_forward_over_reverse_differentiates_the_rule(self, transform: Function) -> None:
         assert transform(doubled_sine())(0.3) == pytest.approx(-2.0 * math.sin(0.3), rel=1e-15)

@@ -206,6 +206,8 @@ class ReverseSweep {
       any = true;
     }
     if (any) {
+      if constexpr (records<Number>)
+        stretch_.recording().mark_pulled(stretch_.recording()[last].operand[0]);
       const std::vector<Symbol> given = group.rule->pull(cotangents, records<Number>);
       for (std::size_t k = 0; k < given.size(); ++k)
         if (stretch_.varies(group.operands[k]))
@@ -284,6 +286,13 @@ class ForwardSweep {
     const Recording::Group group =
         stretch_.recording().groups()[stretch_.recording()[first].operand[0]];
     const Place last = group.first + group.count - 1;
+    // Forward over reverse: what the backward rule was applied to is differentiated as computed.
+    if (!group.rule->goes_forward() && group.pulled) {
+      for (std::uint32_t k = 0; k < group.count && group.first + k < stretch_.end(); ++k)
+        for (std::size_t d = 0; d < directions_; ++d)
+          if (reached(group.values[k], d)) at(group.first + k, d) = at(group.values[k], d);
+      return last;
+    }
     for (std::size_t d = 0; d < directions_; ++d) {
       std::vector<Symbol> tangents;
       bool any = false;

@@ -99,6 +99,8 @@ struct Rule {
   virtual ~Rule() = default;
   // The cotangents of the operands from those of the outputs, in the recording that is open.
   virtual std::vector<Symbol> pull(std::span<const Symbol> cotangents, bool record) = 0;
+  // Whether it knows forward mode as well.
+  virtual bool goes_forward() const = 0;
   // The tangents of the outputs from those of the operands.
   virtual std::vector<Symbol> push(std::span<const Symbol> tangents, bool record) = 0;
 };
@@ -111,6 +113,7 @@ class Recording {
     std::vector<Place> operands;
     std::vector<Place> values;  // what each output is a copy of
     std::shared_ptr<Rule> rule;
+    bool pulled = false;  // a recorded sweep went through it
   };
 
   Recording() = default;
@@ -150,6 +153,8 @@ class Recording {
       append({primal(groups_[group].values[k]), Op::open, {group, no_place, no_place}});
     return first;
   }
+
+  void mark_pulled(Place group) { groups_[group].pulled = true; }
 
   void guard(const Guard& guard) { guards_.push_back(guard); }
 
