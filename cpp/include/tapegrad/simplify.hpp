@@ -23,7 +23,9 @@ namespace detail {
 // Operations by number: each once.
 class Numbering {
  public:
-  explicit Numbering(std::size_t most) : slots_(std::bit_ceil(2 * most + 2), no_place) {}
+  Numbering(std::vector<Place>& slots, std::size_t most) : slots_(slots) {
+    slots_.assign(std::bit_ceil(2 * most + 2), no_place);
+  }
 
   // The place of the equal operation that is there already, or of this one at the end of `code`.
   Place place_of(std::vector<Instruction>& code, const Instruction& wanted) {
@@ -46,14 +48,30 @@ class Numbering {
     return static_cast<std::size_t>(mix);
   }
 
-  std::vector<Place> slots_;
+  std::vector<Place>& slots_;
 };
+
+// Memory of a simplification that the next one uses again: new pages would be a third of its time.
+struct Scratch {
+  std::vector<Place> slots;
+  std::vector<Instruction> code;
+  std::vector<Symbol> symbols;
+
+  // What a large recording took is given back.
+  void tidy() {
+    if (code.capacity() > most) *this = {};
+    code.clear();
+  }
+  static constexpr std::size_t most = std::size_t{1} << 18;
+};
+inline thread_local Scratch scratch;
 
 // Symbols of the simplified code, whose primals nobody reads.
 class Simplifier {
  public:
   Simplifier(const Recording& recording, std::span<const Place> inputs)
-      : recording_(recording), numbering_(recording.size()), symbols_(recording.size()) {
+      : recording_(recording), numbering_(scratch.slots, recording.size()) {
+    symbols_.assign(recording.size(), Symbol());
     code_.reserve(recording.size());
     for (const Place input : inputs) {
       symbols_[input] = {0.0, static_cast<Place>(code_.size())};
@@ -62,6 +80,10 @@ class Simplifier {
     inputs_ = static_cast<Place>(code_.size());
     for (Place i = 0; i < recording.size(); ++i) symbols_[i] = simplified(i);
   }
+
+  Simplifier(const Simplifier&) = delete;
+  Simplifier& operator=(const Simplifier&) = delete;
+  ~Simplifier() { scratch.tidy(); }
 
   Symbol operator[](const Symbol& symbol) const {
     return symbol.is_constant() ? symbol : symbols_[symbol.place()];
@@ -169,11 +191,11 @@ class Simplifier {
   (std::make_index_sequence<ops::count>());
 
   const Recording& recording_;
-  std::vector<Instruction> code_;
+  std::vector<Instruction>& code_ = scratch.code;
   std::vector<double> constants_;
   std::unordered_map<std::uint64_t, Place> constant_places_;
   Numbering numbering_;
-  std::vector<Symbol> symbols_;
+  std::vector<Symbol>& symbols_ = scratch.symbols;
   Place inputs_ = 0;
 };
 
