@@ -56,6 +56,8 @@ struct Scratch {
   std::vector<Place> slots;
   std::vector<Instruction> code;
   std::vector<Symbol> symbols;
+  std::vector<Place> final_place, part, order, position;
+  std::vector<std::uint8_t> wanted;
 
   // What a large recording took is given back.
   void tidy() {
@@ -178,7 +180,15 @@ class Simplifier {
     return place & constant_bit ? Symbol(constants_[place & ~constant_bit]) : Symbol(0.0, place);
   }
 
+  // Most constants are among the last few.
   Place constant(double number) {
+    const auto bits = std::bit_cast<std::uint64_t>(number);
+    Recent& recent = recent_[(bits * 0x9e3779b97f4a7c15u) >> 60];
+    if (recent.place == no_place || recent.bits != bits) recent = {bits, place_of_constant(number)};
+    return recent.place;
+  }
+
+  Place place_of_constant(double number) {
     const auto [at, is_new] = constant_places_.try_emplace(std::bit_cast<std::uint64_t>(number),
                                                            static_cast<Place>(constants_.size()));
     if (is_new) constants_.push_back(number);
@@ -194,6 +204,11 @@ class Simplifier {
   std::vector<Instruction>& code_ = scratch.code;
   std::vector<double> constants_;
   std::unordered_map<std::uint64_t, Place> constant_places_;
+  struct Recent {
+    std::uint64_t bits = 0;
+    Place place = no_place;
+  };
+  std::array<Recent, 16> recent_{};
   Numbering numbering_;
   std::vector<Symbol>& symbols_ = scratch.symbols;
   Place inputs_ = 0;
@@ -244,9 +259,10 @@ class Ready {
 
 // The order in which instructions run: those of one operation together as far as a window of the
 // recorded order allows. Further, results would be read long after they have left the cache.
-inline std::vector<Place> scheduled(const std::vector<Instruction>& code,
-                                    const std::vector<Place>& wanted, std::size_t window) {
-  std::vector<Place> order;
+inline const std::vector<Place>& scheduled(const std::vector<Instruction>& code,
+                                           const std::vector<Place>& wanted, std::size_t window) {
+  std::vector<Place>& order = scratch.order;
+  order.clear();
   order.reserve(wanted.size());
   window = std::min(window, wanted.size());
   Ready ready(window);
@@ -260,7 +276,8 @@ inline std::vector<Place> scheduled(const std::vector<Instruction>& code,
     std::uint32_t user, next;
   };
   std::vector<User> users;
-  std::vector<std::uint32_t> position(code.size(), none);
+  std::vector<std::uint32_t>& position = scratch.position;
+  position.assign(code.size(), none);
   for (std::size_t begin = 0; begin < wanted.size(); begin += window) {
     const std::span<const Place> part(wanted.data() + begin,
                                       std::min(window, wanted.size() - begin));
@@ -321,7 +338,8 @@ inline Program simplified(const Recording& recording, std::span<const Place> inp
   for (const Symbol& result : results) at.push_back(simplifier.in_code(result));
 
   // Those that guards need, then those that results need beside them.
-  std::vector<std::uint8_t> wanted(code.size());
+  std::vector<std::uint8_t>& wanted = detail::scratch.wanted;
+  wanted.assign(code.size(), 0);
   const auto want = [&](Place i, std::uint8_t mark) {
     if (i != no_place && !(i & constant_bit) && wanted[i] == 0) wanted[i] = mark;
   };
@@ -337,7 +355,8 @@ inline Program simplified(const Recording& recording, std::span<const Place> inp
   want_operands(2);
 
   program.constants = std::move(simplifier.constants());
-  std::vector<Place> final_place(code.size());
+  std::vector<Place>& final_place = detail::scratch.final_place;
+  final_place.resize(code.size());
   Place next = static_cast<Place>(program.constants.size());
   for (Place i = 0; i < program.inputs; ++i) final_place[i] = next++;
   const auto moved = [&](Place i) {
@@ -345,9 +364,11 @@ inline Program simplified(const Recording& recording, std::span<const Place> inp
     return i & constant_bit ? i & ~constant_bit : final_place[i];
   };
   for (const std::uint8_t mark : {1, 2}) {
-    std::vector<Place> part;
+    std::vector<Place>& part = detail::scratch.part;
+    part.clear();
     for (Place i = program.inputs; i < code.size(); ++i)
       if (wanted[i] == mark) part.push_back(i);
+    program.operands.reserve(program.operands.size() + 2 * part.size());
     bool fresh = true;  // guards end a run
     for (const Place i : detail::scheduled(code, part, window)) {
       if (fresh || program.runs.back().op != code[i].op) program.runs.push_back({code[i].op, 0});
