@@ -93,7 +93,7 @@ TEST_CASE("literals are short where they can be, and exact") {
 TEST_CASE("functions that C has not are there once where they are used, after those they use") {
   Program program;
   program.inputs = 2;
-  program.runs = {{op<"tanh_slope">(), 2}};
+  program.runs = {{op<"tanh_slope">(), Program::Carry::none, 2}};
   program.operands = {0, 1, 1, 0};
   program.outputs = {2, 3};
   const std::string text = c_function(program, "f", "f", {});

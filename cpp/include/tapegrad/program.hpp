@@ -2,7 +2,8 @@
 //
 // Its numbers lie in one array: constants, inputs, then the results in the order in which they are
 // computed. Instructions of one operation that follow each other are a run, so that the operation
-// is looked up once for all of them.
+// is looked up once for all of them. In chains each needs the result just before: a run of these
+// takes it from a register, not from the memory where it was stored a moment ago.
 #pragma once
 
 #include <array>
@@ -18,10 +19,15 @@ namespace tapegrad {
 
 class Program {
  public:
+  // Which operands of an instruction are the result just before it.
+  enum class Carry : std::uint16_t { none, first, second, both };
+
   // Operands of a run's instructions follow each other; its results too.
   struct Run {
     Op op;
+    Carry carry;
     std::uint32_t count;
+    bool operator==(const Run&) const = default;
   };
 
   std::vector<double> constants;
@@ -50,7 +56,7 @@ class Program {
   // afterwards, or, where a guard is broken, which one it is.
   std::size_t replay(double* numbers) const noexcept {
     Position at{numbers + constants.size() + inputs, operands.data()};
-    run(0, guard_runs, numbers, at);
+    at = run(0, guard_runs, numbers, at);
     for (std::size_t k = 0; k < guards.size(); ++k)
       if (!same(ask(guards[k], numbers), guards[k].outcome)) return k;
     run(guard_runs, runs.size(), numbers, at);
@@ -69,30 +75,50 @@ class Program {
     const Place* operand;
   };
 
-  void run(std::size_t first, std::size_t last, const double* numbers,
-           Position& at) const noexcept {
-    for (std::size_t k = first; k < last; ++k)
-      executions[static_cast<std::size_t>(runs[k].op)](numbers, at, runs[k].count);
+  Position run(std::size_t first, std::size_t last, const double* numbers,
+               Position at) const noexcept {
+    double carried = first < last && at.result != numbers ? at.result[-1] : 0.0;
+    for (std::size_t k = first; k < last; ++k) {
+      const auto [op, carry, count] = runs[k];
+      const auto code = static_cast<std::size_t>(op);
+      carried = executions[static_cast<std::size_t>(carry)][code](numbers, at, count, carried);
+      at = {at.result + count, at.operand + count * operand_counts[code]};
+    }
+    return at;
   }
 
-  template <std::size_t K>
-  static void execute(const double* numbers, Position& at, std::uint32_t count) noexcept {
+  // Returns the last result.
+  template <Carry carry, std::size_t K>
+  static double execute(const double* numbers, Position at, std::uint32_t count,
+                        double carried) noexcept {
     constexpr const auto& e = std::get<K>(ops::table);
     constexpr std::size_t arity = operand_count(static_cast<Op>(K));
-    double* result = at.result;
-    const Place* operand = at.operand;
-    for (double* const end = result + count; result != end; ++result, operand += arity) {
-      if constexpr (arity == 1) *result = e.value(numbers[operand[0]]);
-      else if constexpr (arity == 2) *result = e.value(numbers[operand[0]], numbers[operand[1]]);
-      else if constexpr (arity == 3)
-        *result = e.value(numbers[operand[0]], numbers[operand[1]], numbers[operand[2]]);
+    const auto number = [&](std::size_t k) {
+      const bool is_carried = k < 2 && (static_cast<int>(carry) >> k & 1) != 0;
+      return is_carried ? carried : numbers[at.operand[k]];
+    };
+    for (double* const end = at.result + count; at.result != end;
+         ++at.result, at.operand += arity) {
+      if constexpr (arity == 1) carried = e.value(number(0));
+      else if constexpr (arity == 2) carried = e.value(number(0), number(1));
+      else if constexpr (arity == 3) carried = e.value(number(0), number(1), number(2));
+      *at.result = carried;
     }
-    at = {result, operand};
+    return carried;
   }
 
-  static constexpr auto executions = []<std::size_t... K>(std::index_sequence<K...>) {
-    return std::array<void (*)(const double*, Position&, std::uint32_t) noexcept, sizeof...(K)>{
-        execute<K>...};
+  template <Carry carry>
+  static constexpr auto executions_with = []<std::size_t... K>(std::index_sequence<K...>) {
+    return std::array<double (*)(const double*, Position, std::uint32_t, double) noexcept,
+                      sizeof...(K)>{execute<carry, K>...};
+  }
+  (std::make_index_sequence<ops::count>());
+  static constexpr std::array executions = {
+      executions_with<Carry::none>, executions_with<Carry::first>, executions_with<Carry::second>,
+      executions_with<Carry::both>};
+
+  static constexpr auto operand_counts = []<std::size_t... K>(std::index_sequence<K...>) {
+    return std::array<std::uint8_t, sizeof...(K)>{operand_count(static_cast<Op>(K))...};
   }
   (std::make_index_sequence<ops::count>());
 };

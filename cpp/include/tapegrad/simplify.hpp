@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "program.hpp"
+#include "schedule.hpp"
 
 namespace tapegrad {
 
@@ -50,23 +50,6 @@ class Numbering {
 
   std::vector<Place>& slots_;
 };
-
-// Memory of a simplification that the next one uses again: new pages would be a third of its time.
-struct Scratch {
-  std::vector<Place> slots;
-  std::vector<Instruction> code;
-  std::vector<Symbol> symbols;
-  std::vector<Place> final_place, part, order, position;
-  std::vector<std::uint8_t> wanted;
-
-  // What a large recording took is given back.
-  void tidy() {
-    if (code.capacity() > most) *this = {};
-    code.clear();
-  }
-  static constexpr std::size_t most = std::size_t{1} << 18;
-};
-inline thread_local Scratch scratch;
 
 // Symbols of the simplified code, whose primals nobody reads.
 class Simplifier {
@@ -214,101 +197,6 @@ class Simplifier {
   Place inputs_ = 0;
 };
 
-// Instructions that can run now, first come first served, for each operation.
-class Ready {
- public:
-  explicit Ready(std::size_t most) : next_(most) {}
-
-  void add(Op op, std::uint32_t k) {
-    Queue& queue = queues_[static_cast<std::size_t>(op)];
-    if (queue.count++ == 0) {
-      queue.first = k;
-      occupied_.push_back(op);
-    } else {
-      next_[queue.last] = k;
-    }
-    queue.last = k;
-  }
-
-  // The operation that most of them wait for.
-  Op most() const {
-    return *std::max_element(occupied_.begin(), occupied_.end(), [&](Op x, Op y) {
-      return queues_[static_cast<std::size_t>(x)].count <
-             queues_[static_cast<std::size_t>(y)].count;
-    });
-  }
-
-  bool any(Op op) const { return queues_[static_cast<std::size_t>(op)].count > 0; }
-
-  std::uint32_t take(Op op) {
-    Queue& queue = queues_[static_cast<std::size_t>(op)];
-    const std::uint32_t k = queue.first;
-    if (--queue.count == 0) std::erase(occupied_, op);
-    else queue.first = next_[k];
-    return k;
-  }
-
- private:
-  struct Queue {
-    std::uint32_t count = 0, first = 0, last = 0;
-  };
-  std::array<Queue, ops::count> queues_{};
-  std::vector<Op> occupied_;
-  std::vector<std::uint32_t> next_;
-};
-
-// The order in which instructions run: those of one operation together as far as a window of the
-// recorded order allows. Further, results would be read long after they have left the cache.
-inline const std::vector<Place>& scheduled(const std::vector<Instruction>& code,
-                                           const std::vector<Place>& wanted, std::size_t window) {
-  std::vector<Place>& order = scratch.order;
-  order.clear();
-  order.reserve(wanted.size());
-  window = std::min(window, wanted.size());
-  Ready ready(window);
-  // Of each instruction of a window: how many of its operands are to come, and who waits for it.
-  struct Waiting {
-    std::uint32_t operands, first_user;
-  };
-  constexpr std::uint32_t none = ~std::uint32_t{0};
-  std::vector<Waiting> waiting(window);
-  struct User {
-    std::uint32_t user, next;
-  };
-  std::vector<User> users;
-  std::vector<std::uint32_t>& position = scratch.position;
-  position.assign(code.size(), none);
-  for (std::size_t begin = 0; begin < wanted.size(); begin += window) {
-    const std::span<const Place> part(wanted.data() + begin,
-                                      std::min(window, wanted.size() - begin));
-    users.clear();
-    for (std::uint32_t k = 0; k < part.size(); ++k) {
-      position[part[k]] = k;
-      waiting[k] = {0, none};
-      const Instruction& instruction = code[part[k]];
-      for (const Place operand : instruction.operand) {
-        if (operand >= constant_bit || operand < part[0] || position[operand] == none) continue;
-        Waiting& on = waiting[position[operand]];
-        ++waiting[k].operands;
-        users.push_back({k, on.first_user});
-        on.first_user = static_cast<std::uint32_t>(users.size() - 1);
-      }
-      if (waiting[k].operands == 0) ready.add(instruction.op, k);
-    }
-    for (std::size_t left = part.size(); left > 0;) {
-      const Op op = ready.most();
-      for (; ready.any(op); --left) {
-        const std::uint32_t k = ready.take(op);
-        order.push_back(part[k]);
-        for (std::uint32_t u = waiting[k].first_user; u != none; u = users[u].next)
-          if (--waiting[users[u].user].operands == 0)
-            ready.add(code[part[users[u].user]].op, users[u].user);
-      }
-    }
-  }
-  return order;
-}
-
 }  // namespace detail
 
 // How far from its recorded place an instruction may move, in instructions.
@@ -369,13 +257,14 @@ inline Program simplified(const Recording& recording, std::span<const Place> inp
     for (Place i = program.inputs; i < code.size(); ++i)
       if (wanted[i] == mark) part.push_back(i);
     program.operands.reserve(program.operands.size() + 2 * part.size());
-    bool fresh = true;  // guards end a run
+    detail::Runs runs(program.runs);
     for (const Place i : detail::scheduled(code, part, window)) {
-      if (fresh || program.runs.back().op != code[i].op) program.runs.push_back({code[i].op, 0});
-      fresh = false;
-      ++program.runs.back().count;
-      for (std::size_t k = 0; k < operand_count(code[i].op); ++k)
+      int carry = 0;
+      for (std::size_t k = 0; k < operand_count(code[i].op); ++k) {
         program.operands.push_back(moved(code[i].operand[k]));
+        if (k < 2 && program.operands.back() + 1 == next) carry |= 1 << k;
+      }
+      runs.add(code[i].op, static_cast<Program::Carry>(carry));
       final_place[i] = next++;
     }
     if (mark == 1) program.guard_runs = program.runs.size();
