@@ -207,6 +207,7 @@ TEST_CASE("remainder and floor_quotient are Python's % and //") {
       CHECK(std::fabs(quotient * y + rest - x) <= 4e-16 * std::fabs(x));
     }
   CHECK(math::floor_quotient(1.0, 0.1) == 9.0);
+  CHECK(math::floor_quotient(-1.9417955261286604e16, 4.75) == -4087990581323496.0);
   CHECK(math::remainder(5.0, infinity) == 5.0);
   CHECK(math::remainder(-5.0, infinity) == infinity);
   CHECK(math::floor_quotient(-5.0, infinity) == -1.0);

@@ -17,10 +17,9 @@ struct Laid {
 };
 
 std::vector<Program::Run> laid(const std::vector<Laid>& instructions) {
-  std::vector<Program::Run> runs;
-  detail::Runs layout(runs);
-  for (const Laid& instruction : instructions) layout.add(instruction.op, instruction.carry);
-  return runs;
+  detail::Runs runs;
+  for (const Laid& instruction : instructions) runs.add(instruction.op, instruction.carry);
+  return {runs.all().begin(), runs.all().end()};
 }
 
 constexpr Op add = op<"add">(), mul = op<"mul">();

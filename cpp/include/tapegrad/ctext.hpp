@@ -50,9 +50,11 @@ inline constexpr CFunction c_functions[] = {
 )"},
     {"floor_quotient", R"(static double tapegrad_floor_quotient(double x, double y) {
   const double rest = fmod(x, y);
-  double quotient = nearbyint((x - rest) / y);
+  double quotient = (x - rest) / y, whole;
   if (rest != 0.0 && (rest < 0.0) != (y < 0.0)) quotient -= 1.0;
-  return quotient == 0.0 ? copysign(0.0, x / y) : quotient;
+  if (quotient == 0.0) return copysign(0.0, x / y);
+  whole = floor(quotient);
+  return quotient - whole > 0.5 ? whole + 1.0 : whole;
 }
 )"},
     {"sigmoid", R"(static double tapegrad_sigmoid(double x) {

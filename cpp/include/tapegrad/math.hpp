@@ -49,11 +49,14 @@ inline double remainder(double x, double y) {
   if (rest == 0.0) return std::copysign(0.0, y);
   return (rest < 0.0) != (y < 0.0) ? rest + y : rest;
 }
+// x // y as CPython's float_divmod: a quotient that is no whole number any more is half way down.
 inline double floor_quotient(double x, double y) {
   const double rest = std::fmod(x, y);
-  double quotient = std::nearbyint((x - rest) / y);
+  double quotient = (x - rest) / y;
   if (rest != 0.0 && (rest < 0.0) != (y < 0.0)) quotient -= 1.0;
-  return quotient == 0.0 ? std::copysign(0.0, x / y) : quotient;
+  if (quotient == 0.0) return std::copysign(0.0, x / y);
+  const double whole = std::floor(quotient);
+  return quotient - whole > 0.5 ? whole + 1.0 : whole;
 }
 
 inline double where(bool condition, double yes, double no) { return condition ? yes : no; }

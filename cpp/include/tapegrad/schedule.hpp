@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -12,20 +13,30 @@
 
 namespace tapegrad::detail {
 
+// An operation of which only the result will be known.
+struct Operation {
+  Op op;
+  Place operand[3];
+  bool operator==(const Operation&) const = default;
+};
+
 // Memory of a simplification that the next one uses again: new pages would be a third of its time.
+// Whoever works on it holds it by spans: the address of what is a thread's own is looked up anew
+// wherever it is used.
 struct Scratch {
-  std::vector<Place> slots;
-  std::vector<Instruction> code;
-  std::vector<Symbol> symbols;
-  std::vector<Place> final_place, part, order, position;
+  std::vector<Operation> code;
+  std::vector<double> folded;
+  std::vector<Program::Run> runs;
+  std::vector<Place> slots, places, final_place, part, order, position;
   std::vector<std::uint8_t> wanted;
 
   // What a large recording took is given back.
   void tidy() {
     if (code.capacity() > most) *this = {};
     code.clear();
+    folded.clear();
   }
-  static constexpr std::size_t most = std::size_t{1} << 18;
+  static constexpr std::size_t most = std::size_t{1} << 19;
 };
 inline thread_local Scratch scratch;
 
@@ -35,10 +46,10 @@ class Ready {
   explicit Ready(std::size_t most) : next_(most) {}
 
   void add(Op op, std::uint32_t k) {
-    Queue& queue = queues_[static_cast<std::size_t>(op)];
+    Queue& queue = queues_[index(op)];
     if (queue.count++ == 0) {
       queue.first = k;
-      occupied_.push_back(op);
+      occupied_[index(op) / 64] |= bit(op);
     } else {
       next_[queue.last] = k;
     }
@@ -47,18 +58,22 @@ class Ready {
 
   // The operation that most of them wait for.
   Op most() const {
-    return *std::max_element(occupied_.begin(), occupied_.end(), [&](Op x, Op y) {
-      return queues_[static_cast<std::size_t>(x)].count <
-             queues_[static_cast<std::size_t>(y)].count;
-    });
+    std::size_t best = 0;
+    std::uint32_t count = 0;
+    for (std::size_t word = 0; word < occupied_.size(); ++word)
+      for (std::uint64_t left = occupied_[word]; left != 0; left &= left - 1) {
+        const std::size_t op = 64 * word + static_cast<std::size_t>(std::countr_zero(left));
+        if (queues_[op].count > count) best = op, count = queues_[op].count;
+      }
+    return static_cast<Op>(best);
   }
 
-  bool any(Op op) const { return queues_[static_cast<std::size_t>(op)].count > 0; }
+  bool any(Op op) const { return queues_[index(op)].count > 0; }
 
   std::uint32_t take(Op op) {
-    Queue& queue = queues_[static_cast<std::size_t>(op)];
+    Queue& queue = queues_[index(op)];
     const std::uint32_t k = queue.first;
-    if (--queue.count == 0) std::erase(occupied_, op);
+    if (--queue.count == 0) occupied_[index(op) / 64] &= ~bit(op);
     else queue.first = next_[k];
     return k;
   }
@@ -67,18 +82,21 @@ class Ready {
   struct Queue {
     std::uint32_t count = 0, first = 0, last = 0;
   };
+  static std::size_t index(Op op) { return static_cast<std::size_t>(op); }
+  static std::uint64_t bit(Op op) { return std::uint64_t{1} << index(op) % 64; }
+
   std::array<Queue, ops::count> queues_{};
-  std::vector<Op> occupied_;
+  std::array<std::uint64_t, (ops::count + 63) / 64> occupied_{};
   std::vector<std::uint32_t> next_;
 };
 
 // The order in which instructions run: those of one operation together as far as a window of the
 // recorded order allows. Further, results would be read long after they have left the cache.
-inline const std::vector<Place>& scheduled(const std::vector<Instruction>& code,
-                                           const std::vector<Place>& wanted, std::size_t window) {
-  std::vector<Place>& order = scratch.order;
-  order.clear();
-  order.reserve(wanted.size());
+inline std::span<const Place> scheduled(std::span<const Operation> code,
+                                        std::span<const Place> wanted, std::size_t window) {
+  scratch.order.resize(wanted.size());
+  const std::span<Place> order = scratch.order;
+  std::size_t done = 0;
   window = std::min(window, wanted.size());
   Ready ready(window);
   // Of each instruction of a window: how many of its operands are to come, and who waits for it.
@@ -91,8 +109,8 @@ inline const std::vector<Place>& scheduled(const std::vector<Instruction>& code,
     std::uint32_t user, next;
   };
   std::vector<User> users;
-  std::vector<std::uint32_t>& position = scratch.position;
-  position.assign(code.size(), none);
+  scratch.position.assign(code.size(), none);
+  const std::span<std::uint32_t> position = scratch.position;
   for (std::size_t begin = 0; begin < wanted.size(); begin += window) {
     const std::span<const Place> part(wanted.data() + begin,
                                       std::min(window, wanted.size() - begin));
@@ -100,7 +118,7 @@ inline const std::vector<Place>& scheduled(const std::vector<Instruction>& code,
     for (std::uint32_t k = 0; k < part.size(); ++k) {
       position[part[k]] = k;
       waiting[k] = {0, none};
-      const Instruction& instruction = code[part[k]];
+      const Operation& instruction = code[part[k]];
       for (const Place operand : instruction.operand) {
         if (operand >= constant_bit || operand < part[0] || position[operand] == none) continue;
         Waiting& on = waiting[position[operand]];
@@ -114,7 +132,7 @@ inline const std::vector<Place>& scheduled(const std::vector<Instruction>& code,
       const Op op = ready.most();
       for (; ready.any(op); --left) {
         const std::uint32_t k = ready.take(op);
-        order.push_back(part[k]);
+        order[done++] = part[k];
         for (std::uint32_t u = waiting[k].first_user; u != none; u = users[u].next)
           if (--waiting[users[u].user].operands == 0)
             ready.add(code[part[users[u].user]].op, users[u].user);
@@ -131,7 +149,12 @@ class Runs {
   using Run = Program::Run;
   using Carry = Program::Carry;
 
-  explicit Runs(std::vector<Run>& runs) : runs_(runs), first_(runs.size()) {}
+  Runs() { runs_.clear(); }
+
+  std::span<const Run> all() const { return runs_; }
+
+  // No run reaches from one part into the next.
+  void begin_part() { first_ = runs_.size(); }
 
   void add(Op op, Carry carry) {
     if (runs_.size() == first_ || runs_.back().op != op) return begin({op, carry, 1});
@@ -158,8 +181,8 @@ class Runs {
     last_ = run.carry;
   }
 
-  std::vector<Run>& runs_;
-  std::size_t first_;  // runs before it are complete
+  std::vector<Run>& runs_ = scratch.runs;
+  std::size_t first_ = 0;  // of this part
   Carry last_ = Carry::none;
   std::uint32_t row_ = 0;  // how many of the last instructions carry as the last one does
 };

@@ -20,35 +20,43 @@ namespace tapegrad {
 
 namespace detail {
 
-// Operations by number: each once.
+// Operations by number: each once. A slot has the place of one, and in the bits that places do not
+// need some of its hash, so that others are mostly told apart without being read.
 class Numbering {
  public:
-  Numbering(std::vector<Place>& slots, std::size_t most) : slots_(slots) {
-    slots_.assign(std::bit_ceil(2 * most + 2), no_place);
+  Numbering(std::vector<std::uint32_t>& slots, std::size_t most)
+      : place_mask_(static_cast<std::uint32_t>(std::bit_ceil(std::uint64_t{most} + 2) - 1)) {
+    slots.assign(std::bit_ceil(2 * most + 2), empty);
+    slots_ = slots;
   }
 
   // The place of the equal operation that is there already, or of this one at the end of `code`.
-  Place place_of(std::vector<Instruction>& code, const Instruction& wanted) {
-    std::size_t slot = hash(wanted) & (slots_.size() - 1);
-    for (; slots_[slot] != no_place; slot = (slot + 1) & (slots_.size() - 1)) {
-      const Instruction& other = code[slots_[slot]];
-      if (other.op == wanted.op && other.operand[0] == wanted.operand[0] &&
-          other.operand[1] == wanted.operand[1] && other.operand[2] == wanted.operand[2])
-        return slots_[slot];
+  Place place_of(std::vector<Operation>& code, const Operation& wanted) {
+    const std::uint64_t mix = hash(wanted);
+    const auto tag = static_cast<std::uint32_t>(mix >> 32) & ~place_mask_;
+    std::size_t k = mix & (slots_.size() - 1);
+    for (; slots_[k] != empty; k = (k + 1) & (slots_.size() - 1)) {
+      const Place place = slots_[k] & place_mask_;
+      if ((slots_[k] & ~place_mask_) == tag && code[place] == wanted) return place;
     }
+    const auto place = static_cast<Place>(code.size());
     code.push_back(wanted);
-    return slots_[slot] = static_cast<Place>(code.size() - 1);
+    slots_[k] = tag | place;
+    return place;
   }
 
  private:
-  static std::size_t hash(const Instruction& instruction) {
-    std::uint64_t mix = static_cast<std::uint64_t>(instruction.op);
-    for (const Place operand : instruction.operand)
+  static constexpr std::uint32_t empty = ~std::uint32_t{0};  // no place is the whole mask
+
+  static std::uint64_t hash(const Operation& operation) {
+    std::uint64_t mix = static_cast<std::uint64_t>(operation.op);
+    for (const Place operand : operation.operand)
       mix = (mix ^ operand) * 0x9e3779b97f4a7c15u, mix ^= mix >> 29;
-    return static_cast<std::size_t>(mix);
+    return mix;
   }
 
-  std::vector<Place>& slots_;
+  std::uint32_t place_mask_;
+  std::span<std::uint32_t> slots_;
 };
 
 // Symbols of the simplified code, whose primals nobody reads.
@@ -56,14 +64,16 @@ class Simplifier {
  public:
   Simplifier(const Recording& recording, std::span<const Place> inputs)
       : recording_(recording), numbering_(scratch.slots, recording.size()) {
-    symbols_.assign(recording.size(), Symbol());
+    scratch.places.assign(recording.size(), no_place);
+    places_ = scratch.places;
     code_.reserve(recording.size());
     for (const Place input : inputs) {
-      symbols_[input] = {0.0, static_cast<Place>(code_.size())};
-      code_.push_back({0.0, Op::leaf, {no_place, no_place, no_place}});
+      places_[input] = static_cast<Place>(code_.size());
+      code_.push_back({Op::leaf, {no_place, no_place, no_place}});
     }
     inputs_ = static_cast<Place>(code_.size());
-    for (Place i = 0; i < recording.size(); ++i) symbols_[i] = simplified(i);
+    for (Place i = 0; i < recording.size(); ++i)
+      if (places_[i] == no_place) places_[i] = place_of(simplified(recording[i], i));
   }
 
   Simplifier(const Simplifier&) = delete;
@@ -71,12 +81,14 @@ class Simplifier {
   ~Simplifier() { scratch.tidy(); }
 
   Symbol operator[](const Symbol& symbol) const {
-    return symbol.is_constant() ? symbol : symbols_[symbol.place()];
+    return symbol.is_constant() ? symbol : (*this)(symbol.place());
   }
   Symbol operator()(Place i) const {
-    return i & constant_bit ? Symbol(recording_.primal(i)) : symbols_[i];
+    if (i & constant_bit) return recording_.primal(i);
+    const Place place = places_[i];
+    return place & constant_bit ? Symbol(folded_[place & ~constant_bit]) : Symbol(0.0, place);
   }
-  const std::vector<Instruction>& code() const { return code_; }
+  std::span<const Operation> code() const { return code_; }
   Place inputs() const { return inputs_; }
   std::vector<double>& constants() { return constants_; }
 
@@ -85,9 +97,8 @@ class Simplifier {
   }
 
  private:
-  Symbol simplified(Place i) {
-    const Instruction& given = recording_[i];
-    if (given.op == Op::leaf) return symbols_[i].is_constant() ? Symbol(given.primal) : symbols_[i];
+  Symbol simplified(const Instruction& given, Place i) {
+    if (given.op == Op::leaf) return given.primal;
     // An output of a rule has the value that was computed for it.
     if (given.op == Op::open) {
       const Recording::Group& group = recording_.groups()[given.operand[0]];
@@ -95,6 +106,13 @@ class Simplifier {
     }
     if (given.op == op<"copy">() || given.op == op<"stop">()) return (*this)(given.operand[0]);
     return rewrites[static_cast<std::size_t>(given.op)](*this, given);
+  }
+
+  // As places_ has it: constants are kept one by one, since few of them come to be operands.
+  Place place_of(const Symbol& symbol) {
+    if (!symbol.is_constant()) return symbol.place();
+    folded_.push_back(symbol.primal());
+    return static_cast<Place>(folded_.size() - 1) | constant_bit;
   }
 
   template <std::size_t K>
@@ -113,7 +131,7 @@ class Simplifier {
   Symbol put(const Symbol& x) {
     if (const auto symbol = known<code>(x)) return *symbol;
     if (code == op<"neg">() && is<op<"neg">()>(x)) return operand(x, 0);
-    return {0.0, numbering_.place_of(code_, {0.0, code, {x.place(), no_place, no_place}})};
+    return {0.0, numbering_.place_of(code_, {code, {x.place(), no_place, no_place}})};
   }
 
   template <Op code>
@@ -131,7 +149,7 @@ class Simplifier {
     }
     Place a = in_code(x), b = in_code(y);
     if ((code == op<"add">() || code == op<"mul">()) && b < a) std::swap(a, b);
-    return {0.0, numbering_.place_of(code_, {0.0, code, {a, b, no_place}})};
+    return {0.0, numbering_.place_of(code_, {code, {a, b, no_place}})};
   }
 
   template <Op code>
@@ -139,7 +157,7 @@ class Simplifier {
     if (const auto symbol = known<code>(x, y, z)) return *symbol;
     const Place a = in_code(x), b = in_code(y), c = in_code(z);
     if (code == op<"where">() && b == c) return y;
-    return {0.0, numbering_.place_of(code_, {0.0, code, {a, b, c}})};
+    return {0.0, numbering_.place_of(code_, {code, {a, b, c}})};
   }
 
   // The exponents that math::power treats apart, as the operations it does.
@@ -151,7 +169,7 @@ class Simplifier {
     if (exponent.is(0.5)) return put<op<"sqrt">()>(x);
     if (exponent.is(-0.5)) return put<op<"div">()>(1.0, put<op<"sqrt">()>(x));
     const Place a = in_code(x), b = in_code(exponent);
-    return {0.0, numbering_.place_of(code_, {0.0, op<"pow_const">(), {a, b, no_place}})};
+    return {0.0, numbering_.place_of(code_, {op<"pow_const">(), {a, b, no_place}})};
   }
 
   template <Op code>
@@ -184,7 +202,7 @@ class Simplifier {
   (std::make_index_sequence<ops::count>());
 
   const Recording& recording_;
-  std::vector<Instruction>& code_ = scratch.code;
+  std::vector<Operation>& code_ = scratch.code;
   std::vector<double> constants_;
   std::unordered_map<std::uint64_t, Place> constant_places_;
   struct Recent {
@@ -193,7 +211,8 @@ class Simplifier {
   };
   std::array<Recent, 16> recent_{};
   Numbering numbering_;
-  std::vector<Symbol>& symbols_ = scratch.symbols;
+  std::span<Place> places_;
+  std::vector<double>& folded_ = scratch.folded;
   Place inputs_ = 0;
 };
 
@@ -206,7 +225,7 @@ inline constexpr std::size_t schedule_window = 4096;
 inline Program simplified(const Recording& recording, std::span<const Place> inputs,
                           std::span<const Symbol> outputs, std::size_t window = schedule_window) {
   detail::Simplifier simplifier(recording, inputs);
-  const std::vector<Instruction>& code = simplifier.code();
+  const std::span<const detail::Operation> code = simplifier.code();
   Program program;
   program.inputs = simplifier.inputs();
 
@@ -226,8 +245,8 @@ inline Program simplified(const Recording& recording, std::span<const Place> inp
   for (const Symbol& result : results) at.push_back(simplifier.in_code(result));
 
   // Those that guards need, then those that results need beside them.
-  std::vector<std::uint8_t>& wanted = detail::scratch.wanted;
-  wanted.assign(code.size(), 0);
+  detail::scratch.wanted.assign(code.size(), 0);
+  const std::span<std::uint8_t> wanted = detail::scratch.wanted;
   const auto want = [&](Place i, std::uint8_t mark) {
     if (i != no_place && !(i & constant_bit) && wanted[i] == 0) wanted[i] = mark;
   };
@@ -243,21 +262,25 @@ inline Program simplified(const Recording& recording, std::span<const Place> inp
   want_operands(2);
 
   program.constants = std::move(simplifier.constants());
-  std::vector<Place>& final_place = detail::scratch.final_place;
-  final_place.resize(code.size());
+  detail::scratch.final_place.resize(code.size());
+  const std::span<Place> final_place = detail::scratch.final_place;
   Place next = static_cast<Place>(program.constants.size());
   for (Place i = 0; i < program.inputs; ++i) final_place[i] = next++;
   const auto moved = [&](Place i) {
     if (i == no_place) return i;
     return i & constant_bit ? i & ~constant_bit : final_place[i];
   };
+  std::size_t operands = 0;
+  for (Place i = program.inputs; i < code.size(); ++i)
+    if (wanted[i] != 0) operands += operand_count(code[i].op);
+  program.operands.reserve(operands);
+  detail::Runs runs;
+  std::vector<Place>& part = detail::scratch.part;
   for (const std::uint8_t mark : {1, 2}) {
-    std::vector<Place>& part = detail::scratch.part;
     part.clear();
     for (Place i = program.inputs; i < code.size(); ++i)
       if (wanted[i] == mark) part.push_back(i);
-    program.operands.reserve(program.operands.size() + 2 * part.size());
-    detail::Runs runs(program.runs);
+    runs.begin_part();
     for (const Place i : detail::scheduled(code, part, window)) {
       int carry = 0;
       for (std::size_t k = 0; k < operand_count(code[i].op); ++k) {
@@ -267,8 +290,9 @@ inline Program simplified(const Recording& recording, std::span<const Place> inp
       runs.add(code[i].op, static_cast<Program::Carry>(carry));
       final_place[i] = next++;
     }
-    if (mark == 1) program.guard_runs = program.runs.size();
+    if (mark == 1) program.guard_runs = runs.all().size();
   }
+  program.runs.assign(runs.all().begin(), runs.all().end());
   for (Guard& guard : program.guards)
     for (Place& operand : guard.operand) operand = moved(operand);
   // Asked twice, a guard says the same twice.
