@@ -41,8 +41,13 @@ struct Pool {
     while (nodes.size() < count) nodes.push_back(push_leaf());
     return nodes;
   }
+  void take_back(Index i) {
+    if (blocks.block_of(i).leaves) return blocks.take_back_leaf(i);
+    Blocks::bury(blocks.cells()[i]);
+    blocks.take_back(i / Blocks::size, 1);
+  }
   void take_back(const std::vector<Index>& nodes) {
-    for (const Index i : nodes) blocks.take_back(i);
+    for (const Index i : nodes) take_back(i);
   }
 
   Blocks blocks;
@@ -54,7 +59,7 @@ std::size_t room_for_nodes(Pool& pool) {
   try {
     for (;;) nodes.push_back(pool.push());
   } catch (const ArenaFull&) {
-    for (std::size_t k = nodes.size(); k-- > 0;) pool.blocks.take_back(nodes[k]);
+    for (std::size_t k = nodes.size(); k-- > 0;) pool.take_back(nodes[k]);
     return nodes.size();
   }
 }
@@ -73,7 +78,7 @@ TEST_CASE("each new node comes after all others, also across blocks that are use
   const std::vector<Index> first = pool.push(4 * size);
   std::vector<Index> kept = {first[0], first[3 * size + 7]};
   for (const Index i : first)
-    if (i != kept[0] && i != kept[1]) pool.blocks.take_back(i);
+    if (i != kept[0] && i != kept[1]) pool.take_back(i);
   CHECK(pool.blocks.alive() == 2);
   std::uint64_t newest = pool.blocks.order(kept[1]);
   bool lower_index_came_later = false;
@@ -90,17 +95,17 @@ TEST_CASE("each new node comes after all others, also across blocks that are use
 TEST_CASE("the newest slots are taken back at once") {
   Pool pool;
   const std::vector<Index> nodes = pool.push(10);
-  pool.blocks.take_back(nodes[9]);
+  pool.take_back(nodes[9]);
   CHECK(pool.push() == nodes[9]);
 }
 
 TEST_CASE("the newest slots go together with the dead ones below them") {
   Pool pool;
   const std::vector<Index> nodes = pool.push(10);
-  pool.blocks.take_back(nodes[7]);
-  pool.blocks.take_back(nodes[8]);
+  pool.take_back(nodes[7]);
+  pool.take_back(nodes[8]);
   CHECK(pool.blocks.alive() == 8);
-  pool.blocks.take_back(nodes[9]);
+  pool.take_back(nodes[9]);
   CHECK(pool.blocks.alive() == 7);
   CHECK(pool.push() == nodes[7]);
 }
@@ -108,7 +113,7 @@ TEST_CASE("the newest slots go together with the dead ones below them") {
 TEST_CASE("the last slot of a full current block is taken back like any other") {
   Pool pool;
   const std::vector<Index> nodes = pool.push(size);
-  pool.blocks.take_back(nodes.back());
+  pool.take_back(nodes.back());
   CHECK(pool.push() == nodes.back());
   CHECK(pool.blocks.alive() == size);
 }
@@ -118,8 +123,8 @@ TEST_CASE("a node physically just below an empty current block is none of its ne
   const std::vector<Index> lower = pool.push(size);
   const Index upper = pool.push();
   REQUIRE(upper == lower.back() + 1);
-  pool.blocks.take_back(upper);
-  pool.blocks.take_back(lower.back());
+  pool.take_back(upper);
+  pool.take_back(lower.back());
   CHECK(pool.blocks.alive() == size - 1);
   // The freed slot is in an older block: it waits for the rest of it.
   CHECK(pool.push() == upper);
@@ -129,9 +134,9 @@ TEST_CASE("a node physically just below an empty current block is none of its ne
 TEST_CASE("a block is used again when all of it is dead and not before") {
   Pool pool(4 * size);
   const std::vector<Index> nodes = pool.push(3 * size);
-  for (Index k = size; k + 1 < 2 * size; ++k) pool.blocks.take_back(nodes[k]);
+  for (Index k = size; k + 1 < 2 * size; ++k) pool.take_back(nodes[k]);
   CHECK(room_for_nodes(pool) == size);
-  pool.blocks.take_back(nodes[2 * size - 1]);
+  pool.take_back(nodes[2 * size - 1]);
   CHECK(room_for_nodes(pool) == 2 * size);
   CHECK(pool.blocks.alive() == 2 * size);
 }
@@ -147,17 +152,17 @@ TEST_CASE("older blocks are found in the order of creation, those of leaves last
   CHECK(pool.blocks.before(middle) == oldest);
   CHECK(pool.blocks.before(oldest) == more_leaves.back() / size);
   CHECK(pool.blocks.before(more_leaves.back() / size) == leaf / size);
-  for (Index k = size; k < 2 * size; ++k) pool.blocks.take_back(nodes[k]);
+  for (Index k = size; k < 2 * size; ++k) pool.take_back(nodes[k]);
   CHECK(pool.blocks.before(newest) == oldest);
 }
 
 TEST_CASE("the slot of a dead leaf is the next leaf's") {
   Pool pool;
   const std::vector<Index> leaves = pool.push_leaves(3 * size);
-  pool.blocks.take_back(leaves[5]);
+  pool.take_back(leaves[5]);
   CHECK(pool.push_leaf() == leaves[5]);
-  pool.blocks.take_back(leaves[100]);
-  pool.blocks.take_back(leaves[7]);
+  pool.take_back(leaves[100]);
+  pool.take_back(leaves[7]);
   const std::set<Index> again = {pool.push_leaf(), pool.push_leaf()};
   CHECK(again == std::set<Index>{leaves[7], leaves[100]});
   CHECK(pool.blocks.alive() == 3 * size);
@@ -191,7 +196,7 @@ TEST_CASE("a leaf made and dropped over and over keeps its slot, which does not 
   const std::vector<Index> leaves = pool.push_leaves(size);
   const Index slot = pool.push_leaf();
   for (int k = 0; k < 1000; ++k) {
-    pool.blocks.take_back(slot);
+    pool.take_back(slot);
     CHECK(pool.blocks.alive() == size);
     REQUIRE(pool.push_leaf() == slot);
   }
@@ -206,7 +211,7 @@ TEST_CASE("past its limit the arena says that it is full, and can be used on") {
     CHECK_THROWS_AS(pool.push_leaf(), std::bad_alloc);
     CHECK(pool.blocks.alive() == 2 * size);
   }
-  pool.blocks.take_back(nodes.back());
+  pool.take_back(nodes.back());
   CHECK(pool.push() == nodes.back());
   pool.take_back(nodes);
   CHECK(pool.blocks.alive() == 0);
@@ -261,7 +266,7 @@ TEST_CASE("a hundred thousand random operations agree with a model") {
       } else if (leaf && !leaves.empty()) {
         std::swap(leaves[below(leaves.size())], leaves.back());
         alive.erase(leaves.back());
-        pool.blocks.take_back(leaves.back());
+        pool.take_back(leaves.back());
         leaves.pop_back();
       } else if (!age.empty()) {
         // Mostly the newest, as losses die; sometimes any.
@@ -269,7 +274,7 @@ TEST_CASE("a hundred thousand random operations agree with a model") {
         if (below(3) == 0) chosen = age.lower_bound(below(created) + 1);
         if (chosen == age.end()) continue;
         alive.erase(chosen->second);
-        pool.blocks.take_back(chosen->second);
+        pool.take_back(chosen->second);
         age.erase(chosen);
       }
       if (step % 500 == 0) {
@@ -282,7 +287,7 @@ TEST_CASE("a hundred thousand random operations agree with a model") {
       }
     }
     CHECK(pool.blocks.alive() == alive.size());
-    for (const Index i : alive) pool.blocks.take_back(i);
+    for (const Index i : alive) pool.take_back(i);
     CHECK(pool.blocks.alive() == 0);
   }
 }

@@ -1,6 +1,7 @@
 // Who owns a node, and what goes when the last owner does.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -221,53 +222,83 @@ class Arena {
   }
 
  private:
-  // The chain of nodes that wait to be destroyed runs through their handle fields: no recursion,
-  // no allocation, however deep the graph. No code of the embedding runs before it is done.
+  // A node that loses its last owner is doomed. Of one block the doomed go in one scan down from
+  // the newest, which operands that die with them join; blocks where others are doomed form a
+  // chain: no recursion, no allocation, however deep the graph. No code of the embedding runs
+  // before it is done.
   [[gnu::noinline]] void destroy(Index i) noexcept {
-    const Link* const links = blocks_.links();
-    Cell* const cells = blocks_.cells();
-    for (Index chain = no_node;;) {
-      const Index first = links[i].operand[0] & ~due;
-      const Index second = links[i].operand[1];
-      if (cells[i].flags & flag::noted) [[unlikely]]
-        destroy_note(i);
-      if (second < in_extra) {
-        // The second operand is mostly the newer: destroyed next, it is at the tail.
-        chain = drop(cells, first, chain);
-        chain = drop(cells, second, chain);
-      } else if (second == in_extra) [[unlikely]] {
-        chain = drop_list(at(links[i].partial[0]), chain);
-        if (List* const factors = at(links[i].partial[1])) chain = drop_list(factors, chain);
-      } else if (first != no_node) {
-        chain = drop(cells, first, chain);
-      }
-      blocks_.take_back(i);
-      if (chain == no_node) break;
-      i = chain;
-      chain = static_cast<Index>(reinterpret_cast<std::uintptr_t>(cells[i].handle));
+    if (blocks_.block_of(i).leaves) destroy_leaf(i);
+    else destroy_in_block(i, 0);
+    while (doomed_ != Blocks::none) {
+      const Index block = doomed_;
+      Blocks::Block& with = blocks_.at(block);
+      doomed_ = with.next_doomed;
+      i = block * Blocks::size + with.newest_doomed + 1u;
+      do --i;
+      while (cell(i).owners != 0);
+      destroy_in_block(i, std::exchange(with.doomed, 0) - 1u);
     }
     if (discarded_ != nullptr && !discarding_) [[unlikely]]
       destroy_discarded();
   }
 
-  // Takes one owner from the operand; without any left, it becomes the head of the chain.
-  static Index drop(Cell* cells, Index operand, Index chain) noexcept {
-    return --cells[operand].owners != 0 ? chain : put(cells, operand, chain);
-  }
-  static Index put(Cell* cells, Index node, Index chain) noexcept {
-    cells[node].handle = reinterpret_cast<void*>(static_cast<std::uintptr_t>(chain));
-    return node;
+  // Destroys node `i`, and `here` doomed ones below it in its block.
+  void destroy_in_block(Index i, Index here) noexcept {
+    const Link* const links = blocks_.links();
+    Cell* const cells = blocks_.cells();
+    const Index block = i / Blocks::size;
+    const auto drop = [&](Index operand) {
+      if (--cells[operand].owners != 0) return;
+      if (operand / Blocks::size == block) ++here;
+      else doom(operand);
+    };
+    for (Index count = 1;; ++count) {
+      const Index first = links[i].operand[0] & ~due;
+      const Index second = links[i].operand[1];
+      if (cells[i].flags & flag::noted) [[unlikely]]
+        destroy_note(i);
+      if (second == in_extra) [[unlikely]] {
+        drop_list(at(links[i].partial[0]));
+        if (List* const factors = at(links[i].partial[1])) drop_list(factors);
+      } else {
+        if (first != no_node) drop(first);
+        if (second != no_node) drop(second);
+      }
+      Blocks::bury(cells[i]);
+      if (here == 0) return blocks_.take_back(block, count);
+      --here;
+      do --i;
+      while (cells[i].owners != 0);
+    }
   }
 
-  [[gnu::noinline]] Index drop_list(List* list, Index chain) noexcept {
-    if (--list->owners != 0) return chain;
+  // Of a node in another block than the one that is scanned, or in any.
+  [[gnu::noinline]] void doom(Index i) noexcept {
+    Blocks::Block& block = blocks_.block_of(i);
+    if (block.leaves) return destroy_leaf(i);
+    const auto offset = static_cast<std::uint16_t>(i % Blocks::size);
+    if (block.doomed++ == 0) {
+      block.newest_doomed = offset;
+      block.next_doomed = std::exchange(doomed_, i / Blocks::size);
+    } else {
+      block.newest_doomed = std::max(block.newest_doomed, offset);
+    }
+  }
+
+  void destroy_leaf(Index i) noexcept {
+    if (cell(i).flags & flag::noted) destroy_note(i);
+    if (has_extra(i)) drop_list(list(i));  // of no nodes: a leaf has no operands
+    blocks_.take_back_leaf(i);
+  }
+
+  [[gnu::noinline]] void drop_list(List* list) noexcept {
+    if (--list->owners != 0) return;
     Cell* const cells = blocks_.cells();
     const Index* const nodes = list->nodes();
     for (std::size_t k = 0, count = list->size; k < count; ++k)
       if (nodes[k] != no_node && --cells[nodes[k]].owners == 0) [[unlikely]]
-        chain = put(cells, nodes[k], chain);
+        doom(nodes[k]);
     lists_.give_back(list);
-    return chain;
   }
 
   [[gnu::noinline]] void destroy_note(Index i) noexcept {
@@ -295,98 +326,11 @@ class Arena {
   }
 
   Blocks blocks_;
+  Index doomed_ = Blocks::none;  // chain of blocks
   Owned* discarded_ = nullptr;
   bool discarding_ = false;
   Lists lists_;
   std::unordered_map<Index, Note> notes_;
-};
-
-// A List while it is written. It owns the nodes that it has so far; a node recorded with it becomes
-// an owner beside it.
-class Draft {
- public:
-  Draft(Arena& arena, std::size_t size) : arena_(arena), list_(arena.lists().take(size)) {}
-  Draft(const Draft&) = delete;
-  Draft& operator=(const Draft&) = delete;
-  ~Draft() {
-    for (std::size_t k = filled_; k < list_->size; ++k) list_->nodes()[k] = no_node;
-    arena_.give_up(list_);
-  }
-
-  // Writes one operand after the other with what it needs in registers.
-  class Pen {
-   public:
-    explicit Pen(Draft& draft)
-        : draft_(draft),
-          cells_(draft.arena_.blocks().cells()),
-          numbers_(draft.list_->numbers()),
-          nodes_(draft.list_->nodes()),
-          at_(draft.filled_) {}
-    Pen(const Pen&) = delete;
-    Pen& operator=(const Pen&) = delete;
-    ~Pen() {
-      draft_.filled_ = at_;
-      draft_.flags_ |= flags_;
-      draft_.any_node_ |= any_node_;
-    }
-
-    double add(double number) noexcept { return put(no_node, number); }
-    double add(Index node) noexcept { return put(node, adopted(node).primal); }
-    void add(Index node, double number) noexcept {
-      put(node, number);
-      if (node != no_node) adopted(node);
-    }
-
-   private:
-    double put(Index node, double number) noexcept {
-      nodes_[at_] = node;
-      return numbers_[at_++] = number;
-    }
-    Cell& adopted(Index node) noexcept {
-      Cell& cell = cells_[node];
-      ++cell.owners;
-      flags_ |= cell.flags;
-      any_node_ = true;
-      return cell;
-    }
-
-    Draft& draft_;
-    Cell* cells_;
-    double* numbers_;
-    Index* nodes_;
-    std::size_t at_;
-    std::uint16_t flags_ = 0;
-    bool any_node_ = false;
-  };
-
-  void add(Index node, double number) noexcept { Pen(*this).add(node, number); }
-  // What a sum of products starts with: beside the factors, and with a partial of its own.
-  void add_start(const Argument& start) noexcept {
-    add(start.node, start.node == no_node ? start.primal : 1.0);
-  }
-
-  std::size_t size() const noexcept { return list_->size; }
-  std::size_t filled() const noexcept { return filled_; }
-  bool any_node() const noexcept { return any_node_; }
-
-  // What of its nodes has become heritable since it was added.
-  void look_again() noexcept {
-    for (std::size_t k = 0; k < filled_; ++k)
-      if (const Index node = list_->nodes()[k]; node != no_node) flags_ |= arena_.cell(node).flags;
-  }
-
-  // To be recorded with, once all is there.
-  List& list() noexcept {
-    list_->flags = flags_ & flag::heritable;
-    return *list_;
-  }
-
- private:
-  Arena& arena_;
-  List* list_;
-  std::size_t filled_ = 0;
-  std::uint16_t flags_ = 0;
-  bool any_node_ = false;
 };
 
 }  // namespace tapegrad

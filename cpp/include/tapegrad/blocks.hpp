@@ -40,9 +40,12 @@ class Blocks {
     std::uint64_t sequence = 0;
     Index due = 0;  // nodes that a sweep, elsewhere just now, has found to be due here
     std::uint16_t dead = 0;
-    std::uint16_t used = 0;  // in a leaf block: slots ever used
-    std::uint16_t slot = 0;  // and, one higher, the first of the chain of those free again
+    std::uint16_t used = 0;    // in a leaf block: slots ever used
+    std::uint16_t slot = 0;    // and, one higher, the first of the chain of those free again
+    std::uint16_t doomed = 0;  // nodes without owners that wait to be destroyed
+    std::uint16_t newest_doomed = 0;
     bool leaves = false;
+    Index next_doomed = none;  // the next block with such nodes
   };
 
   // `limit` caps the number of nodes; the environment variable TAPEGRAD_MAX_NODES lowers it.
@@ -106,24 +109,30 @@ class Blocks {
     return base + offset;
   }
 
-  // The slot of a dead node that nothing refers to any more.
-  void take_back(Index i) noexcept {
-    if (i + 1 == top_ && i / size == current_) {
-      --top_;
-      if (top_ % size != 0 && cells_[top_ - 1].flags & flag::dead) take_back_dead();
-      return;
-    }
-    Block& block = block_of(i);
-    if (block.leaves) return take_back_leaf(i);
-    cells_[i].flags = flag::dead;
-    if (++block.dead == size && i / size != current_) {
-      unlink(i / size);
-      free_block(i / size);
+  // Marks a node as dead, to be taken back with others of its block. No scan takes it for a doomed
+  // one, which has no owners.
+  static void bury(Cell& cell) noexcept {
+    cell.owners = 1;
+    cell.op = Op::leaf;
+    cell.flags = flag::dead;
+  }
+
+  // So many nodes of the block were buried.
+  void take_back(Index block, Index count) noexcept {
+    Block& with = blocks_[block];
+    with.dead = static_cast<std::uint16_t>(with.dead + count);
+    if (block == current_) {
+      for (const Index base = block * size; top_ != base && cells_[top_ - 1].flags & flag::dead;
+           --top_)
+        --with.dead;
+    } else if (with.dead == size) {
+      unlink(block);
+      free_block(block);
     }
   }
 
-  // The same for a leaf. One slot is kept apart for the next leaf, so that a program which makes
-  // and drops a number at a time need not go to a block for it.
+  // The slot of a dead leaf that nothing refers to any more. One is kept apart for the next leaf,
+  // so that a program which makes and drops a number at a time need not go to a block for it.
   void take_back_leaf(Index i) noexcept {
     if (spare_ == none) spare_ = i;
     else return_to_block(i);
@@ -228,11 +237,6 @@ class Blocks {
       if (nodes == commit_step) break;
     }
     throw ArenaFull("the arena cannot begin: the system gives no address space");
-  }
-
-  [[gnu::noinline]] void take_back_dead() noexcept {
-    Block& block = blocks_[current_];
-    for (; top_ % size != 0 && cells_[top_ - 1].flags & flag::dead; --top_) --block.dead;
   }
 
   [[gnu::noinline]] void return_to_block(Index i) noexcept {

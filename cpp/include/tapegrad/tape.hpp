@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "arena.hpp"
+#include "draft.hpp"
 #include "ops.hpp"
 
 namespace tapegrad {
