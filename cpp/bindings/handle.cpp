@@ -7,14 +7,6 @@
 
 namespace tapegrad::python {
 
-namespace {
-
-constexpr Index most_free_handles = 1 << 15;
-
-Index free_handle_count() { return free_handles != nullptr ? free_handles->node + 1 : 0; }
-
-}  // namespace
-
 void set_memory_error(const std::bad_alloc& error) {
   const bool full = dynamic_cast<const ArenaFull*>(&error) != nullptr;
   PyErr_SetString(PyExc_MemoryError, full ? error.what() : "out of memory");
@@ -23,15 +15,15 @@ void set_memory_error(const std::bad_alloc& error) {
 PyObject* allocate_handle() {
   Handle* handle = PyObject_GC_New(Handle, value_type);
   if (handle == nullptr) return nullptr;
-  handle->tracked = false;
+  handle->plain = true;
   handle->dict = no_attributes;
   handle->weakrefs = nullptr;
   return reinterpret_cast<PyObject*>(handle);
 }
 
 void track(Handle* handle) {
-  if (handle->tracked) return;
-  handle->tracked = true;
+  if (!handle->plain) return;
+  handle->plain = false;
   auto* object = reinterpret_cast<PyObject*>(handle);
   if (!PyObject_GC_IsTracked(object)) PyObject_GC_Track(object);
 }
@@ -107,20 +99,14 @@ PythonBackward* python_backward(Index node) {
   return static_cast<PythonBackward*>(tape().backward_of(node));
 }
 
-static void keep_for_reuse(Handle* handle) {
-  handle->node = free_handle_count();
-  handle->dict = reinterpret_cast<PyObject*>(free_handles);
-  free_handles = handle;
-}
+static void keep_for_reuse(Handle* handle) { free_handles[free_handle_count++] = handle; }
 
 // A new object may be refused, and may run the collector and so anything: `node` stays owned by the
 // caller throughout.
 static PyObject* new_object(PyTypeObject* type) {
   if (type != value_type) return type->tp_alloc(type, 0);
-  if (free_handles == nullptr) return allocate_handle();
-  Handle* handle = free_handles;
-  free_handles = reinterpret_cast<Handle*>(handle->dict);
-  handle->dict = no_attributes;
+  if (free_handle_count == 0) return allocate_handle();
+  Handle* handle = free_handles[--free_handle_count];
   Py_SET_REFCNT(reinterpret_cast<PyObject*>(handle), 1);
   return reinterpret_cast<PyObject*>(handle);
 }
@@ -133,7 +119,6 @@ static Attachment* attachment_of(Index node) {
 static void refer(PyObject* object, Index node) {
   Handle* handle = as_handle(object);
   handle->node = node;
-  handle->tracked = handle->tracked || Py_TYPE(object) != value_type;  // as its allocation did
   tape().cell(node).handle = handle;
 }
 
@@ -153,8 +138,8 @@ PyObject* handle_of(Index node) {
   // The collector may have run, and have asked for this very node.
   if (void* handle = tape().cell(node).handle) {
     PyObject* other = Py_NewRef(static_cast<PyObject*>(handle));
-    if (Py_TYPE(object) == value_type) keep_for_reuse(as_handle(object));
-    else Py_DECREF(object);
+    as_handle(object)->node = unset_node;
+    Py_DECREF(object);
     tape().release(node);
     return other;
   }
@@ -207,12 +192,12 @@ static void leave_attributes(Handle* handle, PyTypeObject* type) {
   PyTypeObject* type = Py_TYPE(self);
   const Index node = handle->node;
   PyObject_GC_UnTrack(self);
-  handle->tracked = false;
   tape().cell(node).handle = nullptr;
   leave_attributes(handle, type);  // before a weak reference's callback asks for the node again
   if (handle->weakrefs != nullptr) PyObject_ClearWeakRefs(self);
   PyObject* dict = take_attributes(handle);
-  if (type == value_type && free_handle_count() < most_free_handles) {
+  if (type == value_type && free_handle_count < most_free_handles) {
+    handle->plain = true;
     keep_for_reuse(handle);
   } else {
     type->tp_free(self);
@@ -224,8 +209,8 @@ static void leave_attributes(Handle* handle, PyTypeObject* type) {
 
 extern "C" void handle_dealloc(PyObject* self) {
   Handle* handle = as_handle(self);
-  if (Py_TYPE(self) != value_type || handle->tracked || handle->weakrefs != nullptr ||
-      free_handle_count() >= most_free_handles) [[unlikely]]
+  if (!handle->plain || handle->weakrefs != nullptr || free_handle_count == most_free_handles)
+      [[unlikely]]
     return dealloc_rich(handle);
   const Index node = handle->node;
   tape().cell(node).handle = nullptr;

@@ -18,7 +18,9 @@ namespace tapegrad::python {
 struct Handle {
   PyObject_HEAD
   Index node;
-  bool tracked;    // by the collector: only while the node owns a Python object
+  // Exactly a Value, and not tracked by the collector, which it is only while the node owns a
+  // Python object. False where memory is zero.
+  bool plain;
   PyObject* dict;  // no_attributes, or its own
   PyObject* weakrefs;
 };
@@ -119,9 +121,10 @@ PyObject* hold_operands(Handle* handle);
 // The same for a subclass of Value.
 PyObject* adopt_as(PyTypeObject* type, Index node);
 
-// Dead handles, chained through `dict`, keep their reference to the type; `node` says how many are
-// below.
-inline Handle* free_handles = nullptr;
+// Dead handles, plain and without attributes, keep their reference to the type.
+inline constexpr Index most_free_handles = 1 << 15;
+inline Handle* free_handles[most_free_handles];
+inline Index free_handle_count = 0;
 
 // Gives a fresh node, owned by the caller, its handle. Null, with the node released, on an error.
 [[gnu::always_inline]] inline PyObject* wrap(Index node) {
@@ -129,9 +132,9 @@ inline Handle* free_handles = nullptr;
     node = watched(node);
     if (node == no_node) return nullptr;
   }
-  Handle* handle = free_handles;
-  if (handle != nullptr) [[likely]] {
-    free_handles = reinterpret_cast<Handle*>(handle->dict);
+  Handle* handle;
+  if (free_handle_count != 0) [[likely]] {
+    handle = free_handles[--free_handle_count];
     Py_SET_REFCNT(reinterpret_cast<PyObject*>(handle), 1);
   } else {
     handle = as_handle(allocate_handle());
@@ -141,7 +144,6 @@ inline Handle* free_handles = nullptr;
     }
   }
   handle->node = node;
-  handle->dict = no_attributes;
   Cell& cell = tape().cell(node);
   cell.handle = handle;
   if (cell.flags & flag::heritable) [[unlikely]]
@@ -151,10 +153,10 @@ inline Handle* free_handles = nullptr;
 
 // Whether the next operation needs neither a new block nor a new handle nor a check: then recording
 // and wrap() call nothing, and the compiler keeps an operator's path free of saved registers.
-inline bool ready() { return tape().blocks().has_room() && free_handles != nullptr && !watching; }
+inline bool ready() { return tape().blocks().has_room() && free_handle_count != 0 && !watching; }
 
 inline bool ready_for_leaf() {
-  return tape().blocks().has_leaf_room() && free_handles != nullptr && !watching;
+  return tape().blocks().has_leaf_room() && free_handle_count != 0 && !watching;
 }
 
 // Runs what may throw; a C++ exception becomes a Python one and the result `failed`.
