@@ -2,7 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <map>
+#include <random>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "support.hpp"
@@ -109,6 +113,66 @@ TEST_CASE("a node of a million operands drops them all") {
   CHECK(alive(tape) == 1'000'001);
   CHECK(tape.cell(total).primal == 1e6);
   tape.release(total);
+  CHECK(alive(tape) == 0);
+}
+
+TEST_CASE("in a random history all that can be reached lives, as it was, and nothing else") {
+  Tape tape;
+  std::mt19937 random(11);
+  const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
+  struct Known {
+    double primal;
+    std::vector<Index> operands;
+  };
+  std::map<Index, Known> known;  // the latest node of each index
+  std::vector<Index> held;
+  const auto hold = [&](Index i, std::vector<Index> operands) {
+    known[i] = {tape.cell(i).primal, std::move(operands)};
+    held.push_back(i);
+  };
+  const auto any = [&] { return held[held.size() - 1 - below(below(held.size()) + 1)]; };
+  const auto drop = [&](std::size_t k) {
+    std::swap(held[k], held.back());
+    tape.release(held.back());
+    held.pop_back();
+  };
+  for (int step = 0; step < 60'000; ++step) {
+    const std::size_t what = held.size() < 5 ? 0 : below(8);
+    if (what == 0) {
+      hold(tape.leaf(step), {});
+    } else if (what <= 4) {
+      const Index a = any(), b = any();
+      hold(tape.record<add>(a, b), {a, b});
+    } else if (what == 5) {
+      std::vector<Argument> arguments;
+      std::vector<Index> operands;
+      for (std::size_t k = 0, count = 2 * (1 + below(5)); k < count; ++k) {
+        operands.push_back(any());
+        arguments.push_back({operands.back(), tape.cell(operands.back()).primal});
+      }
+      const bool is_dot = below(2) == 0;
+      hold(is_dot ? tape.record<op<"dot">()>(arguments) : tape.record<op<"sum">()>(arguments),
+           operands);
+      if (below(4) == 0) tape.need_note(held.back()).label = "noted";
+    } else {
+      drop(below(held.size()));
+    }
+    // Now and then most handles go, so that a graph of many blocks does.
+    const std::size_t most = step % 9'000 == 8'999 ? 20 : 4'000;
+    while (held.size() > most) drop(below(held.size()));
+    if (step % 3'000 != 2'999) continue;
+    std::set<Index> reached(held.begin(), held.end());
+    std::vector<Index> open(reached.begin(), reached.end());
+    while (!open.empty()) {
+      const Index i = open.back();
+      open.pop_back();
+      CHECK(tape.cell(i).primal == known.at(i).primal);
+      for (const Index operand : known.at(i).operands)
+        if (reached.insert(operand).second) open.push_back(operand);
+    }
+    CHECK(alive(tape) == reached.size());
+  }
+  while (!held.empty()) drop(below(held.size()));
   CHECK(alive(tape) == 0);
 }
 
