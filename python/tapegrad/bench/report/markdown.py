@@ -9,6 +9,8 @@ from tapegrad.bench.report.comparisons import comparisons
 from tapegrad.bench.report.table import cells
 from tapegrad.bench.report.wording import (
     COLUMNS,
+    COMPILED_COLUMNS,
+    COMPILED_HEADLINES,
     HEADLINES,
     absences,
     amount,
@@ -102,24 +104,35 @@ def grid(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str
 
 def short_table(results: Results) -> str:
     """The headlines: tapegrad's figure, and how many times that the peers take."""
-    shown = [
-        (title, contestant)
-        for title, contestant in COLUMNS
-        if any(results.has(w, contestant, phase) for _, w, phase in HEADLINES)
-    ]
-    rows = []
-    for title, workload, phase in HEADLINES:
-        if results.has(workload, "tapegrad", phase):
-            outcome = results.workloads[workload]
-            best = amount(outcome.figure("tapegrad", phase).best, outcome.unit)
-            rows.append([title, best, *[_times(outcome, c, phase) for _, c in shown]])
-    headings = ["", "tapegrad", *(title for title, _ in shown)]
+    lines = list(_headlines(results, "", HEADLINES, COLUMNS))
+    if any(results.has(w, "tapegrad", phase) for _, w, phase in COMPILED_HEADLINES):
+        lines += _headlines(results, "compiled functions", COMPILED_HEADLINES, COMPILED_COLUMNS)
     note = (
         "The peers' columns say how many times tapegrad's figure theirs is; an empty cell was not "
         "measured. micrograd and microgpt's class (our own writing of it) run with Python's "
         f"garbage collector off. {where(results)}; {versions(results)}."
     )
-    return "\n".join([*grid(headings, rows), note])
+    return "\n".join([*lines, note])
+
+
+def _headlines(
+    results: Results,
+    corner: str,
+    headlines: Sequence[tuple[str, str, str]],
+    columns: Sequence[tuple[str, str]],
+) -> Iterator[str]:
+    shown = [
+        (title, contestant)
+        for title, contestant in columns
+        if any(results.has(w, contestant, phase) for _, w, phase in headlines)
+    ]
+    rows = []
+    for title, workload, phase in headlines:
+        if results.has(workload, "tapegrad", phase):
+            outcome = results.workloads[workload]
+            best = amount(outcome.figure("tapegrad", phase).best, outcome.unit)
+            rows.append([title, best, *[_times(outcome, c, phase) for _, c in shown]])
+    return grid([corner, "tapegrad", *(title for title, _ in shown)], rows)
 
 
 def _times(outcome: Outcome, contestant: str, phase: str) -> str:

@@ -9,6 +9,8 @@ from tapegrad.bench.suite import SIZES, power
 
 __all__ = [
     "COLUMNS",
+    "COMPILED_COLUMNS",
+    "COMPILED_HEADLINES",
     "HEADLINES",
     "absences",
     "amount",
@@ -35,6 +37,16 @@ HEADLINES = (
     ("memory, an operation", "memory 10^5", "recorded"),
     ("import", "import", "import"),
 )
+# The same of compiled functions.
+COMPILED_HEADLINES = (
+    ("five numbers, value and gradient, a call", "call", "all"),
+    ("chain of 10^5, value and gradient, an operation", "replay chain 10^5", "all"),
+    ("MLP with relu, the same", "replay relu mlp", "all"),
+    ("MLP with tanh, the same", "replay tanh mlp", "all"),
+    ("Black-Scholes, the same", "replay options", "all"),
+    ("MLP with relu recorded anew, an operation", "record relu mlp", "f"),
+    ("microgpt's loss and gradient", "microgpt loss", "all"),
+)
 # Columns of the short table: the heading and the contestant; of the pure ones the faster way.
 COLUMNS = (
     ("micrograd", "micrograd, gc off"),
@@ -44,6 +56,12 @@ COLUMNS = (
     ("xad", "xad"),
     ("casadi", "casadi"),
     ("jax", "jax, eager"),
+)
+COMPILED_COLUMNS = (
+    ("tapegrad's Values", "tapegrad, Values"),
+    ("casadi", "casadi, built once"),
+    ("casadi, in place", "casadi, in place"),
+    ("jax, jit", "jax, jit"),
 )
 
 
