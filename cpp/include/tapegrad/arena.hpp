@@ -227,7 +227,7 @@ class Arena {
   // chain: no recursion, no allocation, however deep the graph. No code of the embedding runs
   // before it is done.
   [[gnu::noinline]] void destroy(Index i) noexcept {
-    if (blocks_.block_of(i).leaves) destroy_leaf(i);
+    if (cell(i).op == Op::leaf) destroy_leaf(i);
     else destroy_in_block(i, 0);
     while (doomed_ != Blocks::none) {
       const Index block = doomed_;
@@ -252,7 +252,9 @@ class Arena {
       if (operand / Blocks::size == block) ++here;
       else doom(operand);
     };
-    for (Index count = 1;; ++count) {
+    Index top = blocks_.top_of(block);
+    Index buried = 0;
+    for (;;) {
       const Index first = links[i].operand[0] & ~due;
       const Index second = links[i].operand[1];
       if (cells[i].flags & flag::noted) [[unlikely]]
@@ -264,8 +266,13 @@ class Arena {
         if (first != no_node) drop(first);
         if (second != no_node) drop(second);
       }
-      Blocks::bury(cells[i]);
-      if (here == 0) return blocks_.take_back(block, count);
+      if (i + 1 == top) {
+        top = i;
+      } else {
+        Blocks::bury(cells[i]);
+        ++buried;
+      }
+      if (here == 0) return blocks_.take_back(block, top, buried);
       --here;
       do --i;
       while (cells[i].owners != 0);

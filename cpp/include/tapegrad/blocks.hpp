@@ -109,6 +109,9 @@ class Blocks {
     return base + offset;
   }
 
+  // Past the newest slot in use, in the current block; none in others.
+  Index top_of(Index block) const noexcept { return block == current_ ? top_ : none; }
+
   // Marks a node as dead, to be taken back with others of its block. No scan takes it for a doomed
   // one, which has no owners.
   static void bury(Cell& cell) noexcept {
@@ -117,15 +120,13 @@ class Blocks {
     cell.flags = flag::dead;
   }
 
-  // So many nodes of the block were buried.
-  void take_back(Index block, Index count) noexcept {
-    Block& with = blocks_[block];
-    with.dead = static_cast<std::uint16_t>(with.dead + count);
+  // So many nodes of the block were buried, and those from `top` on are gone.
+  void take_back(Index block, Index top, Index buried) noexcept {
+    if (buried != 0) blocks_[block].dead = static_cast<std::uint16_t>(blocks_[block].dead + buried);
     if (block == current_) {
-      for (const Index base = block * size; top_ != base && cells_[top_ - 1].flags & flag::dead;
-           --top_)
-        --with.dead;
-    } else if (with.dead == size) {
+      top_ = top;
+      if (top % size != 0 && cells_[top - 1].flags & flag::dead) take_back_dead();
+    } else if (blocks_[block].dead == size) {
       unlink(block);
       free_block(block);
     }
@@ -237,6 +238,11 @@ class Blocks {
       if (nodes == commit_step) break;
     }
     throw ArenaFull("the arena cannot begin: the system gives no address space");
+  }
+
+  [[gnu::noinline]] void take_back_dead() noexcept {
+    Block& block = blocks_[current_];
+    for (; top_ % size != 0 && cells_[top_ - 1].flags & flag::dead; --top_) --block.dead;
   }
 
   [[gnu::noinline]] void return_to_block(Index i) noexcept {
