@@ -43,10 +43,8 @@ struct Pool {
   }
   void take_back(Index i) {
     if (blocks.block_of(i).leaves) return blocks.take_back_leaf(i);
-    const Index block = i / Blocks::size, top = blocks.top_of(block);
-    if (i + 1 == top) return blocks.take_back(block, i, 0);
     Blocks::bury(blocks.cells()[i]);
-    blocks.take_back(block, top, 1);
+    blocks.take_back(i, 1);
   }
   void take_back(const std::vector<Index>& nodes) {
     for (const Index i : nodes) take_back(i);

@@ -44,9 +44,9 @@ class Arena {
   void release(Index i) noexcept {
     Cell& c = cell(i);
     if (--c.owners != 0) return;
-    if (c.op == Op::leaf && c.flags == 0 && link(i).operand[1] == no_node)
-      return blocks_.take_back_leaf(i);
-    destroy(i);
+    if (c.op != Op::leaf) destroy(i);
+    else if (c.flags == 0 && !has_extra(i)) blocks_.take_back_leaf(i);
+    else destroy_rich_leaf(i);
   }
 
   bool has_extra(Index i) const noexcept { return link(i).operand[1] == in_extra; }
@@ -227,23 +227,29 @@ class Arena {
   // chain: no recursion, no allocation, however deep the graph. No code of the embedding runs
   // before it is done.
   [[gnu::noinline]] void destroy(Index i) noexcept {
-    if (cell(i).op == Op::leaf) destroy_leaf(i);
-    else destroy_in_block(i, 0);
-    while (doomed_ != Blocks::none) {
+    for (Index here = 0;;) {
+      destroy_in_block(i, here);
+      if (doomed_ == Blocks::none) break;
       const Index block = doomed_;
       Blocks::Block& with = blocks_.at(block);
       doomed_ = with.next_doomed;
+      here = std::exchange(with.doomed, 0) - 1u;
       i = block * Blocks::size + with.newest_doomed + 1u;
       do --i;
       while (cell(i).owners != 0);
-      destroy_in_block(i, std::exchange(with.doomed, 0) - 1u);
     }
     if (discarded_ != nullptr && !discarding_) [[unlikely]]
       destroy_discarded();
   }
 
+  // A leaf that has a note or a backward function; no operands, so that nothing goes with it.
+  [[gnu::noinline]] void destroy_rich_leaf(Index i) noexcept {
+    destroy_leaf(i);
+    if (discarded_ != nullptr && !discarding_) destroy_discarded();
+  }
+
   // Destroys node `i`, and `here` doomed ones below it in its block.
-  void destroy_in_block(Index i, Index here) noexcept {
+  [[gnu::always_inline]] void destroy_in_block(Index i, Index here) noexcept {
     const Link* const links = blocks_.links();
     Cell* const cells = blocks_.cells();
     const Index block = i / Blocks::size;
@@ -252,9 +258,7 @@ class Arena {
       if (operand / Blocks::size == block) ++here;
       else doom(operand);
     };
-    Index top = blocks_.top_of(block);
-    Index buried = 0;
-    for (;;) {
+    for (Index count = 1;; ++count) {
       const Index first = links[i].operand[0] & ~due;
       const Index second = links[i].operand[1];
       if (cells[i].flags & flag::noted) [[unlikely]]
@@ -266,13 +270,8 @@ class Arena {
         if (first != no_node) drop(first);
         if (second != no_node) drop(second);
       }
-      if (i + 1 == top) {
-        top = i;
-      } else {
-        Blocks::bury(cells[i]);
-        ++buried;
-      }
-      if (here == 0) return blocks_.take_back(block, top, buried);
+      Blocks::bury(cells[i]);
+      if (here == 0) return blocks_.take_back(i, count);
       --here;
       do --i;
       while (cells[i].owners != 0);
@@ -294,7 +293,7 @@ class Arena {
 
   void destroy_leaf(Index i) noexcept {
     if (cell(i).flags & flag::noted) destroy_note(i);
-    if (has_extra(i)) drop_list(list(i));  // of no nodes: a leaf has no operands
+    if (has_extra(i)) drop_list(list(i));
     blocks_.take_back_leaf(i);
   }
 

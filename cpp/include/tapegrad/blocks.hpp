@@ -109,9 +109,6 @@ class Blocks {
     return base + offset;
   }
 
-  // Past the newest slot in use, in the current block; none in others.
-  Index top_of(Index block) const noexcept { return block == current_ ? top_ : none; }
-
   // Marks a node as dead, to be taken back with others of its block. No scan takes it for a doomed
   // one, which has no owners.
   static void bury(Cell& cell) noexcept {
@@ -120,15 +117,21 @@ class Blocks {
     cell.flags = flag::dead;
   }
 
-  // So many nodes of the block were buried, and those from `top` on are gone.
-  void take_back(Index block, Index top, Index buried) noexcept {
-    if (buried != 0) blocks_[block].dead = static_cast<std::uint16_t>(blocks_[block].dead + buried);
-    if (block == current_) {
-      top_ = top;
-      if (top % size != 0 && cells_[top - 1].flags & flag::dead) take_back_dead();
-    } else if (blocks_[block].dead == size) {
-      unlink(block);
-      free_block(block);
+  // So many nodes of a block were buried, `i` the last of them.
+  void take_back(Index i, Index count) noexcept {
+    const Index id = i / size;
+    if (id == current_ && i + count == top_) {
+      top_ = i;
+      if (i % size != 0 && cells_[i - 1].flags & flag::dead) take_back_dead();
+      return;
+    }
+    Block& block = blocks_[id];
+    block.dead = static_cast<std::uint16_t>(block.dead + count);
+    if (id == current_) {
+      take_back_dead();
+    } else if (block.dead == size) {
+      unlink(id);
+      free_block(id);
     }
   }
 
@@ -240,9 +243,12 @@ class Blocks {
     throw ArenaFull("the arena cannot begin: the system gives no address space");
   }
 
+  // The newest slots of the current block, as far down as they are dead.
   [[gnu::noinline]] void take_back_dead() noexcept {
     Block& block = blocks_[current_];
-    for (; top_ % size != 0 && cells_[top_ - 1].flags & flag::dead; --top_) --block.dead;
+    for (const Index base = current_ * size; top_ != base && cells_[top_ - 1].flags & flag::dead;
+         --top_)
+      --block.dead;
   }
 
   [[gnu::noinline]] void return_to_block(Index i) noexcept {
