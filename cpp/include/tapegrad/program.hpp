@@ -82,7 +82,7 @@ class Program {
       const auto [op, carry, count] = runs[k];
       const auto code = static_cast<std::size_t>(op);
       carried = executions[static_cast<std::size_t>(carry)][code](numbers, at, count, carried);
-      at = {at.result + count, at.operand + count * operand_counts[code]};
+      at = {at.result + count, at.operand + count * operand_count(op)};
     }
     return at;
   }
@@ -116,11 +116,6 @@ class Program {
   static constexpr std::array executions = {
       executions_with<Carry::none>, executions_with<Carry::first>, executions_with<Carry::second>,
       executions_with<Carry::both>};
-
-  static constexpr auto operand_counts = []<std::size_t... K>(std::index_sequence<K...>) {
-    return std::array<std::uint8_t, sizeof...(K)>{operand_count(static_cast<Op>(K))...};
-  }
-  (std::make_index_sequence<ops::count>());
 };
 
 }  // namespace tapegrad

@@ -5,6 +5,7 @@
 // more recording.
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -35,10 +36,19 @@ struct Instruction {
 };
 static_assert(sizeof(Instruction) == 24);
 
+namespace detail {
+// Of leaves and open operations none.
+inline constexpr auto operand_counts = [] {
+  std::array<std::uint8_t, ops::count + 2> counts{};
+  for (std::size_t k = 0; k < ops::count; ++k)
+    counts[k] = static_cast<std::uint8_t>(ops::descriptions[k].arity +
+                                          (ops::descriptions[k].constant_last ? 1 : 0));
+  return counts;
+}();
+}  // namespace detail
+
 constexpr std::size_t operand_count(Op op) {
-  const auto k = static_cast<std::size_t>(op);
-  if (k >= ops::count) return 0;
-  return ops::descriptions[k].arity + (ops::descriptions[k].constant_last ? 1 : 0);
+  return detail::operand_counts[static_cast<std::size_t>(op)];
 }
 
 // What a function was told about a number: while it is told the same, it takes the same path.

@@ -28,13 +28,14 @@ class Numbering {
       : place_mask_(static_cast<std::uint32_t>(std::bit_ceil(std::uint64_t{most} + 2) - 1)) {
     slots.assign(std::bit_ceil(2 * most + 2), empty);
     slots_ = slots;
+    shift_ = std::countl_zero(std::uint64_t{slots.size() - 1});
   }
 
   // The place of the equal operation that is there already, or of this one at the end of `code`.
   Place place_of(std::vector<Operation>& code, const Operation& wanted) {
     const std::uint64_t mix = hash(wanted);
-    const auto tag = static_cast<std::uint32_t>(mix >> 32) & ~place_mask_;
-    std::size_t k = mix & (slots_.size() - 1);
+    const std::uint32_t tag = static_cast<std::uint32_t>(mix) & ~place_mask_;
+    std::size_t k = mix >> shift_;
     for (; slots_[k] != empty; k = (k + 1) & (slots_.size() - 1)) {
       const Place place = slots_[k] & place_mask_;
       if ((slots_[k] & ~place_mask_) == tag && code[place] == wanted) return place;
@@ -48,14 +49,17 @@ class Numbering {
  private:
   static constexpr std::uint32_t empty = ~std::uint32_t{0};  // no place is the whole mask
 
+  // Products that do not wait for each other; the top bits depend on all of them.
   static std::uint64_t hash(const Operation& operation) {
-    std::uint64_t mix = static_cast<std::uint64_t>(operation.op);
-    for (const Place operand : operation.operand)
-      mix = (mix ^ operand) * 0x9e3779b97f4a7c15u, mix ^= mix >> 29;
-    return mix;
+    const std::uint64_t sum = static_cast<std::uint64_t>(operation.op) * 0x9e3779b97f4a7c15u +
+                              operation.operand[0] * 0xc2b2ae3d27d4eb4fu +
+                              operation.operand[1] * 0x165667b19e3779f9u +
+                              operation.operand[2] * 0xd6e8feb86659fd93u;
+    return (sum ^ sum >> 32) * 0x9e3779b97f4a7c15u;
   }
 
   std::uint32_t place_mask_;
+  int shift_;  // leaves the number of a slot
   std::span<std::uint32_t> slots_;
 };
 
@@ -257,7 +261,7 @@ inline Program simplified(const Recording& recording, std::span<const Place> inp
   };
   for (const Guard& guard : program.guards)
     for (const Place operand : guard.operand) want(operand, 1);
-  want_operands(1);
+  if (!program.guards.empty()) want_operands(1);
   for (const Place i : at) want(i, 2);
   want_operands(2);
 
@@ -273,19 +277,21 @@ inline Program simplified(const Recording& recording, std::span<const Place> inp
   std::size_t operands = 0;
   for (Place i = program.inputs; i < code.size(); ++i)
     if (wanted[i] != 0) operands += operand_count(code[i].op);
-  program.operands.reserve(operands);
+  program.operands.resize(operands);
+  Place* operand = program.operands.data();
   detail::Runs runs;
   std::vector<Place>& part = detail::scratch.part;
   for (const std::uint8_t mark : {1, 2}) {
+    if (mark == 1 && program.guards.empty()) continue;
     part.clear();
     for (Place i = program.inputs; i < code.size(); ++i)
       if (wanted[i] == mark) part.push_back(i);
     runs.begin_part();
     for (const Place i : detail::scheduled(code, part, window)) {
       int carry = 0;
-      for (std::size_t k = 0; k < operand_count(code[i].op); ++k) {
-        program.operands.push_back(moved(code[i].operand[k]));
-        if (k < 2 && program.operands.back() + 1 == next) carry |= 1 << k;
+      for (std::size_t k = 0, count = operand_count(code[i].op); k < count; ++k, ++operand) {
+        *operand = moved(code[i].operand[k]);
+        if (k < 2 && *operand + 1 == next) carry |= 1 << k;
       }
       runs.add(code[i].op, static_cast<Program::Carry>(carry));
       final_place[i] = next++;
