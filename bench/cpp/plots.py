@@ -42,7 +42,7 @@ def comparison(report: Report, names: Mapping[str, str], titles: Mapping[str, st
         workloads = report.workloads()
         lines = len(workloads) // 2 + 1  # the last panel says what the colours mean
         bars = max(len(report.of(workload)) for workload in workloads)
-        figure = Figure(figsize=(10, lines * (0.22 * bars + 0.75)), layout="constrained")
+        figure = Figure(figsize=(11, lines * (0.22 * bars + 0.75)), layout="constrained")
         panels = list(figure.subplots(lines, 2, squeeze=False).flat)
         for workload, panel in zip(workloads, panels, strict=False):
             panel.set_title(titles[workload], loc="left", fontsize=9.5)
