@@ -81,8 +81,21 @@ class Chosen:
         if not self.positions:
             raise ValueError(f"{transform}(): argnums is empty: nothing to differentiate by")
 
-    def vary(self, trace: Trace, args: tuple[Any, ...], f: Function) -> tuple[Variables, list[Any]]:
-        """Variables for the chosen arguments, and all arguments with these in their place."""
+    def apply(
+        self,
+        trace: Trace,
+        f: Function,
+        args: tuple[Any, ...],
+        keywords: dict[str, Any],
+        has_aux: bool,
+    ) -> tuple[Variables, Any, Any]:
+        """Variables for the chosen arguments, and what `f` returns of them: result and aux."""
+        variables, varied = self._vary(trace, args, f)
+        return (variables, *split_aux(f(*varied, **keywords), has_aux, self.transform, f))
+
+    def _vary(
+        self, trace: Trace, args: tuple[Any, ...], f: Function
+    ) -> tuple[Variables, list[Any]]:
         positions = self._among(args, f)
         name = f"{self.transform}(): argument {positions[0]} of {name_of(f)}"
         if self.one:
@@ -114,6 +127,12 @@ class Chosen:
                 f"{self.transform}(): argnums names an argument twice: {self.positions}"
             )
         return positions
+
+
+def need_function(f: object, transform: str = "a transform") -> None:
+    """Raises TypeError where `f` cannot be called."""
+    if not callable(f):
+        raise TypeError(f"{transform} is for functions, not '{type(f).__name__}'")
 
 
 def name_of(f: Function) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tapegrad import _core
-from tapegrad._trace import Function, Trace, name_of
+from tapegrad._trace import Function, Trace, name_of, need_function
 from tapegrad.program import Program
 
 __all__ = ["Compiled", "compile"]
@@ -129,15 +129,13 @@ def compile(f: Function, *, max_programs: int = _LIMIT) -> Compiled:
     >>> len(f.programs)
     2
     """
-    if not callable(f):
-        raise TypeError(f"compile() is for functions, not '{type(f).__name__}'")
+    need_function(f, "compile()")
     return f if isinstance(f, Compiled) else Compiled(f, max_programs)
 
 
 def compile_like(f: Function) -> Callable[[Function], Function]:
     """Compiles what is made of `f` where `f` is compiled."""
-    if not callable(f):
-        raise TypeError(f"a transform is for functions, not '{type(f).__name__}'")
+    need_function(f)
     return compile if isinstance(f, Compiled) else lambda made: made
 
 

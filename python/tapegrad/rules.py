@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tapegrad import _core
-from tapegrad._trace import Function, Numbers, name_of
+from tapegrad._trace import Function, Numbers, name_of, need_function
 
 __all__ = ["checkpoint", "custom_jvp", "custom_vjp"]
 
@@ -18,8 +18,7 @@ class _Custom:
     """A function with a rule of its own; arguments at `nondiff_argnums` are passed on unchanged."""
 
     def __init__(self, f: Function, nondiff_argnums: Sequence[int] = ()) -> None:
-        if not callable(f):
-            raise TypeError(f"{type(self).__name__}() is for functions, not '{type(f).__name__}'")
+        need_function(f, f"{type(self).__name__}()")
         for attribute in functools.WRAPPER_ASSIGNMENTS:
             if hasattr(f, attribute):
                 setattr(self, attribute, getattr(f, attribute))
@@ -229,8 +228,7 @@ def checkpoint(f: Function) -> Function:
     >>> grad(lambda x: checkpoint(lambda y: y * y)(x) * x)(2.0)
     12.0
     """
-    if not callable(f):
-        raise TypeError(f"checkpoint() is for functions, not '{type(f).__name__}'")
+    need_function(f, "checkpoint()")
 
     @functools.wraps(f)
     def recomputed(*args: Any, **keywords: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tapegrad import _core
-from tapegrad._trace import Function, name_of
+from tapegrad._trace import Function, name_of, need_function
 from tapegrad.compiled import Compiled
 
 __all__ = ["CompiledSparse", "assembled"]
@@ -32,8 +32,7 @@ def assembled(f: Function, transform: str) -> Callable[[Function], Function]:
     That one returns the numbers, the `_core.Compression` that says where they are, and aux where
     it has any.
     """
-    if not callable(f):
-        raise TypeError(f"a transform is for functions, not '{type(f).__name__}'")
+    need_function(f)
     try:
         import scipy.sparse  # type: ignore[import-untyped]  # noqa: F401
     except ImportError as error:

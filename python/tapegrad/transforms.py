@@ -69,8 +69,7 @@ def _gradient_of(f: Function, chosen: Chosen, has_aux: bool, *, with_value: bool
     @functools.wraps(f)
     def gradient(*args: Any, **keywords: Any) -> Any:
         with Trace() as trace:
-            variables, varied = chosen.vary(trace, args, f)
-            result, aux = split_aux(f(*varied, **keywords), has_aux, chosen.transform, f)
+            variables, result, aux = chosen.apply(trace, f, args, keywords, has_aux)
             value = scalar(result, chosen.transform, f)
             adjoints = trace.recording.reverse(variables.numbers, [value], [1.0], trace.nested)
             slopes = variables.structure.unflatten(adjoints)
@@ -227,9 +226,11 @@ def hessian(
     >>> matrix.nnz, matrix.toarray().tolist()[1]
     (9, [2.0, 2.0, 2.0, 0.0])
     """
+    chosen = Chosen(argnums, "hessian")
     if sparse:
-        return _sparse_hessian_of(f, Chosen(argnums, "hessian"), has_aux)
-    return jacfwd(jacrev(f, argnums, has_aux), argnums, has_aux)
+        return _sparse_hessian_of(f, chosen, has_aux)
+    slopes = _jacobian_of(f, chosen, has_aux, lambda inputs, outputs: False)
+    return _jacobian_of(slopes, chosen, has_aux, lambda inputs, outputs: True)
 
 
 def _sparse_jacobian_of(
@@ -239,8 +240,7 @@ def _sparse_jacobian_of(
     @functools.wraps(f)
     def entries(*args: Any, **keywords: Any) -> Any:
         with Trace() as trace:
-            variables, varied = chosen.vary(trace, args, f)
-            result, aux = split_aux(f(*varied, **keywords), has_aux, chosen.transform, f)
+            variables, result, aux = chosen.apply(trace, f, args, keywords, has_aux)
             name = f"{chosen.transform}(): the result of {name_of(f)}"
             numbers, _ = _core.flatten(result, name)
             found = _core.jacobian_entries(variables.numbers, numbers, trace.nested, forward)
@@ -254,8 +254,7 @@ def _sparse_hessian_of(f: Function, chosen: Chosen, has_aux: bool) -> Function:
     @functools.wraps(f)
     def entries(*args: Any, **keywords: Any) -> Any:
         with Trace() as trace:
-            variables, varied = chosen.vary(trace, args, f)
-            result, aux = split_aux(f(*varied, **keywords), has_aux, chosen.transform, f)
+            variables, result, aux = chosen.apply(trace, f, args, keywords, has_aux)
             value = scalar(result, chosen.transform, f)
             gradient = trace.recording.reverse(variables.numbers, [value], [1.0], True)
             found = _core.hessian_entries(variables.numbers, gradient, trace.nested)
@@ -271,8 +270,7 @@ def _jacobian_of(
     @functools.wraps(f)
     def jacobian(*args: Any, **keywords: Any) -> Any:
         with Trace() as trace:
-            variables, varied = chosen.vary(trace, args, f)
-            result, aux = split_aux(f(*varied, **keywords), has_aux, chosen.transform, f)
+            variables, result, aux = chosen.apply(trace, f, args, keywords, has_aux)
             name = f"{chosen.transform}(): the result of {name_of(f)}"
             numbers, structure = _core.flatten(result, name)
             inputs, recording = variables.numbers, trace.recording

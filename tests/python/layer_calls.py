@@ -8,11 +8,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 import make_layers_reference
 import tapegrad
 from tapegrad import Value
 
 STORED = json.loads(make_layers_reference.REFERENCE_FILE.read_text())
+ITERABLES: dict[str, Callable[[list[Any]], Any]] = {
+    "tuple": tuple,
+    "generator": lambda xs: (x for x in xs),
+    "iterator": iter,
+    "dictionary": lambda xs: dict(enumerate(xs)).values(),
+    "array": lambda xs: np.array(xs, dtype=object),
+    "subclass": lambda xs: type("Numbers", (list,), {})(xs),
+}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import make_layers_reference
 import tapegrad
 from contract import nodes, nodes_now, output_of
-from layer_calls import CASES, Case, assert_near, called, data, flat, mapped, weighted
+from layer_calls import CASES, ITERABLES, Case, assert_near, called, data, flat, mapped, weighted
 from tapegrad import Value, layernorm, linear, log_softmax, logsumexp, matvec, rmsnorm, softmax
 
 LAYERS: dict[str, Callable[[list[Any]], Any]] = {
@@ -28,14 +28,6 @@ LAYERS: dict[str, Callable[[list[Any]], Any]] = {
     "log_softmax": log_softmax,
     "rmsnorm": rmsnorm,
     "layernorm": layernorm,
-}
-ITERABLES: dict[str, Callable[[list[Any]], Any]] = {
-    "tuple": tuple,
-    "generator": lambda xs: (x for x in xs),
-    "iterator": iter,
-    "dictionary": lambda xs: dict(enumerate(xs)).values(),
-    "array": lambda xs: np.array(xs, dtype=object),
-    "subclass": lambda xs: type("Numbers", (list,), {})(xs),
 }
 every_layer = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS.keys())
 every_case = pytest.mark.parametrize("case", CASES, ids=str)

@@ -8,13 +8,13 @@ import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 
 import tapegrad
 from contract import output_of
 from layer_calls import (
     CASES,
+    ITERABLES,
     Case,
     assert_near,
     called,
@@ -176,16 +176,6 @@ def test_forward_and_backward_give_the_jacobian_of_softmax() -> None:
     wanted = [[p[i] * ((i == j) - p[j]) for j in range(3)] for i in range(3)]
     for jacobian in (jacrev(softmax), jacfwd(softmax), compile(jacrev(softmax))):
         assert_near(jacobian(xs), wanted, scale=100.0)
-
-
-ITERABLES: dict[str, Callable[[list[Any]], Any]] = {
-    "tuple": tuple,
-    "generator": lambda xs: (x for x in xs),
-    "iterator": iter,
-    "dictionary": lambda xs: dict(enumerate(xs)).values(),
-    "array": lambda xs: np.array(xs, dtype=object),
-    "subclass": lambda xs: type("Numbers", (list,), {})(xs),
-}
 
 
 @pytest.mark.parametrize("kind", ITERABLES.values(), ids=ITERABLES.keys())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -144,6 +145,15 @@ class TestArguments:
             jvp(f, (argument,), (1.0,))
         with pytest.raises(TypeError, match=named):
             gradcheck(f, (argument,))
+
+    @pytest.mark.parametrize("transform", TRANSFORMS)
+    def test_the_transform_that_was_called_is_named(self, transform: Function) -> None:
+        """Also where it is made of others, as the Hessian is."""
+        name = re.escape(f"{transform.__name__}()")
+        with pytest.raises(TypeError, match=f"^{name}: argument 0 of "):
+            transform(lambda x: x)("a")
+        with pytest.raises(TypeError, match=f"^{name}"):
+            transform(lambda x: "a")(1.0)
 
     @pytest.mark.parametrize("transform", TRANSFORMS)
     @pytest.mark.parametrize("argument", [[], (), {}, np.zeros((0, 2)), [[], {"a": ()}]], ids=repr)
