@@ -50,7 +50,7 @@ PyObject* of_pairs(typename Row::Engine& engine, const char* function,
       lengths_differ(target_place, targets.size(), place, xs.size()) ||
       !check(engine, targets, target_place))
     return nullptr;
-  loss(xs, targets, reduction, out);
+  loss(engine, xs, targets, reduction, out);
   return result_of(out, reduction);
 }
 
@@ -87,7 +87,7 @@ template <class Row>
 PyObject* mse_loss(typename Row::Engine& engine, PyObject* const* given) {
   return of_pairs<Row>(
       engine, "mse_loss", prediction_names, given,
-      [&](const Row& predictions, const Row& targets, Reduction reduction, Row& out) {
+      [](auto& engine, const Row& predictions, const Row& targets, Reduction reduction, Row& out) {
         Row both(engine);
         both.reserve(2 * targets.size());
         for (const Row* row : {&predictions, &targets})
@@ -99,22 +99,14 @@ PyObject* mse_loss(typename Row::Engine& engine, PyObject* const* given) {
 
 template <class Row>
 PyObject* hinge_loss(typename Row::Engine& engine, PyObject* const* given) {
-  return of_pairs<Row>(
-      engine, "hinge_loss", score_names, given,
-      [&](const Row& scores, const Row& targets, Reduction reduction, Row& out) {
-        layers::hinge_loss(engine, scores, targets, reduction, out);
-      },
-      are_signs);
+  return of_pairs<Row>(engine, "hinge_loss", score_names, given, layers::hinge_loss<Row>,
+                       are_signs);
 }
 
 template <class Row>
 PyObject* binary_cross_entropy(typename Row::Engine& engine, PyObject* const* given) {
-  return of_pairs<Row>(
-      engine, "binary_cross_entropy_with_logits", logit_names, given,
-      [&](const Row& logits, const Row& targets, Reduction reduction, Row& out) {
-        layers::binary_cross_entropy(engine, logits, targets, reduction, out);
-      },
-      any_target);
+  return of_pairs<Row>(engine, "binary_cross_entropy_with_logits", logit_names, given,
+                       layers::binary_cross_entropy<Row>, any_target);
 }
 
 constexpr char cross_entropy_name[] = "cross_entropy";

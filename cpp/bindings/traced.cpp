@@ -68,8 +68,10 @@ Reading read(PyObject* object, LiveRecording*& recording, Operand& operand) {
   return read_number(object, operand.constant);
 }
 
-template <Op code>
-PyObject* binary(PyObject* a, PyObject* b) {
+// What make(recording, first place, second place) gives for two operands; plain numbers among them
+// are constants of the recording.
+template <class Make>
+PyObject* of_two(PyObject* a, PyObject* b, Make make) {
   LiveRecording* recording = nullptr;
   Operand x, y;
   for (const auto& [object, operand] : {std::pair(a, &x), std::pair(b, &y)})
@@ -79,32 +81,32 @@ PyObject* binary(PyObject* a, PyObject* b) {
     }
   return guarded([&]() -> PyObject* {
     const tapegrad::Place p = x.in(*recording), q = y.in(*recording);
+    return make(*recording, p, q);
+  });
+}
+
+template <Op code>
+PyObject* binary(PyObject* a, PyObject* b) {
+  return of_two(a, b, [](LiveRecording& recording, tapegrad::Place p, tapegrad::Place q) {
     if constexpr (code == op<"pow">())
-      if (y.place == no_place)
-        return finished(*recording, recording->record<op<"pow_const">()>(p, q));
-    return finished(*recording, recording->record<code>(p, q));
+      if (q & constant_bit) return finished(recording, recording.record<op<"pow_const">()>(p, q));
+    return finished(recording, recording.record<code>(p, q));
   });
 }
 
 PyObject* floor_divide(PyObject* a, PyObject* b) {
-  LiveRecording* recording = nullptr;
-  Operand x, y;
-  for (const auto& [object, operand] : {std::pair(a, &x), std::pair(b, &y)})
-    if (const Reading reading = read(object, recording, *operand); reading != Reading::ok) {
-      if (reading == Reading::error) return nullptr;
-      Py_RETURN_NOTIMPLEMENTED;
-    }
-  return guarded([&]() -> PyObject* {
-    const tapegrad::Place p = x.in(*recording), q = y.in(*recording);
-    const bool by_zero = recording->primal(q) == 0.0;
-    if (y.place != no_place && recording->guarding)
-      told(*recording, Guard::equal, q, recording->constant(0.0));
+  const auto divide = [](LiveRecording& recording, tapegrad::Place p,
+                         tapegrad::Place q) -> PyObject* {
+    const bool by_zero = recording.primal(q) == 0.0;
+    if (!(q & constant_bit) && recording.guarding)
+      told(recording, Guard::equal, q, recording.constant(0.0));
     if (by_zero) {
       PyErr_SetString(PyExc_ZeroDivisionError, "float floor division by zero");
       return nullptr;
     }
-    return PyFloat_FromDouble(told(*recording, Guard::quotient, p, q));
-  });
+    return PyFloat_FromDouble(told(recording, Guard::quotient, p, q));
+  };
+  return of_two(a, b, divide);
 }
 
 extern "C" {

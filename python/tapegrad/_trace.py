@@ -129,7 +129,7 @@ class Chosen:
         return positions
 
 
-def need_function(f: object, transform: str = "a transform") -> None:
+def need_function(f: Any, transform: str = "a transform") -> None:
     """Raises TypeError where `f` cannot be called."""
     if not callable(f):
         raise TypeError(f"{transform} is for functions, not '{type(f).__name__}'")
