@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstring>
 #include <span>
 #include <vector>
 
@@ -23,6 +24,13 @@ template <class Peer, class Workload>
 class Recorded {
  public:
   using Number = typename Peer::Number;
+
+  // Memory for the vector of inputs, which is the program's own: it lies there before the first
+  // recording, as before all others.
+  void prepare(std::size_t inputs) {
+    inputs_.reserve(inputs);
+    std::memset(static_cast<void*>(inputs_.data()), 0, inputs * sizeof(Number));
+  }
 
   // Returns the result; the gradient goes to `gradient`.
   template <class Lap>

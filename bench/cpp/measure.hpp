@@ -2,8 +2,9 @@
 //
 // Each benchmark reports, for the fastest tenth of its rounds, nanoseconds an operation as the
 // counters record, sweep, drop and total. The first benchmark of a process also reports its first
-// round, on memory that nothing has touched: cold_record and so on, and the bytes an operation by
-// which the process grew. So that every workload gets these, run one benchmark a process:
+// round, on memory that nothing has touched but the vector of inputs: cold_record and so on, and
+// the bytes an operation by which the process grew. So that every workload gets these, run one
+// benchmark a process:
 //
 //   bench_tapegrad --benchmark_filter='^chain_fused/'
 //   bench_tapegrad --benchmark_filter='^scaling/mlp_relu/1000000/'
@@ -66,6 +67,9 @@ class Once {
 
   double operator()(std::span<double> gradient, Stopwatch& watch) {
     return contestant_(workload, in, gradient, watch);
+  }
+  void prepare() {
+    if constexpr (requires { contestant_.prepare(in.size()); }) contestant_.prepare(in.size());
   }
   std::size_t operations() const { return workload.operations(); }
   std::size_t items() const { return 1; }
@@ -169,6 +173,7 @@ class Measurement {
     const bool fresh = std::exchange(fresh_process, false);
     gradient_.assign(rounds_.in.size(), 0.0);
     const std::optional<std::size_t> before = resident_bytes();
+    if constexpr (requires { rounds_.prepare(); }) rounds_.prepare();
     Stopwatch watch;
     watch.measures_memory = fresh;
     value_ = rounds_(gradient_, watch);

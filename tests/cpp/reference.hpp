@@ -115,6 +115,10 @@ class Reference {
     std::vector<std::pair<std::size_t, double>> operands;
     for (std::size_t k = 0; k < count; ++k) operands.emplace_back(operand(), partial());
     if (below(8) == 0 && count > 1) operands[1].first = operands[0].first;
+    if (below(4) == 0 && count == 2) {  // as a sum of products has them
+      operands[0].first = held_[held_.size() - 2];
+      operands[1].first = held_.back();
+    }
     if (kind == 1) {
       operands[0].second = -1.0;
       const Index x = nodes_[operands[0].first].index;

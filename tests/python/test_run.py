@@ -91,7 +91,12 @@ def test_a_script_ends_as_under_python(tmp_path: Path, ending: str, replace: lis
 
 
 def test_ctrl_c_ends_a_script_as_under_python(tmp_path: Path) -> None:
-    program = "import os, signal, sys\nos.kill(os.getpid(), signal.SIGINT)\nprint('later')"
+    program = """
+import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+os.kill(os.getpid(), signal.SIGINT)
+print("later")
+"""
     write(tmp_path, "program.py", program)
     found = run(tmp_path, "program.py")
     assert found.returncode == -signal.SIGINT

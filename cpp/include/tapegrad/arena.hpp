@@ -250,7 +250,8 @@ class Arena {
 
   // Destroys node `i`, and `here` doomed ones below it in its block.
   [[gnu::always_inline]] void destroy_in_block(Index i, Index here) noexcept {
-    const Link* const links = blocks_.links();
+    const Link* link = blocks_.links() + i;
+    Cell* cell = blocks_.cells() + i;
     Cell* const cells = blocks_.cells();
     const Index block = i / Blocks::size;
     const auto drop = [&](Index operand) {
@@ -259,22 +260,22 @@ class Arena {
       else doom(operand);
     };
     for (Index count = 1;; ++count) {
-      const Index first = links[i].operand[0] & ~due;
-      const Index second = links[i].operand[1];
-      if (cells[i].flags & flag::noted) [[unlikely]]
-        destroy_note(i);
+      const Index first = link->operand[0] & ~due;
+      const Index second = link->operand[1];
+      if (cell->flags & flag::noted) [[unlikely]]
+        destroy_note(static_cast<Index>(cell - cells));
       if (second == in_extra) [[unlikely]] {
-        drop_list(at(links[i].partial[0]));
-        if (List* const factors = at(links[i].partial[1])) drop_list(factors);
+        drop_list(at(link->partial[0]));
+        if (List* const factors = at(link->partial[1])) drop_list(factors);
       } else {
         if (first != no_node) drop(first);
         if (second != no_node) drop(second);
       }
-      Blocks::bury(cells[i]);
-      if (here == 0) return blocks_.take_back(i, count);
+      Blocks::bury(*cell);
+      if (here == 0) return blocks_.take_back(static_cast<Index>(cell - cells), count);
       --here;
-      do --i;
-      while (cells[i].owners != 0);
+      do --link, --cell;
+      while (cell->owners != 0);
     }
   }
 

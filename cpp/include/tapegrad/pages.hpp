@@ -102,7 +102,7 @@ class Pages {
  private:
   // Bytes at the beginning of use that lie in small pages.
   static constexpr std::size_t small_for_nodes = std::size_t{16} << 20;
-  static constexpr std::size_t small_for_traces = std::size_t{4} << 20;
+  static constexpr std::size_t small_for_traces = std::size_t{2} << 20;
 
 #if !defined(_WIN32)
   static std::size_t page() noexcept { return static_cast<std::size_t>(sysconf(_SC_PAGESIZE)); }

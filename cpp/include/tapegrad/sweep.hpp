@@ -101,14 +101,6 @@ class Frontier {
     Index here = this->here;
     Index first = links[i].operand[0];
     double adjoint = links[i].adjoint;
-    const auto give = [&](Index operand, double amount) {
-      Link& below = links[operand];
-      below.adjoint += amount;
-      if (below.operand[0] & due) return;
-      below.operand[0] |= due;
-      if ((operand ^ i) < Blocks::size) ++here;
-      else count_elsewhere(operand);
-    };
     // An operand recorded just before is the next node, and has its adjoint in a register.
     const auto is_next = [&](Index operand) { return operand == i - 1 && i % Blocks::size != 0; };
     const auto go_to_next = [&](double sum) {
@@ -116,6 +108,15 @@ class Frontier {
       first = links[i].operand[0];
       here -= first / due;
       links[i].operand[0] = first &= ~due;
+    };
+    // The first operand of one that is passed on though, as a rule, it has not been marked.
+    const auto take = [&](Link& link) {
+      Index operand = link.operand[0];
+      if (operand & due) [[unlikely]] {
+        --here;
+        link.operand[0] = operand &= ~due;
+      }
+      return operand;
     };
     for (;;) {
       const Link& l = links[i];
@@ -129,18 +130,34 @@ class Frontier {
         const double by_second = adjoint * l.partial[1];
         if (is_next(second)) {
           double sum = links[second].adjoint + by_second;
+          if (first == i - 2 && i % Blocks::size >= 2 && links[second].operand[1] != in_extra) {
+            // A sum of products: the newest product, and below it the sum so far, which need not be
+            // marked in between.
+            Link& product = links[i - 1];
+            Link& rest = links[i - 2];
+            product.adjoint = sum;
+            adjoint = rest.adjoint += by_first;
+            const Index left = take(product), right = product.operand[1];
+            if (right != no_node) give(i, right, sum * product.partial[1], here);
+            give(i, left, sum * product.partial[0], here);
+            if (left == first || right == first) [[unlikely]]
+              adjoint = rest.adjoint;
+            i -= 2;
+            first = take(rest);
+            continue;
+          }
           if (first == second) sum += by_first;
-          else give(first, by_first);
+          else give(i, first, by_first, here);
           go_to_next(sum);
           continue;
         }
-        give(second, by_second);
+        give(i, second, by_second, here);
       }
       if (is_next(first)) {
         go_to_next(links[first].adjoint + by_first);
         continue;
       }
-      give(first, by_first);
+      give(i, first, by_first, here);
       if (here == 0) {
         this->here = 0;
         return no_node;
@@ -184,6 +201,16 @@ class Frontier {
 
  private:
   static constexpr std::size_t most_sums = 256;
+
+  // To one operand of node `i`; a mark that it makes in the same block is counted in `here`.
+  [[gnu::always_inline]] void give(Index i, Index operand, double amount, Index& here) noexcept {
+    Link& below = links_[operand];
+    below.adjoint += amount;
+    if (below.operand[0] & due) return;
+    below.operand[0] |= due;
+    if ((operand ^ i) < Blocks::size) ++here;
+    else count_elsewhere(operand);
+  }
 
   void give(const Index* nodes, const double* partials, std::size_t count,
             double adjoint) noexcept {

@@ -36,11 +36,9 @@ class Tape : public Arena {
     const double x = cell(a).primal;
     const double y = cell(b).primal;
     const double z = e.value(x, y);
-    const Index i =
-        place(code, z, 0,
-              {{}, {std::get<0>(e.partials)(x, y, z), std::get<1>(e.partials)(x, y, z)}, {a, b}});
-    own_second(i, b);
-    return i;
+    return place_of<2>(
+        code, z, 0,
+        {{}, {std::get<0>(e.partials)(x, y, z), std::get<1>(e.partials)(x, y, z)}, {a, b}});
   }
 
   // A plain number makes no node: it lies where the partial of its node would.
@@ -131,10 +129,8 @@ class Tape : public Arena {
     if (operands.size() > 2) return place_list(Op::open, primal, operands);
     const Operand first = operands[0];
     const Operand second = operands.size() == 2 ? operands[1] : Operand{no_node, 0.0};
-    const Index i = place(Op::open, primal, 0,
-                          {0.0, {first.partial, second.partial}, {first.node, second.node}});
-    if (second.node != no_node) own_second(i, second.node);
-    return i;
+    return place(Op::open, primal, 0,
+                 {0.0, {first.partial, second.partial}, {first.node, second.node}});
   }
 
   // A node of its own with the same operands, data and adjoint. Notes and backward functions stay.
@@ -154,10 +150,7 @@ class Tape : public Arena {
     }
     Link l = link(i);
     l.operand[0] &= ~due;  // a sweep may be under way
-    const Index second = l.operand[1];
-    const Index link_copy = place(cell(i).op, primal, flags, l);
-    if (second != no_node) own_second(link_copy, second);
-    return link_copy;
+    return place(cell(i).op, primal, flags, l);
   }
 
   // A node as it was written down elsewhere; constants are told by no_node.
@@ -170,11 +163,8 @@ class Tape : public Arena {
                                                               : flag::constant_right;
     if (flags == flag::constant_left) std::swap(operands[0], operands[1]);
     const Operand second = operands.size() == 2 ? operands[1] : Operand{no_node, 0.0};
-    const Index i =
-        place(code, primal, flags,
-              {0.0, {operands[0].partial, second.partial}, {operands[0].node, second.node}});
-    if (second.node != no_node) own_second(i, second.node);
-    return i;
+    return place(code, primal, flags,
+                 {0.0, {operands[0].partial, second.partial}, {operands[0].node, second.node}});
   }
 
   // The root's adjoint becomes `seed`; every node that it reaches passes its own on, users before
@@ -243,12 +233,19 @@ class Tape : public Arena {
   friend class Frontier;
 
   Index place(Op code, double primal, std::uint16_t flags, const Link& l) {
+    return l.operand[1] == no_node ? place_of<1>(code, primal, flags, l)
+                                   : place_of<2>(code, primal, flags, l);
+  }
+  // In line, so that an operator's path calls nothing.
+  template <int operands>
+  [[gnu::always_inline]] Index place_of(Op code, double primal, unsigned flags, const Link& l) {
     const Index i = push();
     link(i) = l;
-    Cell& first = cell(l.operand[0]);
-    const auto inherited = static_cast<std::uint16_t>(first.flags & flag::heritable);
-    cell(i) = {primal, nullptr, 1, code, static_cast<std::uint16_t>(flags | inherited)};
-    ++first.owners;
+    unsigned inherited = 0;
+    for (int k = 0; k < operands; ++k) inherited |= cell(l.operand[k]).flags;
+    flags |= inherited & flag::heritable;
+    cell(i) = {primal, nullptr, 1, code, static_cast<std::uint16_t>(flags)};
+    for (int k = 0; k < operands; ++k) ++cell(l.operand[k]).owners;
     return i;
   }
 
@@ -271,13 +268,6 @@ class Tape : public Arena {
     refer(i, &own, factors, 0);
     cell(i) = {primal, nullptr, 1, code, flags};
     return i;
-  }
-
-  // The first operand's owner is counted by place().
-  void own_second(Index i, Index operand) noexcept {
-    Cell& second = cell(operand);
-    cell(i).flags |= second.flags & flag::heritable;
-    ++second.owners;
   }
 
   std::vector<double> primals_;

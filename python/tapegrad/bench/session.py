@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 PLANS = {
     "quick": Plan(processes=1, rounds=4, turn=0.15, budget=1.5),
-    "full": Plan(processes=2, rounds=5, turn=0.2, budget=2.5),
+    "full": Plan(processes=4, rounds=3, turn=0.2, budget=1.5),
 }
 
 

@@ -69,7 +69,7 @@ class Adam:
             m_hat = m[i] / (1 - beta1**self.steps)
             v_hat = v[i] / (1 - beta2**self.steps)
             p.data -= rate * m_hat / (v_hat**0.5 + eps)
-            p.grad = 0.0
+            p.grad = 0
 
 
 class Adagrad:

@@ -1,7 +1,8 @@
 """A character GPT written on scalars, for any class in microgpt's dialect, and such a class.
 
 Own writing in the manner of Karpathy's microgpt: the class keeps `_children` and `_local_grads`,
-and the model is lists of lists of scalars.
+and the model is lists of lists of scalars. Its numbers are ints where microgpt's are: a gradient
+begins as 0, and those of a sum are 1 and 1.
 """
 
 from __future__ import annotations
@@ -40,13 +41,13 @@ class PureValue:
 
     def __init__(self, data: float, children: tuple[Any, ...] = (), grads: tuple[float, ...] = ()):
         self.data = data
-        self.grad = 0.0
+        self.grad: float = 0
         self._children = children
         self._local_grads = grads
 
     def __add__(self, other: Any) -> PureValue:
         other = other if isinstance(other, PureValue) else PureValue(other)
-        return PureValue(self.data + other.data, (self, other), (1.0, 1.0))
+        return PureValue(self.data + other.data, (self, other), (1, 1))
 
     def __mul__(self, other: Any) -> PureValue:
         other = other if isinstance(other, PureValue) else PureValue(other)
@@ -71,7 +72,7 @@ class PureValue:
         return PureValue(math.erf(self.data), (self,), (slope,))
 
     def relu(self) -> PureValue:
-        return PureValue(max(0.0, self.data), (self,), (float(self.data > 0),))
+        return PureValue(max(0, self.data), (self,), (float(self.data > 0),))
 
     def __neg__(self) -> Any:
         return self * -1
@@ -106,7 +107,7 @@ class PureValue:
                 order.append(v)
 
         visit(self)
-        self.grad = 1.0
+        self.grad = 1
         for v in reversed(order):
             for child, local in zip(v._children, v._local_grads):
                 child.grad += local * v.grad
