@@ -92,6 +92,7 @@ bool let_collect(Handle* handle) {
   track(handle);
   tape().cell(handle->node).flags |= flag::heritable;
   ++inheritances;
+  look_around();
   return is_accounted_for(handle->node) || guarded([&] { return hold_in_users(handle->node); });
 }
 

@@ -68,6 +68,13 @@ inline bool anomaly_on = false;
 inline bool no_grad_on = false;
 // Whether either is, so that fresh nodes need a look.
 inline bool watching = false;
+// Whether neither is and no node has ever been heritable: fresh nodes need no look, nor a Held.
+inline bool quiet = true;
+// To be called when any of these has changed.
+inline void look_around() {
+  watching = anomaly_on || no_grad_on;
+  quiet = !watching && inheritances == 0;
+}
 
 // A Python callable in the place of recorded partials.
 struct PythonBackward : Backward {
@@ -127,8 +134,9 @@ inline Handle* free_handles[most_free_handles];
 inline Index free_handle_count = 0;
 
 // Gives a fresh node, owned by the caller, its handle. Null, with the node released, on an error.
+template <bool quietly = false>
 [[gnu::always_inline]] inline PyObject* wrap(Index node) {
-  if (watching) [[unlikely]] {
+  if (!quietly && watching) [[unlikely]] {
     node = watched(node);
     if (node == no_node) return nullptr;
   }
@@ -146,14 +154,15 @@ inline Index free_handle_count = 0;
   handle->node = node;
   Cell& cell = tape().cell(node);
   cell.handle = handle;
-  if (cell.flags & flag::heritable) [[unlikely]]
+  if (!quietly && cell.flags & flag::heritable) [[unlikely]]
     return hold_operands(handle);
   return reinterpret_cast<PyObject*>(handle);
 }
 
 // Whether the next operation needs neither a new block nor a new handle nor a check: then recording
 // and wrap() call nothing, and the compiler keeps an operator's path free of saved registers.
-inline bool ready() { return tape().blocks().has_room() && free_handle_count != 0 && !watching; }
+inline bool has_room() { return tape().blocks().has_room() && free_handle_count != 0; }
+inline bool ready() { return has_room() && !watching; }
 
 inline bool ready_for_leaf() {
   return tape().blocks().has_leaf_room() && free_handle_count != 0 && !watching;

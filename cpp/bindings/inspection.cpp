@@ -89,7 +89,7 @@ std::string told(Index node) {
 
 bool set(bool& which, bool on) {
   const bool before = std::exchange(which, on);
-  watching = anomaly_on || no_grad_on;
+  look_around();
   return before;
 }
 

@@ -30,19 +30,34 @@ template <Op code>
   return wrap(tape().record<code>(node_of(a), number));
 }
 
-// The pairs that programs are made of come first; all else is in binary_mixed.
-template <Op code>
-PyObject* binary(PyObject* a, PyObject* b) {
-  if (!ready()) [[unlikely]]
-    return binary_mixed<code>(a, b);
-  if (Py_TYPE(a) == value_type) {
-    if (Py_TYPE(b) == value_type) return wrap(tape().record<code>(node_of(a), node_of(b)));
-    if (PyFloat_CheckExact(b)) return wrap(tape().record<code>(node_of(a), PyFloat_AS_DOUBLE(b)));
+// The pairs that programs are made of come first, in a straight line; all else is in binary_mixed.
+template <Op code, bool quietly>
+[[gnu::always_inline]] inline PyObject* binary_ready(PyObject* a, PyObject* b) {
+  const auto record = [](auto x, auto y) {
+    return wrap<quietly>(tape().record<code, !quietly>(x, y));
+  };
+  if (Py_TYPE(a) == value_type) [[likely]] {
+    if (Py_TYPE(b) == value_type) [[likely]]
+      return record(node_of(a), node_of(b));
+    if (PyFloat_CheckExact(b)) return record(node_of(a), PyFloat_AS_DOUBLE(b));
   } else if (PyFloat_CheckExact(a) && Py_TYPE(b) == value_type) {
-    return wrap(tape().record<code>(PyFloat_AS_DOUBLE(a), node_of(b)));
+    return record(PyFloat_AS_DOUBLE(a), node_of(b));
   }
   if (PyLong_CheckExact(a) || PyLong_CheckExact(b)) return binary_with_int<code>(a, b);
   return binary_mixed<code>(a, b);
+}
+
+// Where a look at the result may be wanted.
+template <Op code>
+[[gnu::noinline]] PyObject* binary_looked_at(PyObject* a, PyObject* b) {
+  return ready() ? binary_ready<code, false>(a, b) : binary_mixed<code>(a, b);
+}
+
+template <Op code>
+PyObject* binary(PyObject* a, PyObject* b) {
+  if (has_room() && quiet) [[likely]]
+    return binary_ready<code, true>(a, b);
+  return binary_looked_at<code>(a, b);
 }
 
 // Almost every power in a program has a plain exponent.

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from contract import nodes, nodes_now
+from contract import nodes, nodes_now, output_of
 from tapegrad import Value
 
 
@@ -243,3 +243,37 @@ def test_the_collector_reports_what_a_node_owns() -> None:
     assert vars(x) in gc.get_referents(x)
     assert step in gc.get_referents(x)
     assert Value in gc.get_referents(x)
+
+
+def test_the_first_object_that_a_node_owns_changes_what_the_collector_sees_and_no_result() -> None:
+    program = """
+        import gc, itertools, operator, weakref
+        from tapegrad import Value
+
+        operators = [operator.add, operator.sub, operator.mul, operator.truediv]
+        kinds = [(Value, Value), (Value, float), (float, Value), (Value, int), (int, Value)]
+
+        def results():
+            for f, (left, right) in itertools.product(operators, kinds):
+                x, y = left(3), right(2)
+                z = f(x, y)
+                z.backward()
+                yield [z.data, *(v.grad for v in (x, y) if isinstance(v, Value))]
+
+        def cycles():
+            for f, (left, right) in itertools.product(operators, kinds):
+                x, y = left(3), right(2)
+                owner = x if isinstance(x, Value) else y
+                owner.later = []
+                z = f(x, y)
+                owner.later.append(z)
+                yield weakref.ref(z)
+
+        before = list(results())
+        made = list(cycles())
+        assert list(results()) == before
+        made += cycles()
+        gc.collect()
+        print(len(before), sum(gone() is None for gone in made))
+    """
+    assert output_of(program) == ["20 40"]

@@ -20,44 +20,45 @@ class Tape : public Arena {
  public:
   using Arena::Arena;
 
-  // Each returns a node that the caller owns.
+  // Each returns a node that the caller owns. `inherits` may be false where no node is heritable.
 
-  template <Op code>
+  template <Op code, bool inherits = true>
   Index record(Index a) {
     constexpr auto& e = entry<code>;
     const double x = cell(a).primal;
     const double y = e.value(x);
-    return place(code, y, 0, {{}, {std::get<0>(e.partials)(x, y), 0.0}, {a, no_node}});
+    return place_of<1, inherits>(code, y, 0,
+                                 {{}, {std::get<0>(e.partials)(x, y), 0.0}, {a, no_node}});
   }
 
-  template <Op code>
+  template <Op code, bool inherits = true>
   Index record(Index a, Index b) {
     constexpr auto& e = entry<code>;
     const double x = cell(a).primal;
     const double y = cell(b).primal;
     const double z = e.value(x, y);
-    return place_of<2>(
+    return place_of<2, inherits>(
         code, z, 0,
         {{}, {std::get<0>(e.partials)(x, y, z), std::get<1>(e.partials)(x, y, z)}, {a, b}});
   }
 
   // A plain number makes no node: it lies where the partial of its node would.
-  template <Op code>
+  template <Op code, bool inherits = true>
   Index record(Index a, double y) {
     constexpr auto& e = entry<code>;
     const double x = cell(a).primal;
     const double z = e.value(x, y);
-    return place(code, z, flag::constant_right,
-                 {{}, {std::get<0>(e.partials)(x, y, z), y}, {a, no_node}});
+    return place_of<1, inherits>(code, z, flag::constant_right,
+                                 {{}, {std::get<0>(e.partials)(x, y, z), y}, {a, no_node}});
   }
 
-  template <Op code>
+  template <Op code, bool inherits = true>
   Index record(double x, Index b) {
     constexpr auto& e = entry<code>;
     const double y = cell(b).primal;
     const double z = e.value(x, y);
-    return place(code, z, flag::constant_left,
-                 {{}, {std::get<1>(e.partials)(x, y, z), x}, {b, no_node}});
+    return place_of<1, inherits>(code, z, flag::constant_left,
+                                 {{}, {std::get<1>(e.partials)(x, y, z), x}, {b, no_node}});
   }
 
   // At least one is a node. A power of a plain exponent differentiates by the base alone.
@@ -237,13 +238,15 @@ class Tape : public Arena {
                                    : place_of<2>(code, primal, flags, l);
   }
   // In line, so that an operator's path calls nothing.
-  template <int operands>
+  template <int operands, bool inherits = true>
   [[gnu::always_inline]] Index place_of(Op code, double primal, unsigned flags, const Link& l) {
     const Index i = push();
     link(i) = l;
-    unsigned inherited = 0;
-    for (int k = 0; k < operands; ++k) inherited |= cell(l.operand[k]).flags;
-    flags |= inherited & flag::heritable;
+    if constexpr (inherits) {
+      unsigned inherited = 0;
+      for (int k = 0; k < operands; ++k) inherited |= cell(l.operand[k]).flags;
+      flags |= inherited & flag::heritable;
+    }
     cell(i) = {primal, nullptr, 1, code, static_cast<std::uint16_t>(flags)};
     for (int k = 0; k < operands; ++k) ++cell(l.operand[k]).owners;
     return i;
