@@ -15,7 +15,7 @@ matplotlib.use("Agg")
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogFormatter
 from results import OWN, PHASES, Report, Row
 
 INK = "#808080"
@@ -122,6 +122,7 @@ def scaling(report: Report, names: Mapping[str, str], titles: Mapping[str, str])
         ):
             panel.set_ylabel(label)
             panel.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+            panel.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
         return figure
 
 
