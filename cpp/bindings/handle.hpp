@@ -159,9 +159,10 @@ template <bool quietly = false>
   return reinterpret_cast<PyObject*>(handle);
 }
 
-// Whether the next operation needs neither a new block nor a new handle nor a check: then recording
-// and wrap() call nothing, and the compiler keeps an operator's path free of saved registers.
+// Whether the next operation needs neither a new block nor a new handle.
 inline bool has_room() { return tape().blocks().has_room() && free_handle_count != 0; }
+// Nor a check: then recording and wrap() call nothing, and the compiler keeps an operator's path
+// free of saved registers.
 inline bool ready() { return has_room() && !watching; }
 
 inline bool ready_for_leaf() {

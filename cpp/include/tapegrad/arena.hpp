@@ -250,9 +250,9 @@ class Arena {
 
   // Destroys node `i`, and `here` doomed ones below it in its block.
   [[gnu::always_inline]] void destroy_in_block(Index i, Index here) noexcept {
-    const Link* link = blocks_.links() + i;
-    Cell* cell = blocks_.cells() + i;
     Cell* const cells = blocks_.cells();
+    Cell* c = cells + i;
+    const Link* l = blocks_.links() + i;
     const Index block = i / Blocks::size;
     const auto drop = [&](Index operand) {
       if (--cells[operand].owners != 0) return;
@@ -260,22 +260,22 @@ class Arena {
       else doom(operand);
     };
     for (Index count = 1;; ++count) {
-      const Index first = link->operand[0] & ~due;
-      const Index second = link->operand[1];
-      if (cell->flags & flag::noted) [[unlikely]]
-        destroy_note(static_cast<Index>(cell - cells));
+      const Index first = l->operand[0] & ~due;
+      const Index second = l->operand[1];
+      if (c->flags & flag::noted) [[unlikely]]
+        destroy_note(static_cast<Index>(c - cells));
       if (second == in_extra) [[unlikely]] {
-        drop_list(at(link->partial[0]));
-        if (List* const factors = at(link->partial[1])) drop_list(factors);
+        drop_list(at(l->partial[0]));
+        if (List* const factors = at(l->partial[1])) drop_list(factors);
       } else {
         if (first != no_node) drop(first);
         if (second != no_node) drop(second);
       }
-      Blocks::bury(*cell);
-      if (here == 0) return blocks_.take_back(static_cast<Index>(cell - cells), count);
+      Blocks::bury(*c);
+      if (here == 0) return blocks_.take_back(static_cast<Index>(c - cells), count);
       --here;
-      do --link, --cell;
-      while (cell->owners != 0);
+      do --l, --c;
+      while (c->owners != 0);
     }
   }
 

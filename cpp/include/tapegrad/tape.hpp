@@ -22,13 +22,12 @@ class Tape : public Arena {
 
   // Each returns a node that the caller owns. `inherits` may be false where no node is heritable.
 
-  template <Op code, bool inherits = true>
+  template <Op code>
   Index record(Index a) {
     constexpr auto& e = entry<code>;
     const double x = cell(a).primal;
     const double y = e.value(x);
-    return place_of<1, inherits>(code, y, 0,
-                                 {{}, {std::get<0>(e.partials)(x, y), 0.0}, {a, no_node}});
+    return place_of<1>(code, y, 0, {{}, {std::get<0>(e.partials)(x, y), 0.0}, {a, no_node}});
   }
 
   template <Op code, bool inherits = true>
