@@ -21,6 +21,12 @@ PyObject* allocate_handle() {
   return reinterpret_cast<PyObject*>(handle);
 }
 
+extern "C" PyObject* handle_alloc(PyTypeObject* type, Py_ssize_t count) {
+  PyObject* object = PyType_GenericAlloc(type, count);
+  if (object != nullptr) unset(as_handle(object));
+  return object;
+}
+
 void track(Handle* handle) {
   if (!handle->plain) return;
   handle->plain = false;
@@ -100,27 +106,17 @@ PythonBackward* python_backward(Index node) {
   return static_cast<PythonBackward*>(tape().backward_of(node));
 }
 
-static void keep_for_reuse(Handle* handle) { free_handles[free_handle_count++] = handle; }
-
 // A new object may be refused, and may run the collector and so anything: `node` stays owned by the
 // caller throughout.
 static PyObject* new_object(PyTypeObject* type) {
   if (type != value_type) return type->tp_alloc(type, 0);
-  if (free_handle_count == 0) return allocate_handle();
-  Handle* handle = free_handles[--free_handle_count];
-  Py_SET_REFCNT(reinterpret_cast<PyObject*>(handle), 1);
-  return reinterpret_cast<PyObject*>(handle);
+  if (!free_handles::any()) return allocate_handle();
+  return reinterpret_cast<PyObject*>(free_handles::pop());
 }
 
 static Attachment* attachment_of(Index node) {
   Note* note = tape().find_note(node);
   return note != nullptr ? static_cast<Attachment*>(note->attachment.get()) : nullptr;
-}
-
-static void refer(PyObject* object, Index node) {
-  Handle* handle = as_handle(object);
-  handle->node = node;
-  tape().cell(node).handle = handle;
 }
 
 PyObject* handle_of(Index node) {
@@ -139,12 +135,12 @@ PyObject* handle_of(Index node) {
   // The collector may have run, and have asked for this very node.
   if (void* handle = tape().cell(node).handle) {
     PyObject* other = Py_NewRef(static_cast<PyObject*>(handle));
-    as_handle(object)->node = unset_node;
+    unset(as_handle(object));
     Py_DECREF(object);
     tape().release(node);
     return other;
   }
-  refer(object, node);
+  refer(as_handle(object), node);
   if (Attachment* left = attachment_of(node)) {
     if (left->dict != nullptr) as_handle(object)->dict = std::exchange(left->dict, nullptr);
     tape().discard(std::move(tape().find_note(node)->attachment));
@@ -160,7 +156,7 @@ PyObject* adopt_as(PyTypeObject* type, Index node) {
   if (type == value_type) return wrap(node);
   PyObject* object = type->tp_alloc(type, 0);
   if (object == nullptr) tape().release(node);
-  else refer(object, node);
+  else refer(as_handle(object), node);
   return object;
 }
 
@@ -197,9 +193,9 @@ static void leave_attributes(Handle* handle, PyTypeObject* type) {
   leave_attributes(handle, type);  // before a weak reference's callback asks for the node again
   if (handle->weakrefs != nullptr) PyObject_ClearWeakRefs(self);
   PyObject* dict = take_attributes(handle);
-  if (type == value_type && free_handle_count < most_free_handles) {
+  if (type == value_type && !free_handles::full()) {
     handle->plain = true;
-    keep_for_reuse(handle);
+    free_handles::push(handle);
   } else {
     type->tp_free(self);
     Py_DECREF(type);
@@ -210,12 +206,11 @@ static void leave_attributes(Handle* handle, PyTypeObject* type) {
 
 extern "C" void handle_dealloc(PyObject* self) {
   Handle* handle = as_handle(self);
-  if (!handle->plain || handle->weakrefs != nullptr || free_handle_count == most_free_handles)
-      [[unlikely]]
+  if (!handle->plain || handle->weakrefs != nullptr || free_handles::full()) [[unlikely]]
     return dealloc_rich(handle);
-  const Index node = handle->node;
-  tape().cell(node).handle = nullptr;
-  keep_for_reuse(handle);
+  const Located node = located(self);
+  node.cell->handle = nullptr;
+  free_handles::push(handle);
   tape().release(node);
 }
 

@@ -21,6 +21,7 @@ struct Handle {
   // Exactly a Value, and not tracked by the collector, which it is only while the node owns a
   // Python object. False where memory is zero.
   bool plain;
+  Cell* cell;      // the node's: no operator computes where it lies
   PyObject* dict;  // no_attributes, or its own
   PyObject* weakrefs;
 };
@@ -54,6 +55,10 @@ inline PyTypeObject* value_type = nullptr;
 // What a handle refers to whose memory is zero: one made by object.__new__, once a program has
 // taken Value.__new__ away. The node is there for good.
 inline constexpr Index unset_node = 0;
+inline void unset(Handle* handle) {
+  handle->node = unset_node;
+  handle->cell = &tape().cell(unset_node);
+}
 inline void reserve_unset_node() {
   if (tape().leaf(0.0) == unset_node) tape().cell(unset_node).owners = 1u << 31;
 }
@@ -68,12 +73,13 @@ inline bool anomaly_on = false;
 inline bool no_grad_on = false;
 // Whether either is, so that fresh nodes need a look.
 inline bool watching = false;
-// Whether neither is and no node has ever been heritable: fresh nodes need no look, nor a Held.
-inline bool quiet = true;
+// value_type while neither is and no node has ever been heritable, so that fresh nodes need no
+// look, nor a Held; else null, which is no operand's type.
+inline PyTypeObject* quiet_type = nullptr;
 // To be called when any of these has changed.
 inline void look_around() {
   watching = anomaly_on || no_grad_on;
-  quiet = !watching && inheritances == 0;
+  quiet_type = !watching && inheritances == 0 ? value_type : nullptr;
 }
 
 // A Python callable in the place of recorded partials.
@@ -109,6 +115,8 @@ inline bool is_value(PyObject* object) {
 }
 inline Handle* as_handle(PyObject* object) { return reinterpret_cast<Handle*>(object); }
 inline Index node_of(PyObject* object) { return as_handle(object)->node; }
+inline Cell& cell_of(PyObject* object) { return *as_handle(object)->cell; }
+inline Located located(PyObject* object) { return {node_of(object), as_handle(object)->cell}; }
 
 PyObject* allocate_handle();
 bool check_anomaly(Index node);  // false, with FloatingPointError set, if it is one
@@ -129,21 +137,40 @@ PyObject* hold_operands(Handle* handle);
 PyObject* adopt_as(PyTypeObject* type, Index node);
 
 // Dead handles, plain and without attributes, keep their reference to the type.
-inline constexpr Index most_free_handles = 1 << 15;
-inline Handle* free_handles[most_free_handles];
-inline Index free_handle_count = 0;
+struct free_handles {
+  static bool any() { return *last != nullptr; }
+  static bool full() { return last == end; }
+  static void push(Handle* handle) { *++last = handle; }
+  // Alive again, with one reference; to be asked for only where there is any.
+  static Handle* pop() {
+    Handle* const handle = *last--;
+    Py_SET_REFCNT(reinterpret_cast<PyObject*>(handle), 1);
+    return handle;
+  }
+
+ private:
+  static constexpr std::size_t most = 1 << 15;
+  static inline Handle* handles[1 + most];  // the first stays null
+  static inline Handle** last = handles;
+  static inline Handle** end = handles + most;
+};
+
+inline PyObject* refer(Handle* handle, Index node) {
+  handle->node = node;
+  handle->cell = &tape().cell(node);
+  handle->cell->handle = handle;
+  return reinterpret_cast<PyObject*>(handle);
+}
 
 // Gives a fresh node, owned by the caller, its handle. Null, with the node released, on an error.
-template <bool quietly = false>
 [[gnu::always_inline]] inline PyObject* wrap(Index node) {
-  if (!quietly && watching) [[unlikely]] {
+  if (watching) [[unlikely]] {
     node = watched(node);
     if (node == no_node) return nullptr;
   }
   Handle* handle;
-  if (free_handle_count != 0) [[likely]] {
-    handle = free_handles[--free_handle_count];
-    Py_SET_REFCNT(reinterpret_cast<PyObject*>(handle), 1);
+  if (free_handles::any()) [[likely]] {
+    handle = free_handles::pop();
   } else {
     handle = as_handle(allocate_handle());
     if (handle == nullptr) {
@@ -151,22 +178,20 @@ template <bool quietly = false>
       return nullptr;
     }
   }
-  handle->node = node;
-  Cell& cell = tape().cell(node);
-  cell.handle = handle;
-  if (!quietly && cell.flags & flag::heritable) [[unlikely]]
+  PyObject* const object = refer(handle, node);
+  if (handle->cell->flags & flag::heritable) [[unlikely]]
     return hold_operands(handle);
-  return reinterpret_cast<PyObject*>(handle);
+  return object;
 }
 
 // Whether the next operation needs neither a new block nor a new handle.
-inline bool has_room() { return tape().blocks().has_room() && free_handle_count != 0; }
+inline bool has_room() { return tape().blocks().has_room() && free_handles::any(); }
 // Nor a check: then recording and wrap() call nothing, and the compiler keeps an operator's path
 // free of saved registers.
 inline bool ready() { return has_room() && !watching; }
 
 inline bool ready_for_leaf() {
-  return tape().blocks().has_leaf_room() && free_handle_count != 0 && !watching;
+  return tape().blocks().has_leaf_room() && free_handles::any() && !watching;
 }
 
 // Runs what may throw; a C++ exception becomes a Python one and the result `failed`.

@@ -26,23 +26,31 @@ template <Op code>
     PyErr_Clear();
     return binary_mixed<code>(a, b);
   }
-  if (left) return wrap(tape().record<code>(number, node_of(b)));
-  return wrap(tape().record<code>(node_of(a), number));
+  if (left) return wrap(tape().record<code>(number, located(b)));
+  return wrap(tape().record<code>(located(a), number));
 }
 
-// The pairs that programs are made of come first, in a straight line; all else is in binary_mixed.
+template <Op code>
+PyObject* binary_looked_at(PyObject* a, PyObject* b);
+
+// The pairs that programs are made of, in a straight line; all else is in binary_mixed.
 template <Op code, bool quietly>
 [[gnu::always_inline]] inline PyObject* binary_ready(PyObject* a, PyObject* b) {
+  const PyTypeObject* const type = quietly ? quiet_type : value_type;
   const auto record = [](auto x, auto y) {
-    return wrap<quietly>(tape().record<code, !quietly>(x, y));
+    if constexpr (!quietly) return wrap(tape().record<code>(x, y));
+    Handle* const handle =
+        free_handles::pop();  // first, so that its cell need be written only once
+    return refer(handle, tape().record<code, true>(x, y));
   };
-  if (Py_TYPE(a) == value_type) [[likely]] {
-    if (Py_TYPE(b) == value_type) [[likely]]
-      return record(node_of(a), node_of(b));
-    if (PyFloat_CheckExact(b)) return record(node_of(a), PyFloat_AS_DOUBLE(b));
-  } else if (PyFloat_CheckExact(a) && Py_TYPE(b) == value_type) {
-    return record(PyFloat_AS_DOUBLE(a), node_of(b));
+  if (Py_TYPE(a) == type) [[likely]] {
+    if (Py_TYPE(b) == type) [[likely]]
+      return record(located(a), located(b));
+    if (PyFloat_CheckExact(b)) return record(located(a), PyFloat_AS_DOUBLE(b));
+  } else if (PyFloat_CheckExact(a) && Py_TYPE(b) == type) {
+    return record(PyFloat_AS_DOUBLE(a), located(b));
   }
+  if constexpr (quietly) return binary_looked_at<code>(a, b);
   if (PyLong_CheckExact(a) || PyLong_CheckExact(b)) return binary_with_int<code>(a, b);
   return binary_mixed<code>(a, b);
 }
@@ -55,9 +63,7 @@ template <Op code>
 
 template <Op code>
 PyObject* binary(PyObject* a, PyObject* b) {
-  if (has_room() && quiet) [[likely]]
-    return binary_ready<code, true>(a, b);
-  return binary_looked_at<code>(a, b);
+  return has_room() ? binary_ready<code, true>(a, b) : binary_looked_at<code>(a, b);
 }
 
 // Almost every power in a program has a plain exponent.
@@ -65,13 +71,13 @@ PyObject* power(PyObject* a, PyObject* b) {
   double exponent = 0.0;
   if (Py_TYPE(a) == value_type && (PyFloat_CheckExact(b) || PyLong_CheckExact(b)) &&
       read_number(b, exponent) == Reading::ok)
-    return guarded([&] { return wrap(tape().record<op<"pow_const">()>(node_of(a), exponent)); });
+    return guarded([&] { return wrap(tape().record<op<"pow_const">()>(located(a), exponent)); });
   return PyErr_Occurred() ? nullptr : binary_mixed<op<"pow">()>(a, b);
 }
 
 template <Op code>
 PyObject* unary(PyObject* self) {
-  return guarded([&] { return wrap(tape().record<code>(node_of(self))); });
+  return guarded([&] { return wrap(tape().record<code>(located(self))); });
 }
 
 extern "C" {
@@ -122,8 +128,7 @@ extern "C" PyObject* value_float(PyObject*) {
 }
 
 extern "C" PyObject* value_repr(PyObject* self) {
-  char* text =
-      PyOS_double_to_string(tape().cell(node_of(self)).primal, 'r', 0, Py_DTSF_ADD_DOT_0, nullptr);
+  char* text = PyOS_double_to_string(cell_of(self).primal, 'r', 0, Py_DTSF_ADD_DOT_0, nullptr);
   if (text == nullptr) return nullptr;
   PyObject* result = PyUnicode_FromFormat("Value(data=%s)", text);
   PyMem_Free(text);

@@ -27,6 +27,9 @@ class Arena {
   Cell& cell(Index i) noexcept { return blocks_.cells()[i]; }
   const Link& link(Index i) const noexcept { return blocks_.links()[i]; }
   const Cell& cell(Index i) const noexcept { return blocks_.cells()[i]; }
+  static Cell& cell(Located node) noexcept { return *node.cell; }
+  static Index index(Index i) noexcept { return i; }
+  static Index index(Located node) noexcept { return node.index; }
   Blocks& blocks() noexcept { return blocks_; }
   const Blocks& blocks() const noexcept { return blocks_; }
 
@@ -41,11 +44,13 @@ class Arena {
   }
 
   void own(Index i) noexcept { ++cell(i).owners; }
-  void release(Index i) noexcept {
-    Cell& c = cell(i);
-    if (--c.owners != 0) return;
-    if (c.op != Op::leaf) destroy(i);
-    else if (c.flags == 0 && !has_extra(i)) blocks_.take_back_leaf(i);
+  void release(Index i) noexcept { release({i, &cell(i)}); }
+  void release(Located node) noexcept {
+    const auto [i, c] = node;
+    if (--c->owners != 0) [[likely]]
+      return;
+    if (c->op != Op::leaf) destroy(i);
+    else if (c->flags == 0 && !has_extra(i)) blocks_.take_back_leaf(i);
     else destroy_rich_leaf(i);
   }
 
@@ -251,15 +256,37 @@ class Arena {
   // Destroys node `i`, and `here` doomed ones below it in its block.
   [[gnu::always_inline]] void destroy_in_block(Index i, Index here) noexcept {
     Cell* const cells = blocks_.cells();
+    const Link* const links = blocks_.links();
     Cell* c = cells + i;
-    const Link* l = blocks_.links() + i;
+    const Link* l = links + i;
     const Index block = i / Blocks::size;
+    const Link* const third = links + block * Blocks::size + 2;
     const auto drop = [&](Index operand) {
-      if (--cells[operand].owners != 0) return;
+      if (--cells[operand].owners != 0) [[likely]]
+        return;
       if (operand / Blocks::size == block) ++here;
       else doom(operand);
     };
+    const auto last_use = [](const Cell& cell) {
+      return cell.owners == 1 && !(cell.flags & flag::noted);
+    };
     for (Index count = 1;; ++count) {
+      // A sum of products, recorded product after product: the sum so far and the newest product
+      // are the two nodes before. Where it is the last to use them, they go with it, with no mark.
+      const auto newest = static_cast<Index>(l - links);
+      for (std::uint64_t before = both(newest - 2, newest - 1);
+           both(*l) == before && l >= third && !(c->flags & flag::noted) && last_use(c[-1]) &&
+           last_use(c[-2]);
+           before -= both(2, 2)) {
+        const Index left = l[-1].operand[0] & ~due;
+        const Index right = l[-1].operand[1];
+        if (right >= in_extra) break;
+        drop(left);
+        drop(right);
+        Blocks::bury(c[0]);
+        Blocks::bury(c[-1]);
+        l -= 2, c -= 2, count += 2;
+      }
       const Index first = l->operand[0] & ~due;
       const Index second = l->operand[1];
       if (c->flags & flag::noted) [[unlikely]]

@@ -90,6 +90,8 @@ class Blocks {
       begin_block();
     return top_++;
   }
+  // The same where there is room.
+  Index push_within() noexcept { return top_++; }
 
   Index push_leaf() {
     if (spare_ != none) return std::exchange(spare_, none);

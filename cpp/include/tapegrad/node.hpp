@@ -1,6 +1,8 @@
 // What a node is made of, and what the rare node has beside it.
 #pragma once
 
+#include <array>
+#include <bit>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -27,6 +29,14 @@ struct Link {
   double partial[2];
   Index operand[2];
 };
+
+// Both operands as one number, to be compared at once.
+constexpr std::uint64_t both(Index first, Index second) noexcept {
+  return std::bit_cast<std::uint64_t>(std::array<Index, 2>{first, second});
+}
+constexpr std::uint64_t both(const Link& link) noexcept {
+  return std::bit_cast<std::uint64_t>(link.operand);
+}
 
 // The half that everything else reads.
 struct Cell {
@@ -61,6 +71,12 @@ struct Owned {
 // A backward function that takes the place of the recorded partials.
 struct Backward : Owned {
   virtual void operator()(Index node) = 0;
+};
+
+// A node, and where its cell lies.
+struct Located {
+  Index index;
+  Cell* cell;
 };
 
 // An operand as it is given: a node, or a plain number.

@@ -98,25 +98,15 @@ class Frontier {
   // the compiler keeps all it needs in registers.
   [[gnu::noinline]] Index run(Index i) noexcept {
     Link* const links = links_;
+    const Index bottom = i / Blocks::size * Blocks::size;
     Index here = this->here;
     Index first = links[i].operand[0];
     double adjoint = links[i].adjoint;
     // An operand recorded just before is the next node, and has its adjoint in a register.
-    const auto is_next = [&](Index operand) { return operand == i - 1 && i % Blocks::size != 0; };
+    const auto is_next = [&](Index operand) { return operand == i - 1 && i != bottom; };
     const auto go_to_next = [&](double sum) {
       adjoint = links[--i].adjoint = sum;
-      first = links[i].operand[0];
-      here -= first / due;
-      links[i].operand[0] = first &= ~due;
-    };
-    // The first operand of one that is passed on though, as a rule, it has not been marked.
-    const auto take = [&](Link& link) {
-      Index operand = link.operand[0];
-      if (operand & due) [[unlikely]] {
-        --here;
-        link.operand[0] = operand &= ~due;
-      }
-      return operand;
+      first = unmark(links[i], here);
     };
     for (;;) {
       const Link& l = links[i];
@@ -129,23 +119,11 @@ class Frontier {
       if (second != no_node) {
         const double by_second = adjoint * l.partial[1];
         if (is_next(second)) {
-          double sum = links[second].adjoint + by_second;
-          if (first == i - 2 && i % Blocks::size >= 2 && links[second].operand[1] != in_extra) {
-            // A sum of products: the newest product, and below it the sum so far, which need not be
-            // marked in between.
-            Link& product = links[i - 1];
-            Link& rest = links[i - 2];
-            product.adjoint = sum;
-            adjoint = rest.adjoint += by_first;
-            const Index left = take(product), right = product.operand[1];
-            if (right != no_node) give(i, right, sum * product.partial[1], here);
-            give(i, left, sum * product.partial[0], here);
-            if (left == first || right == first) [[unlikely]]
-              adjoint = rest.adjoint;
-            i -= 2;
-            first = take(rest);
+          if (first == i - 2 && add_products(i, bottom, adjoint, here)) {
+            first = links[i].operand[0];
             continue;
           }
+          double sum = links[second].adjoint + by_second;
           if (first == second) sum += by_first;
           else give(i, first, by_first, here);
           go_to_next(sum);
@@ -206,7 +184,8 @@ class Frontier {
   [[gnu::always_inline]] void give(Index i, Index operand, double amount, Index& here) noexcept {
     Link& below = links_[operand];
     below.adjoint += amount;
-    if (below.operand[0] & due) return;
+    if (below.operand[0] & due) [[likely]]
+      return;
     below.operand[0] |= due;
     if ((operand ^ i) < Blocks::size) ++here;
     else count_elsewhere(operand);
@@ -222,6 +201,41 @@ class Frontier {
       if (!(links[i].operand[0] & due)) [[unlikely]]
         mark_new(i);
     }
+  }
+
+  // Takes the mark off a node that may be due; returns its first operand.
+  [[gnu::always_inline]] static Index unmark(Link& link, Index& here) noexcept {
+    Index first = link.operand[0];
+    if (first & due) [[unlikely]] {
+      --here;
+      link.operand[0] = first &= ~due;
+    }
+    return first;
+  }
+
+  // While node `i` is a sum whose operands are the two nodes before it, the sum so far and then a
+  // product: goes on to the sum so far, with neither marked in between. False if it is none.
+  [[gnu::always_inline]] bool add_products(Index& i, Index bottom, double& adjoint,
+                                           Index& here) noexcept {
+    const Index begin = i;
+    Link* sum = links_ + i;
+    for (std::uint64_t before = both(i - 2, i - 1); i - bottom >= 2 && both(*sum) == before;
+         before -= both(2, 2)) {
+      Link& product = sum[-1];
+      Link& rest = sum[-2];
+      const auto [left, right] = product.operand;
+      if (right >= in_extra || left & due) [[unlikely]]
+        break;
+      const double by_sum = product.adjoint += adjoint * sum->partial[1];
+      const double so_far = rest.adjoint += adjoint * sum->partial[0];
+      give(i, right, by_sum * product.partial[1], here);
+      give(i, left, by_sum * product.partial[0], here);
+      adjoint = left == i - 2 || right == i - 2 ? rest.adjoint : so_far;
+      unmark(rest, here);
+      sum -= 2;
+      i -= 2;
+    }
+    return i != begin;
   }
 
   Index end_of_block() const noexcept { return (block_ + 1) * Blocks::size; }

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <span>
 #include <tuple>
@@ -16,48 +17,45 @@ namespace tapegrad {
 
 class Frontier;
 
+template <class T>
+concept NodeOf = std::same_as<T, Index> || std::same_as<T, Located>;
+
 class Tape : public Arena {
  public:
   using Arena::Arena;
 
-  // Each returns a node that the caller owns. `inherits` may be false where no node is heritable.
+  // Each returns a node that the caller owns. `quietly` promises that the blocks have room, and
+  // that no node is heritable.
 
-  template <Op code>
-  Index record(Index a) {
+  template <Op code, bool quietly = false, NodeOf A>
+  Index record(A a) {
     constexpr auto& e = entry<code>;
     const double x = cell(a).primal;
     const double y = e.value(x);
-    return place_of<1>(code, y, 0, {{}, {std::get<0>(e.partials)(x, y), 0.0}, {a, no_node}});
-  }
-
-  template <Op code, bool inherits = true>
-  Index record(Index a, Index b) {
-    constexpr auto& e = entry<code>;
-    const double x = cell(a).primal;
-    const double y = cell(b).primal;
-    const double z = e.value(x, y);
-    return place_of<2, inherits>(
-        code, z, 0,
-        {{}, {std::get<0>(e.partials)(x, y, z), std::get<1>(e.partials)(x, y, z)}, {a, b}});
+    return place_of<quietly>(code, y, 0,
+                             {{}, {std::get<0>(e.partials)(x, y), 0.0}, {index(a), no_node}}, a);
   }
 
   // A plain number makes no node: it lies where the partial of its node would.
-  template <Op code, bool inherits = true>
-  Index record(Index a, double y) {
+  template <Op code, bool quietly = false, class A, class B>
+  requires(NodeOf<A> || NodeOf<B>) Index record(A a, B b) {
     constexpr auto& e = entry<code>;
-    const double x = cell(a).primal;
+    const double x = primal(a);
+    const double y = primal(b);
     const double z = e.value(x, y);
-    return place_of<1, inherits>(code, z, flag::constant_right,
-                                 {{}, {std::get<0>(e.partials)(x, y, z), y}, {a, no_node}});
-  }
-
-  template <Op code, bool inherits = true>
-  Index record(double x, Index b) {
-    constexpr auto& e = entry<code>;
-    const double y = cell(b).primal;
-    const double z = e.value(x, y);
-    return place_of<1, inherits>(code, z, flag::constant_left,
-                                 {{}, {std::get<1>(e.partials)(x, y, z), x}, {b, no_node}});
+    if constexpr (!NodeOf<B>)
+      return place_of<quietly>(code, z, flag::constant_right,
+                               {{}, {std::get<0>(e.partials)(x, y, z), y}, {index(a), no_node}}, a);
+    else if constexpr (!NodeOf<A>)
+      return place_of<quietly>(code, z, flag::constant_left,
+                               {{}, {std::get<1>(e.partials)(x, y, z), x}, {index(b), no_node}}, b);
+    else
+      return place_of<quietly>(
+          code, z, 0,
+          {{},
+           {std::get<0>(e.partials)(x, y, z), std::get<1>(e.partials)(x, y, z)},
+           {index(a), index(b)}},
+          a, b);
   }
 
   // At least one is a node. A power of a plain exponent differentiates by the base alone.
@@ -232,22 +230,23 @@ class Tape : public Arena {
  private:
   friend class Frontier;
 
+  double primal(NodeOf auto node) const noexcept { return cell(node).primal; }
+  static double primal(double number) noexcept { return number; }
+
   Index place(Op code, double primal, std::uint16_t flags, const Link& l) {
-    return l.operand[1] == no_node ? place_of<1>(code, primal, flags, l)
-                                   : place_of<2>(code, primal, flags, l);
+    const auto [a, b] = l.operand;
+    return b == no_node ? place_of(code, primal, flags, l, a)
+                        : place_of(code, primal, flags, l, a, b);
   }
   // In line, so that an operator's path calls nothing.
-  template <int operands, bool inherits = true>
-  [[gnu::always_inline]] Index place_of(Op code, double primal, unsigned flags, const Link& l) {
-    const Index i = push();
+  template <bool quietly = false, NodeOf... Operands>
+  [[gnu::always_inline]] Index place_of(Op code, double primal, unsigned flags, const Link& l,
+                                        Operands... operands) {
+    const Index i = quietly ? blocks().push_within() : push();
     link(i) = l;
-    if constexpr (inherits) {
-      unsigned inherited = 0;
-      for (int k = 0; k < operands; ++k) inherited |= cell(l.operand[k]).flags;
-      flags |= inherited & flag::heritable;
-    }
+    if constexpr (!quietly) flags |= (cell(operands).flags | ...) & flag::heritable;
     cell(i) = {primal, nullptr, 1, code, static_cast<std::uint16_t>(flags)};
-    for (int k = 0; k < operands; ++k) ++cell(l.operand[k]).owners;
+    (++cell(operands).owners, ...);
     return i;
   }
 
