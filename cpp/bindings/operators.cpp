@@ -50,9 +50,8 @@ template <Op code, bool quietly>
   } else if (PyFloat_CheckExact(a) && Py_TYPE(b) == type) {
     return record(PyFloat_AS_DOUBLE(a), located(b));
   }
-  if constexpr (quietly) return binary_looked_at<code>(a, b);
   if (PyLong_CheckExact(a) || PyLong_CheckExact(b)) return binary_with_int<code>(a, b);
-  return binary_mixed<code>(a, b);
+  return quietly ? binary_looked_at<code>(a, b) : binary_mixed<code>(a, b);
 }
 
 // Where a look at the result may be wanted.

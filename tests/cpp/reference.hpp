@@ -32,7 +32,7 @@ class Reference {
   std::size_t below(std::size_t n) { return static_cast<std::size_t>(random_() % n); }
 
   void grow(std::size_t count) {
-    for (std::size_t k = 0; k < count; ++k) add_node();
+    for (std::size_t k = 0; k < count; ++k) below(100) == 0 ? add_products() : add_node();
   }
 
   // Gives up its hold of nodes, the newest rather than old ones; users keep what they need.
@@ -129,6 +129,22 @@ class Reference {
       const double factor = operands[0].second;
       return adopt(tape_.record<op<"mul">()>(x, factor), std::move(operands));
     }
+    adopt_open(std::move(operands));
+  }
+
+  // A sum of products, recorded product after product; now and then something comes in between.
+  void add_products() {
+    adopt_open({{operand(), partial()}, {operand(), partial()}});
+    for (std::size_t count = below(40); count > 0; --count) {
+      const std::size_t sum = held_.back();
+      const std::size_t factor = below(10) == 0 ? sum : operand();
+      adopt_open({{factor, partial()}, {operand(), partial()}});
+      if (below(20) == 0) add_node();
+      adopt_open({{sum, partial()}, {held_.back(), partial()}});
+    }
+  }
+
+  void adopt_open(std::vector<std::pair<std::size_t, double>> operands) {
     std::vector<Operand> given;
     for (const auto& [k, partial] : operands) given.push_back({nodes_[k].index, partial});
     adopt(tape_.open(1.0, given), std::move(operands));

@@ -176,6 +176,74 @@ TEST_CASE("in a random history all that can be reached lives, as it was, and not
   CHECK(alive(tape) == 0);
 }
 
+TEST_CASE("a sum of products takes with it what nothing else needs") {
+  Tape tape;
+  std::mt19937 random(7);
+  const auto one_in = [&](unsigned n) { return random() % n == 0; };
+  std::map<Index, std::vector<Index>> operands;
+  std::set<Index> noted;
+  int attached = 0;
+  std::vector<Index> held;
+  for (int k = 0; k < 30; ++k) held.push_back(tape.leaf(k));
+  const auto any = [&] { return held[random() % held.size()]; };
+  const auto made = [&](Index node, std::vector<Index> of) {
+    operands[node] = std::move(of);
+    if (one_in(30)) {
+      tape.need_note(node).attachment = witness([&] { --attached; });
+      ++attached;
+      noted.insert(node);
+    } else {
+      noted.erase(node);
+    }
+    return node;
+  };
+  const auto let_go = [&](Index node) {
+    if (one_in(30)) held.push_back(node);
+    else tape.release(node);
+  };
+  for (int round = 0; round < 20; ++round) {
+    const Index a = any(), b = any();
+    Index sum = made(tape.record<op<"mul">()>(a, b), {a, b});
+    for (int term = 0; term < 1'500; ++term) {
+      const Index x = one_in(30) ? sum : any(), y = any();
+      const Index product = one_in(30) ? made(tape.record<op<"mul">()>(x, 2.0), {x})
+                                       : made(tape.record<op<"mul">()>(x, y), {x, y});
+      const Index next = made(tape.record<add>(sum, product), {sum, product});
+      let_go(product);
+      let_go(std::exchange(sum, next));
+    }
+    tape.release(sum);
+    std::map<Index, std::uint32_t> owners;
+    std::vector<Index> open;
+    const auto own = [&](Index node) {
+      if (owners[node]++ == 0) open.push_back(node);
+    };
+    for (const Index node : held) own(node);
+    while (!open.empty()) {
+      const Index node = open.back();
+      open.pop_back();
+      for (const Index operand : operands[node]) own(operand);
+    }
+    CHECK(alive(tape) == owners.size());
+    std::size_t visited = 0;
+    tape.blocks().each_newer(held[0], [&](Index) { ++visited; });
+    CHECK(visited == owners.size() - 30);
+    int with_note = 0;
+    for (const auto& [node, count] : owners) {
+      CHECK(tape.cell(node).owners == count);
+      with_note += noted.contains(node);
+    }
+    CHECK(attached == with_note);
+    while (held.size() > 60) {
+      std::swap(held[30 + random() % (held.size() - 30)], held.back());
+      tape.release(held.back());
+      held.pop_back();
+    }
+  }
+  for (const Index node : held) tape.release(node);
+  CHECK(alive(tape) == 0);
+}
+
 TEST_CASE("operand lists and notes go with their node and their places are used again") {
   Tape tape;
   const Index x = tape.leaf(1.0);

@@ -225,7 +225,19 @@ class Trace {
                     " operations and as many inputs");
   }
 
-  // Memory is touched ahead of its use, a quarter of what was used before.
+  // Memory for the first of each is made with the trace: all at once is half the price of page by
+  // page, and short recordings never wait for it.
+  void begin() noexcept {
+    const std::int32_t first = std::min(std::int32_t{1} << 15, limit_ - 1);
+    touch(step_pages_, steps_, steps_ + first);
+    touch(partial_pages_, partials_, partials_ + 2 * first);
+    touch(adjoint_pages_, adjoints_ - first, adjoints_ + first);
+    end_ = swept_ = first;
+    partials_end_ += 2 * first;
+    inputs_end_ -= first;
+  }
+
+  // Later memory is touched ahead of its use, a quarter of what was used before.
   static std::ptrdiff_t ahead(std::ptrdiff_t used) noexcept {
     return std::clamp<std::ptrdiff_t>(used / 4, 512, std::ptrdiff_t{1} << 15);
   }
@@ -266,7 +278,8 @@ class Trace {
       limit_ = static_cast<std::int32_t>(steps);
       partials_end_ = partials_;
       inputs_end_ = adjoints_;
-      return clear();
+      clear();
+      return begin();
     }
     throw ArenaFull("the trace cannot begin: the system gives no address space");
   }

@@ -26,8 +26,8 @@ __all__ = ["main", "work"]
 
 # micrograd's backward() calls itself as deep as the graph is.
 DEEPEST = 10**6
-# Seconds of a sample: the file of all samples stays small.
-SAMPLE = 0.01
+# Seconds that a sample takes at least: the file of all samples stays small.
+SAMPLE = 0.002
 
 
 def main(argv: list[str]) -> None:
@@ -71,7 +71,7 @@ def work(
 def turn(task: Task, duration: float, collector: bool) -> dict[str, list[float]]:
     """The samples of runs back to back, at least one, by phase.
 
-    A sample is the mean of as many runs as `SAMPLE` seconds hold, or of one that takes longer.
+    A sample is one run, or where one is shorter the mean of as many as `SAMPLE` seconds hold.
     Without the collector the garbage of the run before is collected before each run.
     """
     samples: dict[str, list[float]] = {}
