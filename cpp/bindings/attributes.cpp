@@ -26,7 +26,7 @@ int set_data(PyObject* self, PyObject* value) {
   double number = 0.0;
   if (PyFloat_CheckExact(value)) number = PyFloat_AS_DOUBLE(value);
   else if (!need_number(value, "data", number)) return -1;
-  cell_of(self).primal = number;
+  tape().cell(node_of(self)).primal = number;
   ++changes;
   return 0;
 }
@@ -103,7 +103,9 @@ PyObject* tuple_of_operands(PyObject* self, Make make) {
 
 extern "C" {
 
-PyObject* get_data(PyObject* self, void*) { return PyFloat_FromDouble(cell_of(self).primal); }
+PyObject* get_data(PyObject* self, void*) {
+  return PyFloat_FromDouble(tape().cell(node_of(self)).primal);
+}
 PyObject* get_grad(PyObject* self, void*) {
   return PyFloat_FromDouble(tape().link(node_of(self)).adjoint);
 }

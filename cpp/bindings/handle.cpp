@@ -21,12 +21,6 @@ PyObject* allocate_handle() {
   return reinterpret_cast<PyObject*>(handle);
 }
 
-extern "C" PyObject* handle_alloc(PyTypeObject* type, Py_ssize_t count) {
-  PyObject* object = PyType_GenericAlloc(type, count);
-  if (object != nullptr) unset(as_handle(object));
-  return object;
-}
-
 void track(Handle* handle) {
   if (!handle->plain) return;
   handle->plain = false;
@@ -135,7 +129,7 @@ PyObject* handle_of(Index node) {
   // The collector may have run, and have asked for this very node.
   if (void* handle = tape().cell(node).handle) {
     PyObject* other = Py_NewRef(static_cast<PyObject*>(handle));
-    unset(as_handle(object));
+    as_handle(object)->node = unset_node;
     Py_DECREF(object);
     tape().release(node);
     return other;
@@ -208,8 +202,8 @@ extern "C" void handle_dealloc(PyObject* self) {
   Handle* handle = as_handle(self);
   if (!handle->plain || handle->weakrefs != nullptr || free_handles::full()) [[unlikely]]
     return dealloc_rich(handle);
-  const Located node = located(self);
-  node.cell->handle = nullptr;
+  const Index node = handle->node;
+  tape().cell(node).handle = nullptr;
   free_handles::push(handle);
   tape().release(node);
 }

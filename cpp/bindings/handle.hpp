@@ -21,7 +21,6 @@ struct Handle {
   // Exactly a Value, and not tracked by the collector, which it is only while the node owns a
   // Python object. False where memory is zero.
   bool plain;
-  Cell* cell;      // the node's: no operator computes where it lies
   PyObject* dict;  // no_attributes, or its own
   PyObject* weakrefs;
 };
@@ -55,10 +54,6 @@ inline PyTypeObject* value_type = nullptr;
 // What a handle refers to whose memory is zero: one made by object.__new__, once a program has
 // taken Value.__new__ away. The node is there for good.
 inline constexpr Index unset_node = 0;
-inline void unset(Handle* handle) {
-  handle->node = unset_node;
-  handle->cell = &tape().cell(unset_node);
-}
 inline void reserve_unset_node() {
   if (tape().leaf(0.0) == unset_node) tape().cell(unset_node).owners = 1u << 31;
 }
@@ -115,8 +110,6 @@ inline bool is_value(PyObject* object) {
 }
 inline Handle* as_handle(PyObject* object) { return reinterpret_cast<Handle*>(object); }
 inline Index node_of(PyObject* object) { return as_handle(object)->node; }
-inline Cell& cell_of(PyObject* object) { return *as_handle(object)->cell; }
-inline Located located(PyObject* object) { return {node_of(object), as_handle(object)->cell}; }
 
 PyObject* allocate_handle();
 bool check_anomaly(Index node);  // false, with FloatingPointError set, if it is one
@@ -157,8 +150,7 @@ struct free_handles {
 
 inline PyObject* refer(Handle* handle, Index node) {
   handle->node = node;
-  handle->cell = &tape().cell(node);
-  handle->cell->handle = handle;
+  tape().cell(node).handle = handle;
   return reinterpret_cast<PyObject*>(handle);
 }
 
@@ -179,7 +171,7 @@ inline PyObject* refer(Handle* handle, Index node) {
     }
   }
   PyObject* const object = refer(handle, node);
-  if (handle->cell->flags & flag::heritable) [[unlikely]]
+  if (tape().cell(node).flags & flag::heritable) [[unlikely]]
     return hold_operands(handle);
   return object;
 }

@@ -13,14 +13,14 @@ namespace {
 
 template <std::size_t K>
 [[gnu::noinline]] PyObject* unary_checked(PyObject* self) {
-  return guarded([&] { return wrap(tape().record<static_cast<Op>(K)>(located(self))); });
+  return guarded([&] { return wrap(tape().record<static_cast<Op>(K)>(node_of(self))); });
 }
 
 template <std::size_t K>
 PyObject* unary_method(PyObject* self, PyObject*) {
   if (!ready()) [[unlikely]]
     return unary_checked<K>(self);
-  return wrap(tape().record<static_cast<Op>(K)>(located(self)));
+  return wrap(tape().record<static_cast<Op>(K)>(node_of(self)));
 }
 
 // Methods of more parameters than self.
@@ -80,7 +80,7 @@ PyObject* format(PyObject* self, PyObject* specification) {
     return nullptr;
   }
   if (PyUnicode_GET_LENGTH(specification) == 0) return PyObject_Str(self);
-  PyObject* number = PyFloat_FromDouble(cell_of(self).primal);
+  PyObject* number = PyFloat_FromDouble(tape().cell(node_of(self)).primal);
   if (number == nullptr) return nullptr;
   PyObject* text = PyObject_Format(number, specification);
   Py_DECREF(number);

@@ -63,7 +63,7 @@ Reading read_number(PyObject* object, double& number) {
 
 Reading read_operand(PyObject* object, Argument& argument) {
   if (!PyFloat_CheckExact(object) && !PyLong_CheckExact(object) && is_value(object)) {
-    argument = {node_of(object), cell_of(object).primal};
+    argument = {node_of(object), tape().cell(node_of(object)).primal};
     return Reading::ok;
   }
   argument.node = no_node;

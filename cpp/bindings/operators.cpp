@@ -26,8 +26,8 @@ template <Op code>
     PyErr_Clear();
     return binary_mixed<code>(a, b);
   }
-  if (left) return wrap(tape().record<code>(number, located(b)));
-  return wrap(tape().record<code>(located(a), number));
+  if (left) return wrap(tape().record<code>(number, node_of(b)));
+  return wrap(tape().record<code>(node_of(a), number));
 }
 
 template <Op code>
@@ -45,10 +45,10 @@ template <Op code, bool quietly>
   };
   if (Py_TYPE(a) == type) [[likely]] {
     if (Py_TYPE(b) == type) [[likely]]
-      return record(located(a), located(b));
-    if (PyFloat_CheckExact(b)) return record(located(a), PyFloat_AS_DOUBLE(b));
+      return record(node_of(a), node_of(b));
+    if (PyFloat_CheckExact(b)) return record(node_of(a), PyFloat_AS_DOUBLE(b));
   } else if (PyFloat_CheckExact(a) && Py_TYPE(b) == type) {
-    return record(PyFloat_AS_DOUBLE(a), located(b));
+    return record(PyFloat_AS_DOUBLE(a), node_of(b));
   }
   if (PyLong_CheckExact(a) || PyLong_CheckExact(b)) return binary_with_int<code>(a, b);
   return quietly ? binary_looked_at<code>(a, b) : binary_mixed<code>(a, b);
@@ -70,13 +70,13 @@ PyObject* power(PyObject* a, PyObject* b) {
   double exponent = 0.0;
   if (Py_TYPE(a) == value_type && (PyFloat_CheckExact(b) || PyLong_CheckExact(b)) &&
       read_number(b, exponent) == Reading::ok)
-    return guarded([&] { return wrap(tape().record<op<"pow_const">()>(located(a), exponent)); });
+    return guarded([&] { return wrap(tape().record<op<"pow_const">()>(node_of(a), exponent)); });
   return PyErr_Occurred() ? nullptr : binary_mixed<op<"pow">()>(a, b);
 }
 
 template <Op code>
 PyObject* unary(PyObject* self) {
-  return guarded([&] { return wrap(tape().record<code>(located(self))); });
+  return guarded([&] { return wrap(tape().record<code>(node_of(self))); });
 }
 
 extern "C" {
@@ -127,7 +127,8 @@ extern "C" PyObject* value_float(PyObject*) {
 }
 
 extern "C" PyObject* value_repr(PyObject* self) {
-  char* text = PyOS_double_to_string(cell_of(self).primal, 'r', 0, Py_DTSF_ADD_DOT_0, nullptr);
+  char* text =
+      PyOS_double_to_string(tape().cell(node_of(self)).primal, 'r', 0, Py_DTSF_ADD_DOT_0, nullptr);
   if (text == nullptr) return nullptr;
   PyObject* result = PyUnicode_FromFormat("Value(data=%s)", text);
   PyMem_Free(text);

@@ -44,7 +44,7 @@ static PyTypeObject* make_type(pybind11::module_& module) {
   };
   std::vector<PyType_Slot> slots = operator_slots();
   for (const PyType_Slot& more :
-       {slot(Py_tp_new, value_new), slot(Py_tp_init, value_init), slot(Py_tp_alloc, handle_alloc),
+       {slot(Py_tp_new, value_new), slot(Py_tp_init, value_init),
         slot(Py_tp_dealloc, handle_dealloc), slot(Py_tp_traverse, handle_traverse),
         slot(Py_tp_clear, handle_clear), slot(Py_tp_richcompare, value_richcompare),
         slot(Py_tp_hash, value_hash), slot(Py_tp_repr, value_repr),

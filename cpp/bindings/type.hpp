@@ -9,7 +9,6 @@ namespace tapegrad::python {
 
 extern "C" {
 // handle.cpp
-PyObject* handle_alloc(PyTypeObject* type, Py_ssize_t count);
 void handle_dealloc(PyObject* self);
 int handle_traverse(PyObject* self, visitproc visit, void* arg);
 int handle_clear(PyObject* self);

@@ -78,6 +78,17 @@ PROGRAMS: dict[str, str] = {
         except TypeError: pass
         assert keep.data == 7.0
         """,
+    "object.__new__ in place of Value's, for a subclass that turns into a Value": """
+        Value.__new__ = staticmethod(lambda cls, *args: object.__new__(cls))
+        class Weight(Value): __slots__ = ()
+        w = Weight(1.0)
+        repr((w, w.data, w.grad, w + w, w * 2.0, 2 - w, w.tanh(), -w, w**2, sum([w, w])))
+        try: w.__class__ = Value
+        except TypeError: pass
+        y = w * w + w / 3.0; y.backward(); w.data = 4.0; w.grad = 1
+        repr((w, w.data, w.grad, w + w, w * 2.0, 2 - w, w.tanh(), -w, w**2, sum([w, w])))
+        del Value.__new__, w, y
+        """,
     "finalizers that resurrect and record": """
         class Saved(Value):
             saved = []

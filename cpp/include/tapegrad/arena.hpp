@@ -27,9 +27,6 @@ class Arena {
   Cell& cell(Index i) noexcept { return blocks_.cells()[i]; }
   const Link& link(Index i) const noexcept { return blocks_.links()[i]; }
   const Cell& cell(Index i) const noexcept { return blocks_.cells()[i]; }
-  static Cell& cell(Located node) noexcept { return *node.cell; }
-  static Index index(Index i) noexcept { return i; }
-  static Index index(Located node) noexcept { return node.index; }
   Blocks& blocks() noexcept { return blocks_; }
   const Blocks& blocks() const noexcept { return blocks_; }
 
@@ -44,13 +41,12 @@ class Arena {
   }
 
   void own(Index i) noexcept { ++cell(i).owners; }
-  void release(Index i) noexcept { release({i, &cell(i)}); }
-  void release(Located node) noexcept {
-    const auto [i, c] = node;
-    if (--c->owners != 0) [[likely]]
+  void release(Index i) noexcept {
+    Cell& c = cell(i);
+    if (--c.owners != 0) [[likely]]
       return;
-    if (c->op != Op::leaf) destroy(i);
-    else if (c->flags == 0 && !has_extra(i)) blocks_.take_back_leaf(i);
+    if (c.op != Op::leaf) destroy(i);
+    else if (c.flags == 0 && !has_extra(i)) blocks_.take_back_leaf(i);
     else destroy_rich_leaf(i);
   }
 

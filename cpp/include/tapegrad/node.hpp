@@ -73,12 +73,6 @@ struct Backward : Owned {
   virtual void operator()(Index node) = 0;
 };
 
-// A node, and where its cell lies.
-struct Located {
-  Index index;
-  Cell* cell;
-};
-
 // An operand as it is given: a node, or a plain number.
 struct Argument {
   Index node = no_node;

@@ -17,45 +17,42 @@ namespace tapegrad {
 
 class Frontier;
 
-template <class T>
-concept NodeOf = std::same_as<T, Index> || std::same_as<T, Located>;
-
 class Tape : public Arena {
  public:
   using Arena::Arena;
 
+  // Where an operand may be a plain number.
+  template <class Operand>
+  static constexpr bool is_node = std::same_as<Operand, Index>;
+
   // Each returns a node that the caller owns. `quietly` promises that the blocks have room, and
   // that no node is heritable.
 
-  template <Op code, bool quietly = false, NodeOf A>
-  Index record(A a) {
+  template <Op code>
+  Index record(Index a) {
     constexpr auto& e = entry<code>;
     const double x = cell(a).primal;
     const double y = e.value(x);
-    return place_of<quietly>(code, y, 0,
-                             {{}, {std::get<0>(e.partials)(x, y), 0.0}, {index(a), no_node}}, a);
+    return place_of(code, y, 0, {{}, {std::get<0>(e.partials)(x, y), 0.0}, {a, no_node}}, a);
   }
 
   // A plain number makes no node: it lies where the partial of its node would.
   template <Op code, bool quietly = false, class A, class B>
-  requires(NodeOf<A> || NodeOf<B>) Index record(A a, B b) {
+  Index record(A a, B b) requires(is_node<A> || is_node<B>) {
     constexpr auto& e = entry<code>;
     const double x = primal(a);
     const double y = primal(b);
     const double z = e.value(x, y);
-    if constexpr (!NodeOf<B>)
+    if constexpr (!is_node<B>)
       return place_of<quietly>(code, z, flag::constant_right,
-                               {{}, {std::get<0>(e.partials)(x, y, z), y}, {index(a), no_node}}, a);
-    else if constexpr (!NodeOf<A>)
+                               {{}, {std::get<0>(e.partials)(x, y, z), y}, {a, no_node}}, a);
+    else if constexpr (!is_node<A>)
       return place_of<quietly>(code, z, flag::constant_left,
-                               {{}, {std::get<1>(e.partials)(x, y, z), x}, {index(b), no_node}}, b);
+                               {{}, {std::get<1>(e.partials)(x, y, z), x}, {b, no_node}}, b);
     else
       return place_of<quietly>(
           code, z, 0,
-          {{},
-           {std::get<0>(e.partials)(x, y, z), std::get<1>(e.partials)(x, y, z)},
-           {index(a), index(b)}},
-          a, b);
+          {{}, {std::get<0>(e.partials)(x, y, z), std::get<1>(e.partials)(x, y, z)}, {a, b}}, a, b);
   }
 
   // At least one is a node. A power of a plain exponent differentiates by the base alone.
@@ -230,7 +227,7 @@ class Tape : public Arena {
  private:
   friend class Frontier;
 
-  double primal(NodeOf auto node) const noexcept { return cell(node).primal; }
+  double primal(Index node) const noexcept { return cell(node).primal; }
   static double primal(double number) noexcept { return number; }
 
   Index place(Op code, double primal, std::uint16_t flags, const Link& l) {
@@ -239,7 +236,7 @@ class Tape : public Arena {
                         : place_of(code, primal, flags, l, a, b);
   }
   // In line, so that an operator's path calls nothing.
-  template <bool quietly = false, NodeOf... Operands>
+  template <bool quietly = false, std::same_as<Index>... Operands>
   [[gnu::always_inline]] Index place_of(Op code, double primal, unsigned flags, const Link& l,
                                         Operands... operands) {
     const Index i = quietly ? blocks().push_within() : push();

@@ -78,6 +78,7 @@ class _Steps(Task):
             "step": end - start,
             "forward + backward": (forward - start) + (backward - cleared),
             "forward + backward + drop": (forward - start) + (backward - cleared) + (end - updated),
+            "forward + backward + update": updated - start,
             "forward": forward - start,
             "backward": backward - cleared,
             "update": (cleared - forward) + (updated - backward),
@@ -87,5 +88,6 @@ class _Steps(Task):
             del phases["drop"]  # of a reference: the graph is a cycle, and the collector's
         if not self.peer.eager:
             # Its forward pass ran once, long ago.
-            phases = {name: phases[name] for name in ("step", "forward + backward", "update")}
+            kept = ("step", "forward + backward", "forward + backward + update", "update")
+            phases = {name: phases[name] for name in kept}
         return phases
