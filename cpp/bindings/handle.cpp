@@ -104,8 +104,8 @@ PythonBackward* python_backward(Index node) {
 // caller throughout.
 static PyObject* new_object(PyTypeObject* type) {
   if (type != value_type) return type->tp_alloc(type, 0);
-  if (!free_handles::any()) return allocate_handle();
-  return reinterpret_cast<PyObject*>(free_handles::pop());
+  if (!FreeHandles::any()) return allocate_handle();
+  return reinterpret_cast<PyObject*>(FreeHandles::pop());
 }
 
 static Attachment* attachment_of(Index node) {
@@ -187,9 +187,9 @@ static void leave_attributes(Handle* handle, PyTypeObject* type) {
   leave_attributes(handle, type);  // before a weak reference's callback asks for the node again
   if (handle->weakrefs != nullptr) PyObject_ClearWeakRefs(self);
   PyObject* dict = take_attributes(handle);
-  if (type == value_type && !free_handles::full()) {
+  if (type == value_type && !FreeHandles::full()) {
     handle->plain = true;
-    free_handles::push(handle);
+    FreeHandles::push(handle);
   } else {
     type->tp_free(self);
     Py_DECREF(type);
@@ -200,11 +200,11 @@ static void leave_attributes(Handle* handle, PyTypeObject* type) {
 
 extern "C" void handle_dealloc(PyObject* self) {
   Handle* handle = as_handle(self);
-  if (!handle->plain || handle->weakrefs != nullptr || free_handles::full()) [[unlikely]]
+  if (!handle->plain || handle->weakrefs != nullptr || FreeHandles::full()) [[unlikely]]
     return dealloc_rich(handle);
   const Index node = handle->node;
   tape().cell(node).handle = nullptr;
-  free_handles::push(handle);
+  FreeHandles::push(handle);
   tape().release(node);
 }
 

@@ -71,7 +71,7 @@ inline bool watching = false;
 // value_type while neither is and no node has ever been heritable, so that fresh nodes need no
 // look, nor a Held; else null, which is no operand's type.
 inline PyTypeObject* quiet_type = nullptr;
-// To be called when any of these has changed.
+// To be called when any of these has changed, value_type among them.
 inline void look_around() {
   watching = anomaly_on || no_grad_on;
   quiet_type = !watching && inheritances == 0 ? value_type : nullptr;
@@ -130,7 +130,8 @@ PyObject* hold_operands(Handle* handle);
 PyObject* adopt_as(PyTypeObject* type, Index node);
 
 // Dead handles, plain and without attributes, keep their reference to the type.
-struct free_handles {
+class FreeHandles {
+ public:
   static bool any() { return *last != nullptr; }
   static bool full() { return last == end; }
   static void push(Handle* handle) { *++last = handle; }
@@ -145,7 +146,7 @@ struct free_handles {
   static constexpr std::size_t most = 1 << 15;
   static inline Handle* handles[1 + most];  // the first stays null
   static inline Handle** last = handles;
-  static inline Handle** end = handles + most;
+  static inline Handle** const end = handles + most;
 };
 
 inline PyObject* refer(Handle* handle, Index node) {
@@ -161,8 +162,8 @@ inline PyObject* refer(Handle* handle, Index node) {
     if (node == no_node) return nullptr;
   }
   Handle* handle;
-  if (free_handles::any()) [[likely]] {
-    handle = free_handles::pop();
+  if (FreeHandles::any()) [[likely]] {
+    handle = FreeHandles::pop();
   } else {
     handle = as_handle(allocate_handle());
     if (handle == nullptr) {
@@ -177,13 +178,13 @@ inline PyObject* refer(Handle* handle, Index node) {
 }
 
 // Whether the next operation needs neither a new block nor a new handle.
-inline bool has_room() { return tape().blocks().has_room() && free_handles::any(); }
+inline bool has_room() { return tape().blocks().has_room() && FreeHandles::any(); }
 // Nor a check: then recording and wrap() call nothing, and the compiler keeps an operator's path
 // free of saved registers.
 inline bool ready() { return has_room() && !watching; }
 
 inline bool ready_for_leaf() {
-  return tape().blocks().has_leaf_room() && free_handles::any() && !watching;
+  return tape().blocks().has_leaf_room() && FreeHandles::any() && !watching;
 }
 
 // Runs what may throw; a C++ exception becomes a Python one and the result `failed`.

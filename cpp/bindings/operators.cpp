@@ -38,10 +38,13 @@ template <Op code, bool quietly>
 [[gnu::always_inline]] inline PyObject* binary_ready(PyObject* a, PyObject* b) {
   const PyTypeObject* const type = quietly ? quiet_type : value_type;
   const auto record = [](auto x, auto y) {
-    if constexpr (!quietly) return wrap(tape().record<code>(x, y));
-    Handle* const handle =
-        free_handles::pop();  // first, so that its cell need be written only once
-    return refer(handle, tape().record<code, true>(x, y));
+    if constexpr (quietly) {
+      // The handle comes first, so that the cell's pointer to it is written only once.
+      Handle* const handle = FreeHandles::pop();
+      return refer(handle, tape().record<code, true>(x, y));
+    } else {
+      return wrap(tape().record<code>(x, y));
+    }
   };
   if (Py_TYPE(a) == type) [[likely]] {
     if (Py_TYPE(b) == type) [[likely]]

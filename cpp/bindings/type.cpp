@@ -64,8 +64,10 @@ static PyTypeObject* make_type(pybind11::module_& module) {
 }
 
 void register_value(pybind11::module_& module) {
-  if (value_type == nullptr) value_type = make_type(module);
-  look_around();
+  if (value_type == nullptr) {
+    value_type = make_type(module);
+    look_around();
+  }
   if (PyModule_AddObjectRef(module.ptr(), "Value", reinterpret_cast<PyObject*>(value_type)) < 0)
     throw pybind11::error_already_set();
 }

@@ -407,6 +407,29 @@ TEST_CASE("a full trace says so and can be used on") {
   CHECK_THROWS_AS(inputs(), ArenaFull);
 }
 
+TEST_CASE("an input has no adjoint before a sweep, wherever another has been") {
+  for (const std::size_t limit : {std::size_t{1'000}, Trace::most}) {
+    Trace trace(limit);
+    CHECK(trace.adjoint(trace.input(1.0)) == 0.0);
+    trace.clear();
+    const Traced root = trace.input(1.0);
+    trace.backward(root, 3.0);  // a root that is an input, and swept before anything else
+    CHECK(trace.adjoint(root) == 3.0);
+    const Trace::Position one = trace.position();
+    const Traced x = trace.input(2.0), y = trace.input(5.0);
+    CHECK(trace.adjoint(y) == 0.0);
+    trace.backward(x * y);
+    CHECK(trace.adjoint(x) == 5.0);
+    trace.rewind(one);
+    CHECK(trace.adjoint(trace.input(2.0)) == 0.0);
+    CHECK(trace.adjoint(trace.input(5.0)) == 0.0);
+    CHECK(trace.adjoint(trace.input(7.0)) == 0.0);
+    CHECK(trace.adjoint(root) == 3.0);
+    trace.clear();
+    CHECK(trace.adjoint(trace.input(1.0)) == 0.0);
+  }
+}
+
 TEST_CASE("a statement that does not fit leaves nothing behind") {
   Trace trace(10);
   const Traced x = trace.input(3.0), y = trace.input(2.0);

@@ -224,6 +224,7 @@ class Frontier {
       Link& product = sum[-1];
       Link& rest = sum[-2];
       const auto [left, right] = product.operand;
+      // A product that another user has marked is counted already.
       if (right >= in_extra || left & due) [[unlikely]]
         break;
       const double by_sum = product.adjoint += adjoint * sum->partial[1];

@@ -21,7 +21,7 @@ class Tape : public Arena {
  public:
   using Arena::Arena;
 
-  // Where an operand may be a plain number.
+  // Whether an operand of this type is a node, and not a plain number.
   template <class Operand>
   static constexpr bool is_node = std::same_as<Operand, Index>;
 

@@ -53,9 +53,10 @@ class Trace {
 
   // A number to differentiate by. Throws ArenaFull when there is no more room.
   Traced input(double primal) {
-    if (inputs_ == inputs_end_) [[unlikely]]
-      touch_inputs();
-    *--inputs_ = 0.0;
+    if (inputs_ == first_adjoint_) [[unlikely]]
+      full();
+    // Nothing has yet been written below inputs_end_: there, it is 0.
+    if (--inputs_ >= inputs_end_) *inputs_ = 0.0;
     return {primal, static_cast<std::int32_t>(inputs_ - adjoints_)};
   }
 
@@ -225,19 +226,7 @@ class Trace {
                     " operations and as many inputs");
   }
 
-  // Memory for the first of each is made with the trace: all at once is half the price of page by
-  // page, and short recordings never wait for it.
-  void begin() noexcept {
-    const std::int32_t first = std::min(std::int32_t{1} << 15, limit_ - 1);
-    touch(step_pages_, steps_, steps_ + first);
-    touch(partial_pages_, partials_, partials_ + 2 * first);
-    touch(adjoint_pages_, adjoints_ - first, adjoints_ + first);
-    end_ = swept_ = first;
-    partials_end_ += 2 * first;
-    inputs_end_ -= first;
-  }
-
-  // Later memory is touched ahead of its use, a quarter of what was used before.
+  // Memory is touched ahead of its use, a quarter of what was used before.
   static std::ptrdiff_t ahead(std::ptrdiff_t used) noexcept {
     return std::clamp<std::ptrdiff_t>(used / 4, 512, std::ptrdiff_t{1} << 15);
   }
@@ -250,11 +239,6 @@ class Trace {
     if (partials_end > partials_end_)
       touch(partial_pages_, std::exchange(partials_end_, partials_end), partials_end);
     end_ = end;
-  }
-  [[gnu::noinline, gnu::cold]] void touch_inputs() {
-    if (inputs_ == first_adjoint_) full();
-    inputs_end_ -= std::min(ahead(adjoints_ - inputs_), inputs_ - first_adjoint_);
-    touch(adjoint_pages_, inputs_end_, inputs_);
   }
   template <class T>
   static void touch(Pages& pages, const T* from, const T* to) noexcept {
@@ -278,8 +262,7 @@ class Trace {
       limit_ = static_cast<std::int32_t>(steps);
       partials_end_ = partials_;
       inputs_end_ = adjoints_;
-      clear();
-      return begin();
+      return clear();
     }
     throw ArenaFull("the trace cannot begin: the system gives no address space");
   }
@@ -292,7 +275,7 @@ class Trace {
   std::int32_t swept_ = 0;  // adjoints before were touched
   double* partial_ = nullptr;
   double* partials_end_ = nullptr;   // what lies before was touched
-  double* inputs_end_ = nullptr;     // what lies behind was touched
+  double* inputs_end_ = nullptr;     // what lies behind was there for a sweep
   double* inputs_ = nullptr;         // adjoints of inputs, the newest first
   double* first_adjoint_ = nullptr;  // which grow down to here
   double* adjoints_ = nullptr;       // of steps: 0, but in a sweep
@@ -315,10 +298,11 @@ template <Op code, class... Operands>
 inline void Trace::backward(const Traced& root, double seed) noexcept {
   double* const adjoints = adjoints_;
   if (root.place_ == 0) return;
-  adjoints[root.place_] += seed;
-  if (root.place_ < 0) return;
+  if (inputs_ < inputs_end_) touch(adjoint_pages_, inputs_, std::exchange(inputs_end_, inputs_));
   if (top_ > swept_)
     touch(adjoint_pages_, adjoints_ + std::exchange(swept_, top_), adjoints_ + top_);
+  adjoints[root.place_] += seed;
+  if (root.place_ < 0) return;
   const Step* const steps = steps_;
   const double* partial = partial_;
   double carry = 0.0;  // what the step before has coming from this one, kept in a register

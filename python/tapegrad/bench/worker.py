@@ -26,7 +26,7 @@ __all__ = ["main", "work"]
 
 # micrograd's backward() calls itself as deep as the graph is.
 DEEPEST = 10**6
-# Seconds that a sample takes at least: the file of all samples stays small.
+# Seconds of a sample: the file of all samples stays small.
 SAMPLE = 0.002
 
 

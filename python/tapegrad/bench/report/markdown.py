@@ -36,8 +36,8 @@ tapegrad's to 1e-9 before it was timed.
 - "gc off" has Python's garbage collector run before each run, outside the clock, and not during it.
   "gc on" is Python's default, as for all that say nothing. The pure classes' graphs are cycles, so
   that their end is the collector's work: outside the clock with gc off, here and there with gc on.
-  tapegrad's steps count the graph's end. Ratios to microgpt's class with gc off leave it out on both
-  sides, but for those that name it.
+  tapegrad's steps count the graph's end. Of the rows under "Ratios", those to microgpt's class with
+  gc off leave it out on both sides, but for those that name it.
 - torch is eager, in float64 tensors without dimensions, on one thread; it trains with torch.optim.
 - autograd's numbers are NumPy's. xad starts its tape anew for each recording.
 - casadi builds expression, gradient and function anew in each step, softmax without its shift.
