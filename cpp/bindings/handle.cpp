@@ -104,8 +104,7 @@ PythonBackward* python_backward(Index node) {
 // caller throughout.
 static PyObject* new_object(PyTypeObject* type) {
   if (type != value_type) return type->tp_alloc(type, 0);
-  if (!FreeHandles::any()) return allocate_handle();
-  return reinterpret_cast<PyObject*>(FreeHandles::pop());
+  return reinterpret_cast<PyObject*>(take_handle());
 }
 
 static Attachment* attachment_of(Index node) {

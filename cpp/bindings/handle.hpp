@@ -132,22 +132,27 @@ PyObject* adopt_as(PyTypeObject* type, Index node);
 // Dead handles, plain and without attributes, keep their reference to the type.
 class FreeHandles {
  public:
-  static bool any() { return *last != nullptr; }
-  static bool full() { return last == end; }
-  static void push(Handle* handle) { *++last = handle; }
+  static bool any() { return *last_ != nullptr; }
+  static bool full() { return last_ == end_; }
+  static void push(Handle* handle) { *++last_ = handle; }
   // Alive again, with one reference; to be asked for only where there is any.
   static Handle* pop() {
-    Handle* const handle = *last--;
+    Handle* const handle = *last_--;
     Py_SET_REFCNT(reinterpret_cast<PyObject*>(handle), 1);
     return handle;
   }
 
  private:
   static constexpr std::size_t most = 1 << 15;
-  static inline Handle* handles[1 + most];  // the first stays null
-  static inline Handle** last = handles;
-  static inline Handle** const end = handles + most;
+  static inline Handle* handles_[1 + most];  // the first stays null
+  static inline Handle** last_ = handles_;
+  static inline Handle** const end_ = handles_ + most;
 };
+
+// Null, with an error set, where there is no memory for one.
+inline Handle* take_handle() {
+  return FreeHandles::any() ? FreeHandles::pop() : as_handle(allocate_handle());
+}
 
 inline PyObject* refer(Handle* handle, Index node) {
   handle->node = node;
@@ -161,15 +166,10 @@ inline PyObject* refer(Handle* handle, Index node) {
     node = watched(node);
     if (node == no_node) return nullptr;
   }
-  Handle* handle;
-  if (FreeHandles::any()) [[likely]] {
-    handle = FreeHandles::pop();
-  } else {
-    handle = as_handle(allocate_handle());
-    if (handle == nullptr) {
-      tape().release(node);
-      return nullptr;
-    }
+  Handle* const handle = take_handle();
+  if (handle == nullptr) [[unlikely]] {
+    tape().release(node);
+    return nullptr;
   }
   PyObject* const object = refer(handle, node);
   if (tape().cell(node).flags & flag::heritable) [[unlikely]]

@@ -21,10 +21,6 @@ class Tape : public Arena {
  public:
   using Arena::Arena;
 
-  // Whether an operand of this type is a node, and not a plain number.
-  template <class Operand>
-  static constexpr bool is_node = std::same_as<Operand, Index>;
-
   // Each returns a node that the caller owns. `quietly` promises that the blocks have room, and
   // that no node is heritable.
 
@@ -33,26 +29,26 @@ class Tape : public Arena {
     constexpr auto& e = entry<code>;
     const double x = cell(a).primal;
     const double y = e.value(x);
-    return place_of(code, y, 0, {{}, {std::get<0>(e.partials)(x, y), 0.0}, {a, no_node}}, a);
+    return place_of<1>(code, y, 0, {{}, {std::get<0>(e.partials)(x, y), 0.0}, {a, no_node}});
   }
 
   // A plain number makes no node: it lies where the partial of its node would.
   template <Op code, bool quietly = false, class A, class B>
-  Index record(A a, B b) requires(is_node<A> || is_node<B>) {
+  Index record(A a, B b) requires(std::same_as<A, Index> || std::same_as<B, Index>) {
     constexpr auto& e = entry<code>;
     const double x = primal(a);
     const double y = primal(b);
     const double z = e.value(x, y);
-    if constexpr (!is_node<B>)
-      return place_of<quietly>(code, z, flag::constant_right,
-                               {{}, {std::get<0>(e.partials)(x, y, z), y}, {a, no_node}}, a);
-    else if constexpr (!is_node<A>)
-      return place_of<quietly>(code, z, flag::constant_left,
-                               {{}, {std::get<1>(e.partials)(x, y, z), x}, {b, no_node}}, b);
+    if constexpr (std::same_as<B, double>)
+      return place_of<1, quietly>(code, z, flag::constant_right,
+                                  {{}, {std::get<0>(e.partials)(x, y, z), y}, {a, no_node}});
+    else if constexpr (std::same_as<A, double>)
+      return place_of<1, quietly>(code, z, flag::constant_left,
+                                  {{}, {std::get<1>(e.partials)(x, y, z), x}, {b, no_node}});
     else
-      return place_of<quietly>(
+      return place_of<2, quietly>(
           code, z, 0,
-          {{}, {std::get<0>(e.partials)(x, y, z), std::get<1>(e.partials)(x, y, z)}, {a, b}}, a, b);
+          {{}, {std::get<0>(e.partials)(x, y, z), std::get<1>(e.partials)(x, y, z)}, {a, b}});
   }
 
   // At least one is a node. A power of a plain exponent differentiates by the base alone.
@@ -231,19 +227,21 @@ class Tape : public Arena {
   static double primal(double number) noexcept { return number; }
 
   Index place(Op code, double primal, std::uint16_t flags, const Link& l) {
-    const auto [a, b] = l.operand;
-    return b == no_node ? place_of(code, primal, flags, l, a)
-                        : place_of(code, primal, flags, l, a, b);
+    return l.operand[1] == no_node ? place_of<1>(code, primal, flags, l)
+                                   : place_of<2>(code, primal, flags, l);
   }
   // In line, so that an operator's path calls nothing.
-  template <bool quietly = false, std::same_as<Index>... Operands>
-  [[gnu::always_inline]] Index place_of(Op code, double primal, unsigned flags, const Link& l,
-                                        Operands... operands) {
+  template <int operands, bool quietly = false>
+  [[gnu::always_inline]] Index place_of(Op code, double primal, unsigned flags, const Link& l) {
     const Index i = quietly ? blocks().push_within() : push();
     link(i) = l;
-    if constexpr (!quietly) flags |= (cell(operands).flags | ...) & flag::heritable;
+    if constexpr (!quietly) {
+      unsigned inherited = 0;
+      for (int k = 0; k < operands; ++k) inherited |= cell(l.operand[k]).flags;
+      flags |= inherited & flag::heritable;
+    }
     cell(i) = {primal, nullptr, 1, code, static_cast<std::uint16_t>(flags)};
-    (++cell(operands).owners, ...);
+    for (int k = 0; k < operands; ++k) ++cell(l.operand[k]).owners;
     return i;
   }
 
