@@ -100,7 +100,7 @@ COMPARISONS = (
             (GPT_OFF, phase),
             (who, phase),
         )
-        for end, phase in (("without its graph's end", UPDATED), ("with it", "step"))
+        for end, phase in (("without its graph's end", UPDATED), ("with its graph's end", "step"))
         for what, who in (
             ("Adam in Python", "tapegrad"),
             ("tapegrad.optim.Adam", OPTIM),
