@@ -24,8 +24,7 @@ int refuse_deletion(const char* name) {
 int set_data(PyObject* self, PyObject* value) {
   if (value == nullptr) return refuse_deletion("data");
   double number = 0.0;
-  if (PyFloat_CheckExact(value)) number = PyFloat_AS_DOUBLE(value);
-  else if (!need_number(value, "data", number)) return -1;
+  if (!read_small(value, number) && !need_number(value, "data", number)) return -1;
   tape().cell(node_of(self)).primal = number;
   ++changes;
   return 0;
@@ -34,8 +33,7 @@ int set_data(PyObject* self, PyObject* value) {
 int set_grad(PyObject* self, PyObject* value) {
   if (value == nullptr) return refuse_deletion("grad");
   double number = 0.0;
-  if (PyFloat_CheckExact(value)) number = PyFloat_AS_DOUBLE(value);
-  else if (!need_number(value, "grad", number)) return -1;
+  if (!read_small(value, number) && !need_number(value, "grad", number)) return -1;
   tape().link(node_of(self)).adjoint = number;
   ++changes;
   return 0;

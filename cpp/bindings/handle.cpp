@@ -1,5 +1,6 @@
 // Life and death of handles.
 #include "handle.hpp"
+#include "handles.hpp"
 
 #include <cmath>
 #include <string>
@@ -12,14 +13,21 @@ void set_memory_error(const std::bad_alloc& error) {
   PyErr_SetString(PyExc_MemoryError, full ? error.what() : "out of memory");
 }
 
-PyObject* allocate_handle() {
+Handle* allocate_handle() {
   Handle* handle = PyObject_GC_New(Handle, value_type);
   if (handle == nullptr) return nullptr;
+  handle->place = 0;
   handle->plain = true;
   handle->dict = no_attributes;
   handle->weakrefs = nullptr;
-  return reinterpret_cast<PyObject*>(handle);
+  if (all_handles().add(handle)) return handle;
+  PyObject_GC_Del(handle);
+  return nullptr;
 }
+
+Handle* find_handle(Index node) { return has_handle(node) ? all_handles().find(node) : nullptr; }
+
+void remember(Handle* handle) { all_handles().remember(handle); }
 
 void track(Handle* handle) {
   if (!handle->plain) return;
@@ -51,7 +59,7 @@ static bool hold(Index node) {
   }
   Note& note = tape().need_note(node);
   tape().discard(std::exchange(note.held, std::move(held)));
-  if (void* handle = tape().cell(node).handle) track(static_cast<Handle*>(handle));
+  if (Handle* const handle = find_handle(node)) track(handle);
   return true;
 }
 
@@ -64,7 +72,7 @@ PyObject* hold_operands(Handle* handle) {
 
 static bool is_accounted_for(Index node) {
   const Note* note = tape().find_note(node);
-  return tape().cell(node).owners == 1 + (note != nullptr ? note->held_by : 0);
+  return tape().cell(node).owners == handled + (note != nullptr ? note->held_by : 0);
 }
 
 // Users recorded before their operand owned anything: found by a scan of all that is newer.
@@ -102,9 +110,12 @@ PythonBackward* python_backward(Index node) {
 
 // A new object may be refused, and may run the collector and so anything: `node` stays owned by the
 // caller throughout.
-static PyObject* new_object(PyTypeObject* type) {
-  if (type != value_type) return type->tp_alloc(type, 0);
-  return reinterpret_cast<PyObject*>(take_handle());
+static Handle* new_handle(PyTypeObject* type) {
+  if (type == value_type) return take_handle();
+  Handle* const handle = as_handle(type->tp_alloc(type, 0));
+  if (handle == nullptr || all_handles().add(handle)) return handle;
+  Py_DECREF(reinterpret_cast<PyObject*>(handle));
+  return nullptr;
 }
 
 static Attachment* attachment_of(Index node) {
@@ -113,44 +124,44 @@ static Attachment* attachment_of(Index node) {
 }
 
 PyObject* handle_of(Index node) {
-  if (void* handle = tape().cell(node).handle) return Py_NewRef(static_cast<PyObject*>(handle));
+  if (Handle* const handle = find_handle(node))
+    return Py_NewRef(reinterpret_cast<PyObject*>(handle));
   tape().own(node);
   const Attachment* attached = attachment_of(node);
   PyTypeObject* type =
       attached != nullptr && attached->type != nullptr ? attached->type : value_type;
   PyObject* kept_type = Py_NewRef(reinterpret_cast<PyObject*>(type));
-  PyObject* object = new_object(type);
+  Handle* const handle = new_handle(type);
   Py_DECREF(kept_type);
-  if (object == nullptr) {
+  if (handle == nullptr) {
     tape().release(node);
     return nullptr;
   }
   // The collector may have run, and have asked for this very node.
-  if (void* handle = tape().cell(node).handle) {
-    PyObject* other = Py_NewRef(static_cast<PyObject*>(handle));
-    as_handle(object)->node = unset_node;
-    Py_DECREF(object);
+  if (Handle* const other = find_handle(node)) {
+    Py_INCREF(reinterpret_cast<PyObject*>(other));
+    Py_DECREF(point(handle, unset_node));
     tape().release(node);
-    return other;
+    return reinterpret_cast<PyObject*>(other);
   }
-  refer(as_handle(object), node);
+  PyObject* const object = refer(handle, node);
+  remember(handle);
   if (Attachment* left = attachment_of(node)) {
-    if (left->dict != nullptr) as_handle(object)->dict = std::exchange(left->dict, nullptr);
+    if (left->dict != nullptr) handle->dict = std::exchange(left->dict, nullptr);
     tape().discard(std::move(tape().find_note(node)->attachment));
   }
   const Note* note = tape().find_note(node);
-  if (attributes_of(as_handle(object)) != nullptr || python_backward(node) != nullptr ||
+  if (attributes_of(handle) != nullptr || python_backward(node) != nullptr ||
       (note != nullptr && note->held))
-    track(as_handle(object));
+    track(handle);
   return object;
 }
 
 PyObject* adopt_as(PyTypeObject* type, Index node) {
   if (type == value_type) return wrap(node);
-  PyObject* object = type->tp_alloc(type, 0);
-  if (object == nullptr) tape().release(node);
-  else refer(as_handle(object), node);
-  return object;
+  if (Handle* const handle = new_handle(type)) return refer(handle, node);
+  tape().release(node);
+  return nullptr;
 }
 
 static PyObject* take_attributes(Handle* handle) {
@@ -182,14 +193,16 @@ static void leave_attributes(Handle* handle, PyTypeObject* type) {
   PyTypeObject* type = Py_TYPE(self);
   const Index node = handle->node;
   PyObject_GC_UnTrack(self);
-  tape().cell(node).handle = nullptr;
+  tape().cell(node).owners += 1 - handled;  // the node's share is ours until the end
   leave_attributes(handle, type);  // before a weak reference's callback asks for the node again
   if (handle->weakrefs != nullptr) PyObject_ClearWeakRefs(self);
   PyObject* dict = take_attributes(handle);
-  if (type == value_type && !FreeHandles::full()) {
+  const bool known = all_handles().has(handle);
+  if (type == value_type && known && !FreeHandles::full()) {
     handle->plain = true;
     FreeHandles::push(handle);
   } else {
+    if (known) all_handles().remove(handle);
     type->tp_free(self);
     Py_DECREF(type);
   }
@@ -201,10 +214,8 @@ extern "C" void handle_dealloc(PyObject* self) {
   Handle* handle = as_handle(self);
   if (!handle->plain || handle->weakrefs != nullptr || FreeHandles::full()) [[unlikely]]
     return dealloc_rich(handle);
-  const Index node = handle->node;
-  tape().cell(node).handle = nullptr;
   FreeHandles::push(handle);
-  tape().release(node);
+  tape().release(handle->node, handled);
 }
 
 // A node's Python objects are reported only while each of its owners is this handle, or holds this

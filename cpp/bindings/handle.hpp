@@ -18,9 +18,10 @@ namespace tapegrad::python {
 struct Handle {
   PyObject_HEAD
   Index node;
+  std::uint32_t place : 31;  // among all handles
   // Exactly a Value, and not tracked by the collector, which it is only while the node owns a
   // Python object. False where memory is zero.
-  bool plain;
+  std::uint32_t plain : 1;
   PyObject* dict;  // no_attributes, or its own
   PyObject* weakrefs;
 };
@@ -55,7 +56,7 @@ inline PyTypeObject* value_type = nullptr;
 // taken Value.__new__ away. The node is there for good.
 inline constexpr Index unset_node = 0;
 inline void reserve_unset_node() {
-  if (tape().leaf(0.0) == unset_node) tape().cell(unset_node).owners = 1u << 31;
+  if (tape().leaf(0.0) == unset_node) tape().cell(unset_node).owners = handled / 2;
 }
 
 // Counts changes to nodes, so that a snapshot knows whether it is still true.
@@ -111,11 +112,14 @@ inline bool is_value(PyObject* object) {
 inline Handle* as_handle(PyObject* object) { return reinterpret_cast<Handle*>(object); }
 inline Index node_of(PyObject* object) { return as_handle(object)->node; }
 
-PyObject* allocate_handle();
+Handle* allocate_handle();
 bool check_anomaly(Index node);  // false, with FloatingPointError set, if it is one
 // A fresh node as those switches want it; no_node, with it released, on an error.
 Index watched(Index node);
+inline bool has_handle(Index node) { return tape().cell(node).owners & handled; }
+Handle* find_handle(Index node);  // null if it has none
 PyObject* handle_of(Index node);  // the node's handle, made if there is none; a new reference
+void remember(Handle* handle);    // makes it easier to find
 void track(Handle* handle);
 PythonBackward* python_backward(Index node);
 void set_memory_error(const std::bad_alloc& error);
@@ -150,14 +154,20 @@ class FreeHandles {
 };
 
 // Null, with an error set, where there is no memory for one.
-inline Handle* take_handle() {
-  return FreeHandles::any() ? FreeHandles::pop() : as_handle(allocate_handle());
+inline Handle* take_handle() { return FreeHandles::any() ? FreeHandles::pop() : allocate_handle(); }
+
+inline PyObject* point(Handle* handle, Index node) {
+  handle->node = node;
+  return reinterpret_cast<PyObject*>(handle);
 }
 
+// The caller's share in the node becomes the handle's.
 inline PyObject* refer(Handle* handle, Index node) {
-  handle->node = node;
-  tape().cell(node).handle = handle;
-  return reinterpret_cast<PyObject*>(handle);
+  PyObject* const object = point(handle, node);
+  tape().cell(node).owners += handled - 1;
+  if (quiet_type == nullptr) [[unlikely]]
+    remember(handle);
+  return object;
 }
 
 // Gives a fresh node, owned by the caller, its handle. Null, with the node released, on an error.
@@ -197,6 +207,26 @@ Result guarded(Call call, Result failed = {}) {
   } catch (const PythonError&) {
   }
   return failed;
+}
+
+// A float, or an int of a single digit, as literals are and the 0 that sum() begins with; false for
+// all else, which read_number() looks at.
+inline bool read_small(PyObject* object, double& number) {
+  if (PyFloat_CheckExact(object)) {
+    number = PyFloat_AS_DOUBLE(object);
+    return true;
+  }
+  if (!PyLong_CheckExact(object)) return false;
+  const auto* const integer = reinterpret_cast<PyLongObject*>(object);
+#if PY_VERSION_HEX >= 0x030C0000
+  if (!PyUnstable_Long_IsCompact(integer)) return false;
+  number = static_cast<double>(PyUnstable_Long_CompactValue(integer));
+#else
+  const Py_ssize_t size = Py_SIZE(object);
+  if (size < -1 || size > 1) return false;
+  number = size == 0 ? 0.0 : static_cast<double>(size * integer->ob_digit[0]);
+#endif
+  return true;
 }
 
 // What an operand turned out to be.

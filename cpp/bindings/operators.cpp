@@ -16,20 +16,6 @@ template <Op code>
   return guarded([&] { return wrap(tape().record<code>(x, y)); });
 }
 
-// Plain ints come from literals, and from sum(), which begins with 0.
-template <Op code>
-[[gnu::noinline]] PyObject* binary_with_int(PyObject* a, PyObject* b) {
-  const bool left = PyLong_CheckExact(a);
-  PyObject* const other = left ? b : a;
-  const double number = PyLong_AsDouble(left ? a : b);
-  if ((number == -1.0 && PyErr_Occurred()) || Py_TYPE(other) != value_type || !ready()) {
-    PyErr_Clear();
-    return binary_mixed<code>(a, b);
-  }
-  if (left) return wrap(tape().record<code>(number, node_of(b)));
-  return wrap(tape().record<code>(node_of(a), number));
-}
-
 template <Op code>
 PyObject* binary_looked_at(PyObject* a, PyObject* b);
 
@@ -39,21 +25,19 @@ template <Op code, bool quietly>
   const PyTypeObject* const type = quietly ? quiet_type : value_type;
   const auto record = [](auto x, auto y) {
     if constexpr (quietly) {
-      // The handle comes first, so that the cell's pointer to it is written only once.
-      Handle* const handle = FreeHandles::pop();
-      return refer(handle, tape().record<code, true>(x, y));
+      return point(FreeHandles::pop(), tape().record<code, true>(x, y));
     } else {
       return wrap(tape().record<code>(x, y));
     }
   };
+  double number;
   if (Py_TYPE(a) == type) [[likely]] {
     if (Py_TYPE(b) == type) [[likely]]
       return record(node_of(a), node_of(b));
-    if (PyFloat_CheckExact(b)) return record(node_of(a), PyFloat_AS_DOUBLE(b));
-  } else if (PyFloat_CheckExact(a) && Py_TYPE(b) == type) {
-    return record(PyFloat_AS_DOUBLE(a), node_of(b));
+    if (read_small(b, number)) return record(node_of(a), number);
+  } else if (Py_TYPE(b) == type && read_small(a, number)) {
+    return record(number, node_of(b));
   }
-  if (PyLong_CheckExact(a) || PyLong_CheckExact(b)) return binary_with_int<code>(a, b);
   return quietly ? binary_looked_at<code>(a, b) : binary_mixed<code>(a, b);
 }
 

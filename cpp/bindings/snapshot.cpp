@@ -109,9 +109,9 @@ py::object text_or_none(const std::string* text) {
 py::object belongings(Index node) {
   const Note* note = tape().find_note(node);
   PyObject *dict = nullptr, *type = nullptr;
-  if (void* handle = tape().cell(node).handle) {
-    dict = attributes_of(static_cast<Handle*>(handle));
-    type = reinterpret_cast<PyObject*>(Py_TYPE(static_cast<PyObject*>(handle)));
+  if (Handle* const handle = find_handle(node)) {
+    dict = attributes_of(handle);
+    type = reinterpret_cast<PyObject*>(Py_TYPE(reinterpret_cast<PyObject*>(handle)));
   } else if (note != nullptr && note->attachment) {
     const auto* attached = static_cast<const Attachment*>(note->attachment.get());
     dict = attached->dict;
@@ -195,9 +195,9 @@ py::tuple pack(Snapshot& snapshot) {
       }
       operands.append(reinterpret_cast<const char*>(&written), sizeof written);
     }
-    if (cell.op == Op::leaf && cell.handle != nullptr)
+    if (cell.op == Op::leaf && has_handle(node))
       leaves.append(py::make_tuple(
-          k, py::reinterpret_borrow<py::object>(static_cast<PyObject*>(cell.handle))));
+          k, py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(find_handle(node)))));
   }
   return py::make_tuple(format_version,
                         std::endian::native == std::endian::little ? "little" : "big",
@@ -284,7 +284,7 @@ py::object value_of_type(Index node, const py::object& type) {
   auto* wanted = reinterpret_cast<PyTypeObject*>(type.ptr());
   if (!PyType_Check(type.ptr()) || !PyType_IsSubtype(wanted, value_type))
     throw py::type_error("a Value's type must be Value or a subclass");
-  if (wanted != value_type && tape().cell(node).handle == nullptr) {
+  if (wanted != value_type && !has_handle(node)) {
     std::unique_ptr<Owned>& attached = tape().need_note(node).attachment;
     if (attached == nullptr) attached = std::make_unique<Attachment>();
     PyTypeObject*& kept = static_cast<Attachment*>(attached.get())->type;
@@ -301,7 +301,7 @@ py::object value_at(const Snapshot& snapshot, std::size_t place, const py::objec
 }
 
 PyObject* handle_of_living(Index node) {
-  return Py_XNewRef(static_cast<PyObject*>(tape().cell(node).handle));
+  return Py_XNewRef(reinterpret_cast<PyObject*>(find_handle(node)));
 }
 
 // A copy whose operands are the copies of the node's; the caller owns it.
@@ -327,7 +327,7 @@ py::dict all_belongings(const Snapshot& snapshot) {
   py::dict all;
   for (std::size_t k = 0; k < snapshot.nodes.size(); ++k) {
     const Index node = snapshot.nodes[k];
-    if (tape().cell(node).op == Op::leaf && tape().cell(node).handle != nullptr) continue;
+    if (tape().cell(node).op == Op::leaf && has_handle(node)) continue;
     if (py::object one = belongings(node); !one.is_none()) all[py::int_(k)] = one;
   }
   return all;

@@ -31,7 +31,6 @@ TEST_CASE("a leaf is what it was given") {
   CHECK(arena.link(x).adjoint == 0.0);
   CHECK(arena.cell(x).op == Op::leaf);
   CHECK(arena.cell(x).owners == 1);
-  CHECK(arena.cell(x).handle == nullptr);
   CHECK(!arena.has_extra(x));
   CHECK(arena.find_note(x) == nullptr);
 }
@@ -43,6 +42,18 @@ TEST_CASE("a node lives as long as it has owners") {
   arena.release(x);
   CHECK(alive(arena) == 1);
   arena.release(x);
+  CHECK(alive(arena) == 0);
+}
+
+TEST_CASE("the embedding's object is an owner as others are, and can be told from them") {
+  Arena arena;
+  const Index x = arena.leaf(1.0);
+  arena.own(x);
+  arena.cell(x).owners += handled - 1;
+  CHECK(arena.cell(x).owners == handled + 1);
+  arena.release(x);
+  CHECK(arena.cell(x).owners == handled);
+  arena.release(x, handled);
   CHECK(alive(arena) == 0);
 }
 
@@ -197,9 +208,12 @@ TEST_CASE("a sum of products takes with it what nothing else needs") {
     }
     return node;
   };
+  // Of what is held, all but leaves have an object of the embedding.
+  const auto owner_of = [&](Index node) { return tape.cell(node).op == Op::leaf ? 1 : handled; };
   const auto let_go = [&](Index node) {
-    if (one_in(30)) held.push_back(node);
-    else tape.release(node);
+    if (!one_in(30)) return tape.release(node);
+    tape.cell(node).owners += handled - 1;
+    held.push_back(node);
   };
   for (int round = 0; round < 20; ++round) {
     const Index a = any(), b = any();
@@ -215,14 +229,15 @@ TEST_CASE("a sum of products takes with it what nothing else needs") {
     tape.release(sum);
     std::map<Index, std::uint32_t> owners;
     std::vector<Index> open;
-    const auto own = [&](Index node) {
-      if (owners[node]++ == 0) open.push_back(node);
+    const auto own = [&](Index node, std::uint32_t owner) {
+      if (owners[node] == 0) open.push_back(node);
+      owners[node] += owner;
     };
-    for (const Index node : held) own(node);
+    for (const Index node : held) own(node, owner_of(node));
     while (!open.empty()) {
       const Index node = open.back();
       open.pop_back();
-      for (const Index operand : operands[node]) own(operand);
+      for (const Index operand : operands[node]) own(operand, 1);
     }
     CHECK(alive(tape) == owners.size());
     std::size_t visited = 0;
@@ -236,11 +251,11 @@ TEST_CASE("a sum of products takes with it what nothing else needs") {
     CHECK(attached == with_note);
     while (held.size() > 60) {
       std::swap(held[30 + random() % (held.size() - 30)], held.back());
-      tape.release(held.back());
+      tape.release(held.back(), owner_of(held.back()));
       held.pop_back();
     }
   }
-  for (const Index node : held) tape.release(node);
+  for (const Index node : held) tape.release(node, owner_of(node));
   CHECK(alive(tape) == 0);
 }
 

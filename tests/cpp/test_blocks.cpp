@@ -22,13 +22,13 @@ struct Pool {
   Index push() {
     const Index i = blocks.push();
     blocks.links()[i] = {0.0, {0.0, 0.0}, {no_node, no_node}};
-    blocks.cells()[i] = {0.0, nullptr, 1, Op::open, 0};
+    blocks.cells()[i] = {0.0, 1, Op::open, 0};
     return i;
   }
   Index push_leaf() {
     const Index i = blocks.push_leaf();
     blocks.links()[i] = {0.0, {0.0, 0.0}, {due | no_node, no_node}};
-    blocks.cells()[i] = {0.0, nullptr, 1, Op::leaf, 0};
+    blocks.cells()[i] = {0.0, 1, Op::leaf, 0};
     return i;
   }
   std::vector<Index> push(std::size_t count) {

@@ -37,6 +37,65 @@ def test_a_constant_operand_is_the_same_object_each_time() -> None:
     assert held in y._prev
 
 
+@pytest.mark.parametrize("objects", ["quiet", "owned"])
+def test_operands_are_found_whatever_lived_and_died_in_between(objects: str) -> None:
+    lines = output_of(
+        f"""
+        import random
+        from tapegrad import Value
+
+        class Weight(Value):
+            pass
+
+        source = random.Random(3)
+        known = [(Value(k), ()) for k in range(4)]  # a value, and its operands while they are known
+        if {objects!r} == "owned":
+            known[0][0].note = known
+        for step in range(20000):
+            a, b = (source.choice(known)[0] for _ in range(2))
+            kind = source.randrange(8)
+            if kind < 4:
+                known.append((a * b if kind % 2 else a + b, (a, b)))
+            elif kind == 4:
+                known.append((Value(step) if step % 3 else Weight(step), ()))
+            elif kind == 5:
+                known.append((a.tanh(), (a,)))
+            elif len(known) > 60:
+                del known[source.randrange(len(known)) :: 3]
+            else:
+                value, operands = source.choice(known)
+                assert all(x is y for x, y in zip(value._children, operands)), step
+                assert len(value._children) >= len(operands)
+                assert all(x is y for x, y in zip(value._children, value._children)), step
+        print("found")
+        """
+    )
+    assert lines == ["found"]
+
+
+def test_operands_are_found_after_more_objects_died_than_are_kept_for_later() -> None:
+    lines = output_of(
+        """
+        from tapegrad import Value
+
+        a, b = Value(1), Value(2)
+        total = a + b
+        for _ in range(3):
+            values = [a * k for k in range(100_000)]
+            assert total._children[0] is a
+            sums = [values[k] + values[k + 1] for k in range(0, 100_000, 5)]
+            del values[1::2]
+            assert sums[7]._children == (sums[7]._children[0], values[18])
+            for k, one in enumerate(sums[:100]):
+                assert one._children[(5 * k) % 2] is values[(5 * k + 1) // 2]
+            del values, sums, one
+            assert total._children[1] is b
+        print("found")
+        """
+    )
+    assert lines == ["found"]
+
+
 def test_a_node_that_nobody_holds_gets_a_new_object_for_the_same_node() -> None:
     y = (Value(1) + 5).exp()
     y._children[0].grad = 3.0

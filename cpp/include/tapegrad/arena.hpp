@@ -36,14 +36,14 @@ class Arena {
   Index leaf(double primal) {
     const Index i = blocks_.push_leaf();
     link(i) = {0.0, {0.0, 0.0}, {due | no_node, no_node}};
-    cell(i) = {primal, nullptr, 1, Op::leaf, 0};
+    cell(i) = {primal, 1, Op::leaf, 0};
     return i;
   }
 
   void own(Index i) noexcept { ++cell(i).owners; }
-  void release(Index i) noexcept {
+  void release(Index i, std::uint32_t owner = 1) noexcept {
     Cell& c = cell(i);
-    if (--c.owners != 0) [[likely]]
+    if ((c.owners -= owner) != 0) [[likely]]
       return;
     if (c.op != Op::leaf) destroy(i);
     else if (c.flags == 0 && !has_extra(i)) blocks_.take_back_leaf(i);

@@ -41,14 +41,16 @@ constexpr std::uint64_t both(const Link& link) noexcept {
 // The half that everything else reads.
 struct Cell {
   double primal;
-  void* handle;  // the embedding's one object for this node, if it has one now
   std::uint32_t owners;
   Op op;
   std::uint16_t flags;
 };
 
-static_assert(sizeof(Link) == 32 && sizeof(Cell) == 24);
+static_assert(sizeof(Link) == 32 && sizeof(Cell) == 16);
 inline constexpr std::size_t bytes_per_node = sizeof(Link) + sizeof(Cell);
+
+// Among the owners of a node, the embedding's one object for it: whether there is one can be told.
+inline constexpr std::uint32_t handled = 0x80000000u;
 
 namespace flag {
 inline constexpr std::uint16_t constant_right = 1;  // the second operand is a number

@@ -182,8 +182,11 @@ class Frontier {
 
   // To one operand of node `i`; a mark that it makes in the same block is counted in `here`.
   [[gnu::always_inline]] void give(Index i, Index operand, double amount, Index& here) noexcept {
+    links_[operand].adjoint += amount;
+    mark(i, operand, here);
+  }
+  [[gnu::always_inline]] void mark(Index i, Index operand, Index& here) noexcept {
     Link& below = links_[operand];
-    below.adjoint += amount;
     if (below.operand[0] & due) [[likely]]
       return;
     below.operand[0] |= due;
@@ -214,12 +217,14 @@ class Frontier {
   }
 
   // While node `i` is a sum whose operands are the two nodes before it, the sum so far and then a
-  // product: goes on to the sum so far, with neither marked in between. False if it is none.
+  // product: goes on to the sum so far, with neither marked in between. False if it is none. A sum
+  // so far that another user has marked is not what it is compared with, and so ends this.
   [[gnu::always_inline]] bool add_products(Index& i, Index bottom, double& adjoint,
                                            Index& here) noexcept {
-    const Index begin = i;
     Link* sum = links_ + i;
-    for (std::uint64_t before = both(i - 2, i - 1); i - bottom >= 2 && both(*sum) == before;
+    Link* const begin = sum;
+    const Link* const third = links_ + bottom + 2;
+    for (std::uint64_t before = both(i - 2, i - 1); sum >= third && both(*sum) == before;
          before -= both(2, 2)) {
       Link& product = sum[-1];
       Link& rest = sum[-2];
@@ -229,14 +234,22 @@ class Frontier {
         break;
       const double by_sum = product.adjoint += adjoint * sum->partial[1];
       const double so_far = rest.adjoint += adjoint * sum->partial[0];
-      give(i, right, by_sum * product.partial[1], here);
-      give(i, left, by_sum * product.partial[0], here);
-      adjoint = left == i - 2 || right == i - 2 ? rest.adjoint : so_far;
-      unmark(rest, here);
+      Link& x = links_[left];
+      Link& y = links_[right];
+      y.adjoint += by_sum * product.partial[1];
+      x.adjoint += by_sum * product.partial[0];
+      if (!(x.operand[0] & y.operand[0] & due)) [[unlikely]] {
+        const auto node = static_cast<Index>(sum - links_);
+        mark(node, right, here);
+        mark(node, left, here);
+      }
+      adjoint = &x == &rest || &y == &rest ? rest.adjoint : so_far;
       sum -= 2;
-      i -= 2;
     }
-    return i != begin;
+    if (sum == begin) return false;
+    i = static_cast<Index>(sum - links_);
+    unmark(*sum, here);
+    return true;
   }
 
   Index end_of_block() const noexcept { return (block_ + 1) * Blocks::size; }

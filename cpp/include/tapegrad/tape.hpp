@@ -21,15 +21,15 @@ class Tape : public Arena {
  public:
   using Arena::Arena;
 
-  // Each returns a node that the caller owns. `quietly` promises that the blocks have room, and
-  // that no node is heritable.
+  // Each returns a node that the caller owns. `quietly` promises that the blocks have room, that no
+  // node is heritable, and that the owner is a handle.
 
   template <Op code>
   Index record(Index a) {
     constexpr auto& e = entry<code>;
     const double x = cell(a).primal;
     const double y = e.value(x);
-    return place_of<1>(code, y, 0, {{}, {std::get<0>(e.partials)(x, y), 0.0}, {a, no_node}});
+    return place_of(code, y, 0, {{}, {std::get<0>(e.partials)(x, y), 0.0}, {a, no_node}}, a);
   }
 
   // A plain number makes no node: it lies where the partial of its node would.
@@ -40,15 +40,15 @@ class Tape : public Arena {
     const double y = primal(b);
     const double z = e.value(x, y);
     if constexpr (std::same_as<B, double>)
-      return place_of<1, quietly>(code, z, flag::constant_right,
-                                  {{}, {std::get<0>(e.partials)(x, y, z), y}, {a, no_node}});
+      return place_of<quietly>(code, z, flag::constant_right,
+                               {{}, {std::get<0>(e.partials)(x, y, z), y}, {a, no_node}}, a);
     else if constexpr (std::same_as<A, double>)
-      return place_of<1, quietly>(code, z, flag::constant_left,
-                                  {{}, {std::get<1>(e.partials)(x, y, z), x}, {b, no_node}});
+      return place_of<quietly>(code, z, flag::constant_left,
+                               {{}, {std::get<1>(e.partials)(x, y, z), x}, {b, no_node}}, b);
     else
-      return place_of<2, quietly>(
+      return place_of<quietly>(
           code, z, 0,
-          {{}, {std::get<0>(e.partials)(x, y, z), std::get<1>(e.partials)(x, y, z)}, {a, b}});
+          {{}, {std::get<0>(e.partials)(x, y, z), std::get<1>(e.partials)(x, y, z)}, {a, b}}, a, b);
   }
 
   // At least one is a node. A power of a plain exponent differentiates by the base alone.
@@ -227,21 +227,19 @@ class Tape : public Arena {
   static double primal(double number) noexcept { return number; }
 
   Index place(Op code, double primal, std::uint16_t flags, const Link& l) {
-    return l.operand[1] == no_node ? place_of<1>(code, primal, flags, l)
-                                   : place_of<2>(code, primal, flags, l);
+    const auto [a, b] = l.operand;
+    return b == no_node ? place_of(code, primal, flags, l, a)
+                        : place_of(code, primal, flags, l, a, b);
   }
   // In line, so that an operator's path calls nothing.
-  template <int operands, bool quietly = false>
-  [[gnu::always_inline]] Index place_of(Op code, double primal, unsigned flags, const Link& l) {
+  template <bool quietly = false, class... Operands>
+  [[gnu::always_inline]] Index place_of(Op code, double primal, unsigned flags, const Link& l,
+                                        Operands... operands) {
     const Index i = quietly ? blocks().push_within() : push();
     link(i) = l;
-    if constexpr (!quietly) {
-      unsigned inherited = 0;
-      for (int k = 0; k < operands; ++k) inherited |= cell(l.operand[k]).flags;
-      flags |= inherited & flag::heritable;
-    }
-    cell(i) = {primal, nullptr, 1, code, static_cast<std::uint16_t>(flags)};
-    for (int k = 0; k < operands; ++k) ++cell(l.operand[k]).owners;
+    if constexpr (!quietly) flags |= (cell(operands).flags | ...) & flag::heritable;
+    cell(i) = {primal, quietly ? handled : 1, code, static_cast<std::uint16_t>(flags)};
+    (++cell(operands).owners, ...);
     return i;
   }
 
@@ -262,7 +260,7 @@ class Tape : public Arena {
     }
     link(i).adjoint = 0.0;
     refer(i, &own, factors, 0);
-    cell(i) = {primal, nullptr, 1, code, flags};
+    cell(i) = {primal, 1, code, flags};
     return i;
   }
 
