@@ -25,7 +25,9 @@ Handle* allocate_handle() {
   return nullptr;
 }
 
-Handle* find_handle(Index node) { return has_handle(node) ? all_handles().find(node) : nullptr; }
+Handle* find_handle(Index node) {
+  return tape().has_handle(node) ? all_handles().find(node) : nullptr;
+}
 
 void remember(Handle* handle) { all_handles().remember(handle); }
 
@@ -72,7 +74,7 @@ PyObject* hold_operands(Handle* handle) {
 
 static bool is_accounted_for(Index node) {
   const Note* note = tape().find_note(node);
-  return tape().cell(node).owners == handled + (note != nullptr ? note->held_by : 0);
+  return tape().cell(node).owners == handle_owner + (note != nullptr ? note->held_by : 0);
 }
 
 // Users recorded before their operand owned anything: found by a scan of all that is newer.
@@ -193,7 +195,7 @@ static void leave_attributes(Handle* handle, PyTypeObject* type) {
   PyTypeObject* type = Py_TYPE(self);
   const Index node = handle->node;
   PyObject_GC_UnTrack(self);
-  tape().cell(node).owners += 1 - handled;  // the node's share is ours until the end
+  tape().take_from_handle(node);
   leave_attributes(handle, type);  // before a weak reference's callback asks for the node again
   if (handle->weakrefs != nullptr) PyObject_ClearWeakRefs(self);
   PyObject* dict = take_attributes(handle);
@@ -215,7 +217,7 @@ extern "C" void handle_dealloc(PyObject* self) {
   if (!handle->plain || handle->weakrefs != nullptr || FreeHandles::full()) [[unlikely]]
     return dealloc_rich(handle);
   FreeHandles::push(handle);
-  tape().release(handle->node, handled);
+  tape().release(handle->node, handle_owner);
 }
 
 // A node's Python objects are reported only while each of its owners is this handle, or holds this

@@ -56,7 +56,7 @@ inline PyTypeObject* value_type = nullptr;
 // taken Value.__new__ away. The node is there for good.
 inline constexpr Index unset_node = 0;
 inline void reserve_unset_node() {
-  if (tape().leaf(0.0) == unset_node) tape().cell(unset_node).owners = handled / 2;
+  if (tape().leaf(0.0) == unset_node) tape().cell(unset_node).owners = handle_owner / 2;
 }
 
 // Counts changes to nodes, so that a snapshot knows whether it is still true.
@@ -116,7 +116,6 @@ Handle* allocate_handle();
 bool check_anomaly(Index node);  // false, with FloatingPointError set, if it is one
 // A fresh node as those switches want it; no_node, with it released, on an error.
 Index watched(Index node);
-inline bool has_handle(Index node) { return tape().cell(node).owners & handled; }
 Handle* find_handle(Index node);  // null if it has none
 PyObject* handle_of(Index node);  // the node's handle, made if there is none; a new reference
 void remember(Handle* handle);    // makes it easier to find
@@ -156,6 +155,7 @@ class FreeHandles {
 // Null, with an error set, where there is no memory for one.
 inline Handle* take_handle() { return FreeHandles::any() ? FreeHandles::pop() : allocate_handle(); }
 
+// To a node in which a handle has its share already.
 inline PyObject* point(Handle* handle, Index node) {
   handle->node = node;
   return reinterpret_cast<PyObject*>(handle);
@@ -164,7 +164,7 @@ inline PyObject* point(Handle* handle, Index node) {
 // The caller's share in the node becomes the handle's.
 inline PyObject* refer(Handle* handle, Index node) {
   PyObject* const object = point(handle, node);
-  tape().cell(node).owners += handled - 1;
+  tape().give_to_handle(node);
   if (quiet_type == nullptr) [[unlikely]]
     remember(handle);
   return object;

@@ -18,7 +18,7 @@ class Handles {
   bool add(Handle* handle) {
     return guarded([&] {
       all_.push_back(handle);
-      handle->place = static_cast<std::uint32_t>(all_.size() - 1) & 0x7fffffffu;
+      handle->place = static_cast<std::uint32_t>(all_.size() - 1);
       return true;
     });
   }

@@ -55,10 +55,9 @@ PyObject* binary(PyObject* a, PyObject* b) {
 // Almost every power in a program has a plain exponent.
 PyObject* power(PyObject* a, PyObject* b) {
   double exponent = 0.0;
-  if (Py_TYPE(a) == value_type && (PyFloat_CheckExact(b) || PyLong_CheckExact(b)) &&
-      read_number(b, exponent) == Reading::ok)
+  if (Py_TYPE(a) == value_type && read_small(b, exponent))
     return guarded([&] { return wrap(tape().record<op<"pow_const">()>(node_of(a), exponent)); });
-  return PyErr_Occurred() ? nullptr : binary_mixed<op<"pow">()>(a, b);
+  return binary_mixed<op<"pow">()>(a, b);
 }
 
 template <Op code>

@@ -25,7 +25,7 @@ bool check_anomalies(const Row& row) {
     if (std::find(found.begin(), found.end(), node) != found.end()) continue;
     found.push_back(node);
     tape().each_operand(node, [&](Index operand, double) {
-      if (!has_handle(operand)) waiting.push_back(operand);
+      if (!tape().has_handle(operand)) waiting.push_back(operand);
     });
   }
   const Blocks& blocks = tape().blocks();

@@ -195,7 +195,7 @@ py::tuple pack(Snapshot& snapshot) {
       }
       operands.append(reinterpret_cast<const char*>(&written), sizeof written);
     }
-    if (cell.op == Op::leaf && has_handle(node))
+    if (cell.op == Op::leaf && tape().has_handle(node))
       leaves.append(py::make_tuple(
           k, py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(find_handle(node)))));
   }
@@ -284,7 +284,7 @@ py::object value_of_type(Index node, const py::object& type) {
   auto* wanted = reinterpret_cast<PyTypeObject*>(type.ptr());
   if (!PyType_Check(type.ptr()) || !PyType_IsSubtype(wanted, value_type))
     throw py::type_error("a Value's type must be Value or a subclass");
-  if (wanted != value_type && !has_handle(node)) {
+  if (wanted != value_type && !tape().has_handle(node)) {
     std::unique_ptr<Owned>& attached = tape().need_note(node).attachment;
     if (attached == nullptr) attached = std::make_unique<Attachment>();
     PyTypeObject*& kept = static_cast<Attachment*>(attached.get())->type;
@@ -327,7 +327,7 @@ py::dict all_belongings(const Snapshot& snapshot) {
   py::dict all;
   for (std::size_t k = 0; k < snapshot.nodes.size(); ++k) {
     const Index node = snapshot.nodes[k];
-    if (tape().cell(node).op == Op::leaf && has_handle(node)) continue;
+    if (tape().cell(node).op == Op::leaf && tape().has_handle(node)) continue;
     if (py::object one = belongings(node); !one.is_none()) all[py::int_(k)] = one;
   }
   return all;

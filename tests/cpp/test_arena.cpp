@@ -45,15 +45,20 @@ TEST_CASE("a node lives as long as it has owners") {
   CHECK(alive(arena) == 0);
 }
 
-TEST_CASE("the embedding's object is an owner as others are, and can be told from them") {
+TEST_CASE("a handle is an owner as others are, and can be told from them") {
   Arena arena;
   const Index x = arena.leaf(1.0);
   arena.own(x);
-  arena.cell(x).owners += handled - 1;
-  CHECK(arena.cell(x).owners == handled + 1);
+  CHECK(!arena.has_handle(x));
+  arena.give_to_handle(x);
+  CHECK(arena.has_handle(x));
   arena.release(x);
-  CHECK(arena.cell(x).owners == handled);
-  arena.release(x, handled);
+  CHECK(arena.cell(x).owners == handle_owner);
+  arena.take_from_handle(x);
+  CHECK(!arena.has_handle(x));
+  CHECK(arena.cell(x).owners == 1);
+  arena.give_to_handle(x);
+  arena.release(x, handle_owner);
   CHECK(alive(arena) == 0);
 }
 
@@ -208,11 +213,11 @@ TEST_CASE("a sum of products takes with it what nothing else needs") {
     }
     return node;
   };
-  // Of what is held, all but leaves have an object of the embedding.
-  const auto owner_of = [&](Index node) { return tape.cell(node).op == Op::leaf ? 1 : handled; };
+  // Of what is held, all but leaves have handles.
+  const auto owner_of = [&](Index node) { return tape.has_handle(node) ? handle_owner : 1; };
   const auto let_go = [&](Index node) {
     if (!one_in(30)) return tape.release(node);
-    tape.cell(node).owners += handled - 1;
+    tape.give_to_handle(node);
     held.push_back(node);
   };
   for (int round = 0; round < 20; ++round) {

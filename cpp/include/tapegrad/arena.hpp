@@ -41,6 +41,10 @@ class Arena {
   }
 
   void own(Index i) noexcept { ++cell(i).owners; }
+  bool has_handle(Index i) const noexcept { return cell(i).owners & handle_owner; }
+  // The caller's share in the node becomes the handle's; and back.
+  void give_to_handle(Index i) noexcept { cell(i).owners += handle_owner - 1; }
+  void take_from_handle(Index i) noexcept { cell(i).owners -= handle_owner - 1; }
   void release(Index i, std::uint32_t owner = 1) noexcept {
     Cell& c = cell(i);
     if ((c.owners -= owner) != 0) [[likely]]

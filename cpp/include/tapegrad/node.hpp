@@ -49,8 +49,9 @@ struct Cell {
 static_assert(sizeof(Link) == 32 && sizeof(Cell) == 16);
 inline constexpr std::size_t bytes_per_node = sizeof(Link) + sizeof(Cell);
 
-// Among the owners of a node, the embedding's one object for it: whether there is one can be told.
-inline constexpr std::uint32_t handled = 0x80000000u;
+// What a handle, the embedding's one object for a node, counts among its owners: more than all
+// others together, so that it can be told whether there is one.
+inline constexpr std::uint32_t handle_owner = 0x80000000u;
 
 namespace flag {
 inline constexpr std::uint16_t constant_right = 1;  // the second operand is a number

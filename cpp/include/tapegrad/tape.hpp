@@ -232,13 +232,13 @@ class Tape : public Arena {
                         : place_of(code, primal, flags, l, a, b);
   }
   // In line, so that an operator's path calls nothing.
-  template <bool quietly = false, class... Operands>
+  template <bool quietly = false, std::same_as<Index>... Operands>
   [[gnu::always_inline]] Index place_of(Op code, double primal, unsigned flags, const Link& l,
                                         Operands... operands) {
     const Index i = quietly ? blocks().push_within() : push();
     link(i) = l;
     if constexpr (!quietly) flags |= (cell(operands).flags | ...) & flag::heritable;
-    cell(i) = {primal, quietly ? handled : 1, code, static_cast<std::uint16_t>(flags)};
+    cell(i) = {primal, quietly ? handle_owner : 1, code, static_cast<std::uint16_t>(flags)};
     (++cell(operands).owners, ...);
     return i;
   }
