@@ -21,13 +21,13 @@ struct Pool {
 
   Index push() {
     const Index i = blocks.push();
-    blocks.links()[i] = {0.0, {0.0, 0.0}, {no_node, no_node}};
+    blocks.links()[i] = {0.0, {no_node, no_node}};
     blocks.cells()[i] = {0.0, 1, Op::open, 0};
     return i;
   }
   Index push_leaf() {
     const Index i = blocks.push_leaf();
-    blocks.links()[i] = {0.0, {0.0, 0.0}, {due | no_node, no_node}};
+    blocks.links()[i] = {0.0, {due | no_node, no_node}};
     blocks.cells()[i] = {0.0, 1, Op::leaf, 0};
     return i;
   }
@@ -91,6 +91,28 @@ TEST_CASE("each new node comes after all others, also across blocks that are use
   CHECK(lower_index_came_later);
   CHECK(pool.blocks.order(kept[0]) < pool.blocks.order(kept[1]));
 }
+
+TEST_CASE("the records of one node lie at different places in their pages") {
+  Pool pool;
+  pool.push();
+  const auto place = [](const void* base) { return reinterpret_cast<std::uintptr_t>(base) % 4096; };
+  const auto links = place(pool.blocks.links());
+  const auto partials = place(pool.blocks.partials());
+  const auto cells = place(pool.blocks.cells());
+  for (const auto& [one, other] :
+       {std::pair(links, partials), std::pair(partials, cells), std::pair(cells, links)})
+    CHECK((one - other) % 4096 >= 1024);
+}
+
+#if !defined(_WIN32)
+TEST_CASE("pages begin where a huge page can") {
+  Pages some, more;
+  for (Pages* pages : {&some, &more}) {
+    REQUIRE(pages->reserve(3 * 4096));
+    CHECK(reinterpret_cast<std::uintptr_t>(pages->base()) % Pages::huge_page == 0);
+  }
+}
+#endif
 
 TEST_CASE("the newest slots are taken back at once") {
   Pool pool;

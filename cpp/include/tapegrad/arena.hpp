@@ -24,8 +24,10 @@ class Arena {
   Arena& operator=(const Arena&) = delete;
 
   Link& link(Index i) noexcept { return blocks_.links()[i]; }
+  Partials& partials(Index i) noexcept { return blocks_.partials()[i]; }
   Cell& cell(Index i) noexcept { return blocks_.cells()[i]; }
   const Link& link(Index i) const noexcept { return blocks_.links()[i]; }
+  const Partials& partials(Index i) const noexcept { return blocks_.partials()[i]; }
   const Cell& cell(Index i) const noexcept { return blocks_.cells()[i]; }
   Blocks& blocks() noexcept { return blocks_; }
   const Blocks& blocks() const noexcept { return blocks_; }
@@ -35,7 +37,7 @@ class Arena {
 
   Index leaf(double primal) {
     const Index i = blocks_.push_leaf();
-    link(i) = {0.0, {0.0, 0.0}, {due | no_node, no_node}};
+    link(i) = {0.0, {due | no_node, no_node}};
     cell(i) = {primal, 1, Op::leaf, 0};
     return i;
   }
@@ -57,16 +59,16 @@ class Arena {
   bool has_extra(Index i) const noexcept { return link(i).operand[1] == in_extra; }
 
   // The Lists of a node that has any: the second is null, or what the first is multiplied by.
-  List* list(Index i) const noexcept { return at(link(i).partial[0]); }
-  List* factors(Index i) const noexcept { return at(link(i).partial[1]); }
+  List* list(Index i) const noexcept { return at(partials(i)[0]); }
+  List* factors(Index i) const noexcept { return at(partials(i)[1]); }
 
   // Calls visit(nodes, partials, count) for each stretch of the operands of a node with Lists. With
   // two, the partials of either are the other's numbers; what the first has beyond the second's
   // length comes last, with partials of its own.
   template <class Visit>
-  static void each_span(const Link& l, Visit visit) {
-    List* const own = at(l.partial[0]);
-    List* const factors = at(l.partial[1]);
+  void each_span(Index i, Visit visit) const {
+    const List* const own = list(i);
+    const List* const factors = this->factors(i);
     if (factors == nullptr) {
       visit(own->nodes(), own->numbers(), own->size);
       return;
@@ -172,14 +174,14 @@ class Arena {
     return blocks_.bytes() + lists_.bytes() + notes_.size() * (sizeof(Note) + 2 * sizeof(void*));
   }
 
-  // The operands as the Link holds them, constants included.
+  // The operands as the node holds them, constants included.
   void append_operands(Index i, std::vector<Operand>& operands) const {
     if (has_extra(i)) return append_list(i, operands);
     const Link& l = link(i);
     if ((l.operand[0] & ~due) == no_node) return;
-    operands.push_back({l.operand[0] & ~due, l.partial[0]});
+    operands.push_back({l.operand[0] & ~due, partials(i)[0]});
     if (l.operand[1] != no_node || cell(i).flags & (flag::constant_left | flag::constant_right))
-      operands.push_back({l.operand[1], l.partial[1]});
+      operands.push_back({l.operand[1], partials(i)[1]});
   }
 
  private:
@@ -210,7 +212,7 @@ class Arena {
   }
 
  protected:
-  // Lists lie in the place of a Link's partials.
+  // Lists lie in the place of partials.
   static List* at(double bits) noexcept {
     return reinterpret_cast<List*>(static_cast<std::uintptr_t>(std::bit_cast<std::uint64_t>(bits)));
   }
@@ -219,11 +221,9 @@ class Arena {
         static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(list)));
   }
   void refer(Index i, const List* own, const List* factors, Index first) noexcept {
-    Link& l = link(i);
-    l.partial[0] = bits_of(own);
-    l.partial[1] = bits_of(factors);
-    l.operand[0] = first;
-    l.operand[1] = in_extra;
+    partials(i) = {bits_of(own), bits_of(factors)};
+    link(i).operand[0] = first;
+    link(i).operand[1] = in_extra;
   }
 
  private:
@@ -292,8 +292,9 @@ class Arena {
       if (c->flags & flag::noted) [[unlikely]]
         destroy_note(static_cast<Index>(c - cells));
       if (second == in_extra) [[unlikely]] {
-        drop_list(at(l->partial[0]));
-        if (List* const factors = at(l->partial[1])) drop_list(factors);
+        const auto node = static_cast<Index>(c - cells);
+        drop_list(list(node));
+        if (List* const by = factors(node)) drop_list(by);
       } else {
         if (first != no_node) drop(first);
         if (second != no_node) drop(second);

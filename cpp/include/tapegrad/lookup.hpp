@@ -74,7 +74,7 @@ inline void Tape::show_constants(Index i) {
   if (what == nullptr || what->constant_last) return;
   std::vector<Operand> operands;
   append_operands(i, operands);
-  std::vector<std::size_t> order(operands.size());  // of the Link's operands in the operation
+  std::vector<std::size_t> order(operands.size());  // of the node's operands in the operation
   for (std::size_t k = 0; k < order.size(); ++k) order[k] = k;
   if (cell(i).flags & flag::constant_left && !has_extra(i)) std::swap(order[0], order[1]);
   bool constant = false;
@@ -98,16 +98,16 @@ inline void Tape::show_constants(Index i) {
       own.numbers()[k] = operands[k].partial;
       own.flags |= cell(node).flags & flag::heritable;
     } else {
-      // A Link's constant is always its second operand; on the left, the two change places.
+      // A node's constant is always its second operand; on the left, the two change places.
       Link& l = link(i);
       l.operand[1] = node;
-      l.partial[1] = operands[k].partial;
+      partials(i)[1] = operands[k].partial;
       if (cell(i).flags & flag::constant_left) {
         const Index mark = l.operand[0] & due;  // a sweep may be under way
         l.operand[0] ^= mark;
         std::swap(l.operand[0], l.operand[1]);
         l.operand[0] |= mark;
-        std::swap(l.partial[0], l.partial[1]);
+        std::swap(partials(i)[0], partials(i)[1]);
       }
       cell(i).flags &= static_cast<std::uint16_t>(~(flag::constant_left | flag::constant_right));
     }

@@ -22,13 +22,15 @@ inline constexpr Index in_extra =
 inline constexpr Index has_function = 1;  // in operand[0], of those with a backward function
 inline constexpr Index max_nodes = 0x7ffffe00u;
 
-// The half of a node that the sweep reads. A constant operand has no_node for its index and its
-// number in the place of its partial.
+// A node is three records of one size. What a sweep writes, and finds a node's operands by:
 struct Link {
   double adjoint;
-  double partial[2];
   Index operand[2];
 };
+
+// One for each operand. A constant operand has no_node for its index and its number in the place of
+// its partial. Not written where there are none.
+using Partials = std::array<double, 2>;
 
 // Both operands as one number, to be compared at once.
 constexpr std::uint64_t both(Index first, Index second) noexcept {
@@ -38,7 +40,7 @@ constexpr std::uint64_t both(const Link& link) noexcept {
   return std::bit_cast<std::uint64_t>(link.operand);
 }
 
-// The half that everything else reads.
+// What all that is not a sweep reads.
 struct Cell {
   double primal;
   std::uint32_t owners;
@@ -46,8 +48,8 @@ struct Cell {
   std::uint16_t flags;
 };
 
-static_assert(sizeof(Link) == 32 && sizeof(Cell) == 16);
-inline constexpr std::size_t bytes_per_node = sizeof(Link) + sizeof(Cell);
+static_assert(sizeof(Link) == 16 && sizeof(Partials) == 16 && sizeof(Cell) == 16);
+inline constexpr std::size_t bytes_per_node = sizeof(Link) + sizeof(Partials) + sizeof(Cell);
 
 // What a handle, the embedding's one object for a node, counts among its owners: more than all
 // others together, so that it can be told whether there is one.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 #if defined(_WIN32)
@@ -17,6 +18,8 @@ namespace tapegrad {
 
 class Pages {
  public:
+  static constexpr std::size_t huge_page = std::size_t{2} << 20;
+
   Pages() = default;
   Pages(const Pages&) = delete;
   Pages& operator=(const Pages&) = delete;
@@ -28,12 +31,14 @@ class Pages {
     void* address = VirtualAlloc(nullptr, bytes, MEM_RESERVE, PAGE_NOACCESS);
     if (address == nullptr) return false;
 #else
+    bytes += huge_page;  // not every system begins where a huge page can
     void* address = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (address == MAP_FAILED) return false;
 #endif
-    release();
-    base_ = static_cast<std::byte*>(address);
-    bytes_ = bytes;
+    hold(address, bytes);
+#if !defined(_WIN32)
+    base_ += -reinterpret_cast<std::uintptr_t>(base_) % huge_page;
+#endif
     return true;
   }
 
@@ -56,9 +61,7 @@ class Pages {
     if (begin + small_for_traces < bytes) huge(begin + small_for_traces, bytes);
 #endif
 #endif
-    release();
-    base_ = static_cast<std::byte*>(address);
-    bytes_ = bytes;
+    hold(address, bytes);
     return true;
   }
 
@@ -88,16 +91,14 @@ class Pages {
   void release() noexcept {
     if (base_ == nullptr) return;
 #if defined(_WIN32)
-    VirtualFree(base_, 0, MEM_RELEASE);
+    VirtualFree(mapped_, 0, MEM_RELEASE);
 #else
-    munmap(base_, bytes_);
+    munmap(mapped_, bytes_);
 #endif
     base_ = nullptr;
-    bytes_ = 0;
   }
 
   std::byte* base() const noexcept { return base_; }
-  std::size_t bytes() const noexcept { return bytes_; }
 
  private:
   // Bytes at the beginning of use that lie in small pages.
@@ -108,8 +109,42 @@ class Pages {
   static std::size_t page() noexcept { return static_cast<std::size_t>(sysconf(_SC_PAGESIZE)); }
 #endif
 
-  std::byte* base_ = nullptr;
+  void hold(void* address, std::size_t bytes) noexcept {
+    release();
+    mapped_ = address;
+    bytes_ = bytes;
+    base_ = static_cast<std::byte*>(address);
+  }
+
+  void* mapped_ = nullptr;
   std::size_t bytes_ = 0;
+  std::byte* base_ = nullptr;
+};
+
+// An array of records on pages of its own, `skew` bytes past the first one's begin.
+template <class Record, std::size_t skew>
+class Column {
+ public:
+  // As of Pages, in records.
+  bool reserve(std::size_t count) noexcept {
+    if (!pages_.reserve(end(count))) return false;
+    records_ = reinterpret_cast<Record*>(pages_.base() + skew);
+    return true;
+  }
+  bool commit(std::size_t from, std::size_t to) noexcept {
+    return pages_.commit(from * sizeof(Record), end(to));
+  }
+
+  Record* records() const noexcept { return records_; }
+
+ private:
+  // The last record may end on a page more: a huge one, that it may be one once it is touched.
+  static constexpr std::size_t end(std::size_t count) noexcept {
+    return count * sizeof(Record) + (skew != 0 ? Pages::huge_page : 0);
+  }
+
+  Pages pages_;
+  Record* records_ = nullptr;
 };
 
 }  // namespace tapegrad

@@ -19,7 +19,10 @@ namespace tapegrad {
 class Frontier {
  public:
   Frontier(Tape& tape, Index root)
-      : tape_(tape), links_(tape.blocks().links()), block_(root / Blocks::size) {
+      : tape_(tape),
+        links_(tape.blocks().links()),
+        partials_(tape.blocks().partials()),
+        block_(root / Blocks::size) {
     if (tape.frontier_ != nullptr) tape.frontier_->lift();
     tape.frontier_ = this;
   }
@@ -66,10 +69,9 @@ class Frontier {
   Index pass(Index i, double adjoint) noexcept {
     const List* const factors = tape_.factors(i);
     if (factors == nullptr || factors->size > most_sums) {
-      Arena::each_span(links_[i],
-                       [&](const Index* nodes, const double* partials, std::size_t count) {
-                         give(nodes, partials, count, adjoint);
-                       });
+      tape_.each_span(i, [&](const Index* nodes, const double* partials, std::size_t count) {
+        give(nodes, partials, count, adjoint);
+      });
       return i;
     }
     const std::size_t count = factors->size;
@@ -115,9 +117,9 @@ class Frontier {
         this->here = here;
         return i;
       }
-      const double by_first = adjoint * l.partial[0];
+      const double by_first = adjoint * partials_[i][0];
       if (second != no_node) {
-        const double by_second = adjoint * l.partial[1];
+        const double by_second = adjoint * partials_[i][1];
         if (is_next(second)) {
           if (first == i - 2 && add_products(i, bottom, adjoint, here)) {
             first = links[i].operand[0];
@@ -222,6 +224,7 @@ class Frontier {
   [[gnu::always_inline]] bool add_products(Index& i, Index bottom, double& adjoint,
                                            Index& here) noexcept {
     Link* sum = links_ + i;
+    const Partials* by = partials_ + i;
     Link* const begin = sum;
     const Link* const third = links_ + bottom + 2;
     for (std::uint64_t before = both(i - 2, i - 1); sum >= third && both(*sum) == before;
@@ -232,19 +235,19 @@ class Frontier {
       // A product that another user has marked is counted already.
       if (right >= in_extra || left & due) [[unlikely]]
         break;
-      const double by_sum = product.adjoint += adjoint * sum->partial[1];
-      const double so_far = rest.adjoint += adjoint * sum->partial[0];
+      const double by_sum = product.adjoint += adjoint * by[0][1];
+      const double so_far = rest.adjoint += adjoint * by[0][0];
       Link& x = links_[left];
       Link& y = links_[right];
-      y.adjoint += by_sum * product.partial[1];
-      x.adjoint += by_sum * product.partial[0];
+      y.adjoint += by_sum * by[-1][1];
+      x.adjoint += by_sum * by[-1][0];
       if (!(x.operand[0] & y.operand[0] & due)) [[unlikely]] {
         const auto node = static_cast<Index>(sum - links_);
         mark(node, right, here);
         mark(node, left, here);
       }
       adjoint = &x == &rest || &y == &rest ? rest.adjoint : so_far;
-      sum -= 2;
+      sum -= 2, by -= 2;
     }
     if (sum == begin) return false;
     i = static_cast<Index>(sum - links_);
@@ -264,6 +267,7 @@ class Frontier {
 
   Tape& tape_;
   Link* links_;
+  const Partials* partials_;
   Index block_;
   std::size_t elsewhere_ = 0;
   std::vector<Index> lifted_;

@@ -29,7 +29,7 @@ class Tape : public Arena {
     constexpr auto& e = entry<code>;
     const double x = cell(a).primal;
     const double y = e.value(x);
-    return place_of(code, y, 0, {{}, {std::get<0>(e.partials)(x, y), 0.0}, {a, no_node}}, a);
+    return place_of(code, y, 0, {std::get<0>(e.partials)(x, y), 0.0}, a);
   }
 
   // A plain number makes no node: it lies where the partial of its node would.
@@ -40,15 +40,14 @@ class Tape : public Arena {
     const double y = primal(b);
     const double z = e.value(x, y);
     if constexpr (std::same_as<B, double>)
-      return place_of<quietly>(code, z, flag::constant_right,
-                               {{}, {std::get<0>(e.partials)(x, y, z), y}, {a, no_node}}, a);
+      return place_of<quietly>(code, z, flag::constant_right, {std::get<0>(e.partials)(x, y, z), y},
+                               a);
     else if constexpr (std::same_as<A, double>)
-      return place_of<quietly>(code, z, flag::constant_left,
-                               {{}, {std::get<1>(e.partials)(x, y, z), x}, {b, no_node}}, b);
+      return place_of<quietly>(code, z, flag::constant_left, {std::get<1>(e.partials)(x, y, z), x},
+                               b);
     else
       return place_of<quietly>(
-          code, z, 0,
-          {{}, {std::get<0>(e.partials)(x, y, z), std::get<1>(e.partials)(x, y, z)}, {a, b}}, a, b);
+          code, z, 0, {std::get<0>(e.partials)(x, y, z), std::get<1>(e.partials)(x, y, z)}, a, b);
   }
 
   // At least one is a node. A power of a plain exponent differentiates by the base alone.
@@ -120,28 +119,19 @@ class Tape : public Arena {
     if (operands.size() > 2) return place_list(Op::open, primal, operands);
     const Operand first = operands[0];
     const Operand second = operands.size() == 2 ? operands[1] : Operand{no_node, 0.0};
-    return place(Op::open, primal, 0,
-                 {0.0, {first.partial, second.partial}, {first.node, second.node}});
+    return place(Op::open, primal, 0, {first.partial, second.partial}, first.node, second.node);
   }
 
   // A node of its own with the same operands, data and adjoint. Notes and backward functions stay.
   Index copy(Index i) {
-    const double adjoint = link(i).adjoint;
-    const double primal = cell(i).primal;
-    if (cell(i).op == Op::leaf) {
-      const Index leaf_copy = leaf(primal);
-      link(leaf_copy).adjoint = adjoint;
-      return leaf_copy;
-    }
+    const auto [op, primal] = std::pair(cell(i).op, cell(i).primal);
     const auto flags = static_cast<std::uint16_t>(cell(i).flags & ~flag::noted);
-    if (has_extra(i)) {
-      const Index list_copy = place_lists(cell(i).op, primal, *list(i), factors(i), flags);
-      link(list_copy).adjoint = adjoint;
-      return list_copy;
-    }
-    Link l = link(i);
-    l.operand[0] &= ~due;  // a sweep may be under way
-    return place(cell(i).op, primal, flags, l);
+    const auto [first, second] = link(i).operand;  // the first may have a sweep's mark
+    const Index made = op == Op::leaf ? leaf(primal)
+                       : has_extra(i) ? place_lists(op, primal, *list(i), factors(i), flags)
+                                      : place(op, primal, flags, partials(i), first & ~due, second);
+    link(made).adjoint = link(i).adjoint;
+    return made;
   }
 
   // A node as it was written down elsewhere; constants are told by no_node.
@@ -154,8 +144,8 @@ class Tape : public Arena {
                                                               : flag::constant_right;
     if (flags == flag::constant_left) std::swap(operands[0], operands[1]);
     const Operand second = operands.size() == 2 ? operands[1] : Operand{no_node, 0.0};
-    return place(code, primal, flags,
-                 {0.0, {operands[0].partial, second.partial}, {operands[0].node, second.node}});
+    return place(code, primal, flags, {operands[0].partial, second.partial}, operands[0].node,
+                 second.node);
   }
 
   // The root's adjoint becomes `seed`; every node that it reaches passes its own on, users before
@@ -177,8 +167,8 @@ class Tape : public Arena {
     // In the order of the sweep, so that sums are the same to the last bit.
     const Link& l = link(i);
     const Index first = l.operand[0] & ~due;
-    if (l.operand[1] != no_node) give(l.operand[1], l.partial[1]);
-    if (first != no_node) give(first, l.partial[0]);
+    if (l.operand[1] != no_node) give(l.operand[1], partials(i)[1]);
+    if (first != no_node) give(first, partials(i)[0]);
   }
 
   // Clears the adjoint of the root and of every node that it reaches.
@@ -195,15 +185,15 @@ class Tape : public Arena {
   template <class Visit>
   void each_operand(Index i, Visit visit) const {
     if (has_extra(i)) {
-      return each_span(link(i), [&](const Index* nodes, const double* partials, std::size_t count) {
+      return each_span(i, [&](const Index* nodes, const double* partials, std::size_t count) {
         for (std::size_t k = 0; k < count; ++k)
           if (nodes[k] != no_node) visit(nodes[k], partials[k]);
       });
     }
     const Link& l = link(i);
     const Index first = l.operand[0] & ~due;
-    if (first != no_node) visit(first, l.partial[0]);
-    if (l.operand[1] != no_node) visit(l.operand[1], l.partial[1]);
+    if (first != no_node) visit(first, partials(i)[0]);
+    if (l.operand[1] != no_node) visit(l.operand[1], partials(i)[1]);
   }
 
   // Memory for rows of arguments, to be given back: layers nest, as conversions run any code.
@@ -226,17 +216,18 @@ class Tape : public Arena {
   double primal(Index node) const noexcept { return cell(node).primal; }
   static double primal(double number) noexcept { return number; }
 
-  Index place(Op code, double primal, std::uint16_t flags, const Link& l) {
-    const auto [a, b] = l.operand;
-    return b == no_node ? place_of(code, primal, flags, l, a)
-                        : place_of(code, primal, flags, l, a, b);
+  Index place(Op code, double primal, std::uint16_t flags, const Partials& by, Index a, Index b) {
+    return b == no_node ? place_of(code, primal, flags, by, a)
+                        : place_of(code, primal, flags, by, a, b);
   }
+  static Link link_to(Index a, Index b = no_node) noexcept { return {0.0, {a, b}}; }
   // In line, so that an operator's path calls nothing.
   template <bool quietly = false, std::same_as<Index>... Operands>
-  [[gnu::always_inline]] Index place_of(Op code, double primal, unsigned flags, const Link& l,
+  [[gnu::always_inline]] Index place_of(Op code, double primal, unsigned flags, const Partials& by,
                                         Operands... operands) {
     const Index i = quietly ? blocks().push_within() : push();
-    link(i) = l;
+    link(i) = link_to(operands...);
+    partials(i) = by;
     if constexpr (!quietly) flags |= (cell(operands).flags | ...) & flag::heritable;
     cell(i) = {primal, quietly ? handle_owner : 1, code, static_cast<std::uint16_t>(flags)};
     (++cell(operands).owners, ...);
