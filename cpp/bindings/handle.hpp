@@ -4,6 +4,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -41,14 +42,24 @@ inline PyObject* attributes_of(const Handle* handle) {
   return handle->dict != no_attributes ? handle->dict : nullptr;
 }
 
+inline constexpr std::size_t most_dead = 1 << 15;
+inline Handle* dead_handles[1 + most_dead];  // the first stays null
+
+// What each operation writes besides its node and handle lies on one cache line: a processor puts
+// stores into its cache in their order, and two at once only if they go to the same line.
+struct alignas(64) Hot {
+  Handle** last_dead = dead_handles;
+  Tape tape;  // begins with the end of what is recorded
+};
+
 // Constructed when the module is first loaded, never destroyed: handles may outlive every static.
 union Forever {
-  Tape tape;
+  Hot hot;
   Forever() {}
   ~Forever() {}
 };
 inline Forever forever;
-inline Tape& tape() { return forever.tape; }
+inline Tape& tape() { return forever.hot.tape; }
 
 inline PyTypeObject* value_type = nullptr;
 
@@ -135,30 +146,25 @@ PyObject* adopt_as(PyTypeObject* type, Index node);
 // Dead handles, plain and without attributes, keep their reference to the type.
 class FreeHandles {
  public:
-  static bool any() { return *last_ != nullptr; }
-  static bool full() { return last_ == end_; }
-  static void push(Handle* handle) { *++last_ = handle; }
-  // Alive again, with one reference; to be asked for only where there is any.
-  static Handle* pop() {
-    Handle* const handle = *last_--;
-    Py_SET_REFCNT(reinterpret_cast<PyObject*>(handle), 1);
-    return handle;
-  }
+  static bool any() { return *last() != nullptr; }
+  static bool full() { return last() == dead_handles + most_dead; }
+  static void push(Handle* handle) { *++last() = handle; }
+  // Not alive yet; to be asked for only where there is any.
+  static Handle* pop() { return *last()--; }
 
  private:
-  static constexpr std::size_t most = 1 << 15;
-  static inline Handle* handles_[1 + most];  // the first stays null
-  static inline Handle** last_ = handles_;
-  static inline Handle** const end_ = handles_ + most;
+  static Handle**& last() { return forever.hot.last_dead; }
 };
 
-// Null, with an error set, where there is no memory for one.
+// Not alive yet. Null, with an error set, where there is no memory for one.
 inline Handle* take_handle() { return FreeHandles::any() ? FreeHandles::pop() : allocate_handle(); }
 
-// To a node in which a handle has its share already.
+// Alive, with one reference, to a node in which a handle has its share already.
 inline PyObject* point(Handle* handle, Index node) {
+  auto* const object = reinterpret_cast<PyObject*>(handle);
+  Py_SET_REFCNT(object, 1);
   handle->node = node;
-  return reinterpret_cast<PyObject*>(handle);
+  return object;
 }
 
 // The caller's share in the node becomes the handle's.

@@ -25,7 +25,8 @@ template <Op code, bool quietly>
   const PyTypeObject* const type = quietly ? quiet_type : value_type;
   const auto record = [](auto x, auto y) {
     if constexpr (quietly) {
-      return point(FreeHandles::pop(), tape().record<code, true>(x, y));
+      Handle* const handle = FreeHandles::pop();  // first: its store goes with that of the tape
+      return point(handle, tape().record<code, true>(x, y));
     } else {
       return wrap(tape().record<code>(x, y));
     }

@@ -291,10 +291,10 @@ class Blocks {
     blocks_[block].previous = blocks_[block].next = none;
   }
 
+  Index top_ = 0, end_ = 0;  // of the current block
   Column<Link, 0> links_;
   Column<Partials, skew> partials_;
   Column<Cell, 2 * skew> cells_;
-  Index top_ = 0, end_ = 0;  // of the current block
   Index current_ = none;
   Index free_ = none;   // chain of blocks to use next
   Index roomy_ = none;  // list of leaf blocks with a free slot
