@@ -16,6 +16,7 @@ void set_memory_error(const std::bad_alloc& error) {
 Handle* allocate_handle() {
   Handle* handle = PyObject_GC_New(Handle, value_type);
   if (handle == nullptr) return nullptr;
+  handle->node = unset_node;  // not what this memory was before: a look at all handles would see it
   handle->place = 0;
   handle->plain = true;
   handle->dict = no_attributes;
@@ -200,9 +201,9 @@ static void leave_attributes(Handle* handle, PyTypeObject* type) {
   if (handle->weakrefs != nullptr) PyObject_ClearWeakRefs(self);
   PyObject* dict = take_attributes(handle);
   const bool known = all_handles().has(handle);
-  if (type == value_type && known && !FreeHandles::full()) {
+  if (type == value_type && known && !free_handles().full()) {
     handle->plain = true;
-    FreeHandles::push(handle);
+    free_handles().push(handle);
   } else {
     if (known) all_handles().remove(handle);
     type->tp_free(self);
@@ -214,9 +215,9 @@ static void leave_attributes(Handle* handle, PyTypeObject* type) {
 
 extern "C" void handle_dealloc(PyObject* self) {
   Handle* handle = as_handle(self);
-  if (!handle->plain || handle->weakrefs != nullptr || FreeHandles::full()) [[unlikely]]
+  if (!handle->plain || handle->weakrefs != nullptr || free_handles().full()) [[unlikely]]
     return dealloc_rich(handle);
-  FreeHandles::push(handle);
+  free_handles().push(handle);
   tape().release(handle->node, handle_owner);
 }
 

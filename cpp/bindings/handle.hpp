@@ -42,13 +42,26 @@ inline PyObject* attributes_of(const Handle* handle) {
   return handle->dict != no_attributes ? handle->dict : nullptr;
 }
 
-inline constexpr std::size_t most_dead = 1 << 15;
-inline Handle* dead_handles[1 + most_dead];  // the first stays null
+// Dead handles, plain and without attributes, keep their reference to the type. There is one such
+// object.
+class FreeHandles {
+ public:
+  bool any() const { return *last_ != nullptr; }
+  bool full() const { return last_ == handles_ + most; }
+  void push(Handle* handle) { *++last_ = handle; }
+  // Not alive yet; to be asked for only where there is any.
+  Handle* pop() { return *last_--; }
+
+ private:
+  static constexpr std::size_t most = 1 << 15;
+  static inline Handle* handles_[1 + most];  // the first stays null
+  Handle** last_ = handles_;
+};
 
 // What each operation writes besides its node and handle lies on one cache line: a processor puts
 // stores into its cache in their order, and two at once only if they go to the same line.
 struct alignas(64) Hot {
-  Handle** last_dead = dead_handles;
+  FreeHandles free_handles;
   Tape tape;  // begins with the end of what is recorded
 };
 
@@ -59,6 +72,7 @@ union Forever {
   ~Forever() {}
 };
 inline Forever forever;
+inline FreeHandles& free_handles() { return forever.hot.free_handles; }
 inline Tape& tape() { return forever.hot.tape; }
 
 inline PyTypeObject* value_type = nullptr;
@@ -143,21 +157,10 @@ PyObject* hold_operands(Handle* handle);
 // The same for a subclass of Value.
 PyObject* adopt_as(PyTypeObject* type, Index node);
 
-// Dead handles, plain and without attributes, keep their reference to the type.
-class FreeHandles {
- public:
-  static bool any() { return *last() != nullptr; }
-  static bool full() { return last() == dead_handles + most_dead; }
-  static void push(Handle* handle) { *++last() = handle; }
-  // Not alive yet; to be asked for only where there is any.
-  static Handle* pop() { return *last()--; }
-
- private:
-  static Handle**& last() { return forever.hot.last_dead; }
-};
-
 // Not alive yet. Null, with an error set, where there is no memory for one.
-inline Handle* take_handle() { return FreeHandles::any() ? FreeHandles::pop() : allocate_handle(); }
+inline Handle* take_handle() {
+  return free_handles().any() ? free_handles().pop() : allocate_handle();
+}
 
 // Alive, with one reference, to a node in which a handle has its share already.
 inline PyObject* point(Handle* handle, Index node) {
@@ -194,13 +197,13 @@ inline PyObject* refer(Handle* handle, Index node) {
 }
 
 // Whether the next operation needs neither a new block nor a new handle.
-inline bool has_room() { return tape().blocks().has_room() && FreeHandles::any(); }
+inline bool has_room() { return tape().blocks().has_room() && free_handles().any(); }
 // Nor a check: then recording and wrap() call nothing, and the compiler keeps an operator's path
 // free of saved registers.
 inline bool ready() { return has_room() && !watching; }
 
 inline bool ready_for_leaf() {
-  return tape().blocks().has_leaf_room() && FreeHandles::any() && !watching;
+  return tape().blocks().has_leaf_room() && free_handles().any() && !watching;
 }
 
 // Runs what may throw; a C++ exception becomes a Python one and the result `failed`.

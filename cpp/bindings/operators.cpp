@@ -25,7 +25,7 @@ template <Op code, bool quietly>
   const PyTypeObject* const type = quietly ? quiet_type : value_type;
   const auto record = [](auto x, auto y) {
     if constexpr (quietly) {
-      Handle* const handle = FreeHandles::pop();  // first: its store goes with that of the tape
+      Handle* const handle = free_handles().pop();  // first: its store goes with that of the tape
       return point(handle, tape().record<code, true>(x, y));
     } else {
       return wrap(tape().record<code>(x, y));
