@@ -27,6 +27,7 @@ from tapegrad.bench.report.wording import amount
 from tapegrad.bench.results import Outcome, Results, circumstances, load, make, outcome
 from tapegrad.bench.timing import Contest, Plan, difference, disagreements, hold
 from tapegrad.bench.updates import in_python
+from tapegrad.bench.workloads import operators
 from tapegrad.bench.workloads.base import Answer, Contestant, Task, Workload, refusal
 from tapegrad.bench.workloads.functions import Records, Replays
 from tapegrad.bench.workloads.gradients import Gradients
@@ -211,6 +212,14 @@ def test_figures_of_an_operation_are_divided_by_the_operations(
     Counted.operations = 0
     workload.build([Counted() for _ in start], functions, "")()
     assert Counted.operations == workload.size
+
+
+@pytest.mark.parametrize("clock", [[3.0, 7.0, 9.0], [9.0, 7.0, 3.0]])
+def test_an_empty_loop_that_was_disturbed_takes_nothing_off_an_operator(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operators, "seconds", lambda _: clock.pop(0))
+    assert operators.excess(lambda _: None, lambda _: None, 2) == (7.0 - 3.0) / 2
 
 
 def test_a_peer_without_programs_says_so() -> None:

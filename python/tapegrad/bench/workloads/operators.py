@@ -86,10 +86,16 @@ class _Loops(Task):
 
 
 def excess(run: Loop, idle: Loop, count: int) -> float:
-    """Seconds a round of `run` beyond the empty loop."""
+    """Seconds a round of `run` beyond the empty loop.
+
+    That is the faster of one before and one after: the best of many differences would be the one
+    whose empty loop was disturbed.
+    """
     rounds = range(count)
-    empty = min(seconds(lambda: idle(rounds)) for _ in range(2))
-    return (seconds(lambda: run(rounds)) - empty) / count
+    before = seconds(lambda: idle(rounds))
+    spent = seconds(lambda: run(rounds))
+    after = seconds(lambda: idle(rounds))
+    return (spent - min(before, after)) / count
 
 
 def loop(spelling: str, names: dict[str, Any]) -> Loop:
