@@ -214,11 +214,12 @@ def test_figures_of_an_operation_are_divided_by_the_operations(
     assert Counted.operations == workload.size
 
 
-@pytest.mark.parametrize("clock", [[3.0, 7.0, 9.0], [9.0, 7.0, 3.0]])
-def test_an_empty_loop_that_was_disturbed_takes_nothing_off_an_operator(
-    clock: list[float], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("clock", [(3.0, 7.0, 9.0), (9.0, 7.0, 3.0)])
+def test_a_disturbed_empty_loop_is_not_the_one_taken_off_an_operator(
+    clock: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operators, "seconds", lambda _: clock.pop(0))
+    times = iter(clock)
+    monkeypatch.setattr(operators, "seconds", lambda _: next(times))
     assert operators.excess(lambda _: None, lambda _: None, 2) == (7.0 - 3.0) / 2
 
 
