@@ -223,6 +223,12 @@ def test_a_disturbed_empty_loop_is_not_the_one_taken_off_an_operator(
     assert operators.excess(lambda _: None, lambda _: None, 2) == (7.0 - 3.0) / 2
 
 
+def test_the_loop_of_an_operator_evaluates_it_so_often_a_round() -> None:
+    seen: list[int] = []
+    operators.loop("seen.append(x)", {"seen": seen, "x": 7}, 3)(range(2))
+    assert seen == [7] * 6
+
+
 def test_a_peer_without_programs_says_so() -> None:
     with pytest.raises(TypeError, match="microgpt's class keeps no programs"):
         PEERS["microgpt's class"]().program(suite.small.chain(2), suite.small.CHAIN, gradient=False)
