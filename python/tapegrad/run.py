@@ -21,6 +21,7 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 from tapegrad import _notebook
+from tapegrad._pipe import ends_with_its_reader
 from tapegrad._replace import compile_source, install_neighbour_finder, is_met, say
 from tapegrad.dropin import install_as_micrograd
 
@@ -111,7 +112,8 @@ def main(argv: Sequence[str]) -> int:
     for a program that it cannot run.
     """
     own, arguments = split_arguments(argv)
-    options = make_parser().parse_args(own)
+    with ends_with_its_reader():
+        options = make_parser().parse_args(own)
     names: list[str] = options.replace_class
     try:
         program = read_program(options.script)
