@@ -21,8 +21,9 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 from tapegrad import _notebook
+from tapegrad._adopt import say
 from tapegrad._pipe import ends_with_its_reader
-from tapegrad._replace import compile_source, install_neighbour_finder, is_met, say
+from tapegrad._replace import compile_source, install_neighbour_finder, is_met, look_at
 from tapegrad.dropin import install_as_micrograd
 
 # Modules whose frames are no part of the program's tracebacks.
@@ -122,6 +123,8 @@ def main(argv: Sequence[str]) -> int:
         return problem.status
     install_as_micrograd()
     if names:
+        for source in program.cells or [program.source]:
+            look_at(source, program.path)
         install_neighbour_finder(program.folder, names)
     sys.argv[:] = [options.script, *arguments]
     # In place of the folder that `python -m` put there; `python -P` put none.
