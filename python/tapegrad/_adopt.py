@@ -309,7 +309,7 @@ def _verify(
         return
     cls, scope = copy_class(trial.source, outer)
     scope[trial.source.name] = replacement
-    before = _set(_own_attributes(_attributes_of_program(cls), trial) | aliases)
+    before = _set({**_own_attributes(_attributes_of_program(cls), trial), **aliases})
     try:
         tried = "backward" in trial.own and "backward" in trial.tested
         if tried and not sweeps_alike(trial, engine_of(trial.shape), OURS):

@@ -275,7 +275,7 @@ def _make_sum(cls: type) -> tuple[Any, Any, Any, dict[str, Any], list[inspect.Pa
         constructor(self, *args, **keywords)
 
     own = "__init__" in vars(cls)
-    cls.__init__ = watching
+    type.__setattr__(cls, "__init__", watching)
     try:
         for operate in _BINARY:
             a, b = cls(1.25), cls(0.75)
@@ -290,7 +290,7 @@ def _make_sum(cls: type) -> tuple[Any, Any, Any, dict[str, Any], list[inspect.Pa
         return None
     finally:
         if own:
-            cls.__init__ = constructor
+            type.__setattr__(cls, "__init__", constructor)
         else:
             delattr(cls, "__init__")
 

@@ -92,7 +92,7 @@ for step in range(12):
     losses = []
     for x, target in data:
         logits = [sum(w * xi for w, xi in zip(row, x)) for row in weights]
-        logits = [l.relu() + l.squareplus() for l in logits]
+        logits = [z.relu() + z.squareplus() for z in logits]
         losses.append(-softmax(logits)[target].log())
     loss = (1 / len(losses)) * sum(losses)
     loss.backward()
