@@ -16,7 +16,7 @@ from typing import Any
 from tapegrad._constructor import Shape, UnfitError, copy_class
 from tapegrad._core import Value
 from tapegrad._facade import make_facade
-from tapegrad._recognise import OURS, Trial, differs, engine_of, examine, sweeps_alike
+from tapegrad._recognise import OURS, Trial, differs, engine_of, examine, sweeps_alike, trying
 from tapegrad._source import ClassSource, Uses
 
 _ARITHMETIC = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"]
@@ -304,25 +304,31 @@ def _verify(
 
     A method that does not is lifted, where it can be.
     """
-    own = [name for name in trial.own if name in trial.tested | {"backward"}]
-    if not own and not trial.lifted:
+    own = [name for name in trial.own if name in trial.tested]
+    if not own:
         return
     cls, scope = copy_class(trial.source, outer)
     scope[trial.source.name] = replacement
     before = _set({**_own_attributes(_attributes_of_program(cls), trial), **aliases})
     try:
-        tried = "backward" in trial.own and "backward" in trial.tested
-        if tried and not sweeps_alike(trial, engine_of(trial.shape), OURS):
-            raise UnfitError("its backward() leaves other gradients on tapegrad's nodes")
-        for name in own:
-            if name == "backward" or name not in trial.tested:
-                continue
-            if differs(trial, OURS, name) in ("", "raises"):
-                continue
-            setattr(Value, name, _lift(trial.shape, name))
-            trial.lifted.add(name)
-            reason = differs(trial, OURS, name)
-            if reason:
-                raise UnfitError(f"its {name} {reason} when it works on tapegrad's nodes")
+        with trying(trial.source):
+            for name in own:
+                if name == "backward":
+                    _verify_sweep(trial)
+                elif differs(trial, OURS, name) not in ("", "raises"):
+                    _lift_and_verify(trial, name)
     finally:
         _restore(before)
+
+
+def _verify_sweep(trial: Trial) -> None:
+    if not sweeps_alike(trial, engine_of(trial.shape), OURS):
+        raise UnfitError("its backward() leaves other gradients on tapegrad's nodes")
+
+
+def _lift_and_verify(trial: Trial, name: str) -> None:
+    setattr(Value, name, _lift(trial.shape, name))
+    trial.lifted.add(name)
+    reason = differs(trial, OURS, name)
+    if reason:
+        raise UnfitError(f"its {name} {reason} when it works on tapegrad's nodes")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from types import FrameType
 from typing import Any
 
 from tapegrad import _core
@@ -53,6 +54,7 @@ _PAIRS += ((-2.0, 3.0), (7.0, 7.0), (1e-9, 1e9), (1e6, -1e6), (100.0, 0.01), (1.
 _BINARY = {f"__{r}{x}__" for r in ("", "r") for x in ("add", "sub", "mul", "truediv", "pow")}
 _UNARY = {"__neg__", "__pos__", "__abs__"}
 _PREDICATES = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}
+_MOST_LINES = 1_000_000
 _BEGIN = 0.25  # a gradient that was there before
 
 
@@ -123,18 +125,52 @@ def examine(source: ClassSource, outer: Mapping[str, Any], uses: Uses) -> Trial 
     cls, scope = copy_class(source, outer)
     if not has_constructor(source, cls):
         return None
-    with _undisturbed():
+    with trying(source):
         return _examine(source, cls, scope, uses)
 
 
+class _EndlessError(BaseException):
+    """A method of the program goes on and on with numbers that it was not written for."""
+
+
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Leave the random numbers that the program will draw as they were."""
+def _limited(source: ClassSource) -> Iterator[None]:
+    """Count the lines that run where the class has loops that may have no end."""
+    functions = [*source.methods().values(), *source.functions().values()]
+    if not any(isinstance(node, ast.While) for f in functions for node in ast.walk(f)):
+        yield
+        return
+    lines = 0
+
+    def count(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal lines
+        lines += event == "line"
+        if lines > _MOST_LINES:
+            raise _EndlessError
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(count)
+    try:
+        yield
+    except _EndlessError:
+        raise UnfitError("a loop of its own had no end when it was tried") from None
+    finally:
+        sys.settrace(before)
+
+
+@contextmanager
+def trying(source: ClassSource) -> Iterator[None]:
+    """Run methods of a program without an effect on it: raises UnfitError for a loop without end.
+
+    Numbers that it will draw at random stay what they would have been.
+    """
     state = random.getstate()
     numpy: Any = sys.modules.get("numpy.random")
     numpy_state = numpy.get_state() if numpy is not None else None
     try:
-        yield
+        with _limited(source):
+            yield
     finally:
         random.setstate(state)
         if numpy is not None:
@@ -159,9 +195,9 @@ def _examine(source: ClassSource, cls: type, scope: Scope, uses: Uses) -> Trial:
     if not shape.is_tried:
         return trial
     served = set(shape.attributes.values())
-    strict = Surroundings(
-        source, scope, data, (loads - held) | served, served - {shape.attributes["data"]}
-    )
+    # Operations may leave at a node what only the program's sweep reads.
+    stores = (served | shape.unknown) - {shape.attributes["data"]}
+    strict = Surroundings(source, scope, data, (loads - held) | served, stores)
     _compare_operations(trial, strict, uses)
     # Its own sweep may read all that its operations leave at a node.
     _compare_sweep(trial, replace(strict, loads={*strict.loads, *shape.unknown}))
@@ -333,6 +369,8 @@ def _compare_sweep(trial: Trial, strict: Surroundings) -> None:
         reason = "has parameters of its own"
     else:
         reason = strict.why_not_pure(backward)
+    if not reason:
+        trial.tested.add("backward")
     if not reason and not sweeps_alike(trial, engine_of(shape), OURS):
         reason = "leaves other gradients"
     if not reason:
