@@ -169,17 +169,22 @@ class Opened {
     if (record && Recording::current == nullptr)
       throw std::runtime_error("nothing is recorded: no recording is open");
     if (record) return sweep(Symbol(), static_cast<LiveRecording&>(*Recording::current));
-    // Rules may record, behind what is there.
+    // Rules may record, behind what is there, and open no recording of their own.
     struct Again {
-      explicit Again(LiveRecording& recording)
-          : recording(recording),
+      explicit Again(Opened& opened)
+          : recording(*opened),
             in(recording),
-            was(std::exchange(recording.open_id, recording.id)) {}
-      ~Again() { recording.open_id = was; }
+            was(std::exchange(recording.open_id, recording.id)),
+            before(std::exchange(current, &opened)) {}
+      ~Again() {
+        recording.open_id = was;
+        current = before;
+      }
       LiveRecording& recording;
       RecordingIn in;
       std::uint64_t was;
-    } again(*recording_);
+      Opened* before;
+    } again(*this);
     return sweep(double(), *recording_);
   }
 

@@ -85,6 +85,21 @@ class _Custom(Transformed):
             [args[k] for k in range(len(args)) if k not in fixed],
         )
 
+    def _refuse_traces(self, fixed: list[Any], recording: _core.Recording) -> None:
+        """A derivative by an argument that has none would be 0 without a word.
+
+        What a compiled function is given is traced as well, so that there nothing can be said.
+        """
+        if not fixed or recording.guarding:
+            return
+        numbers, _ = _core.flatten(fixed, "arguments", True)
+        if any(map(_core.is_traced, numbers)):
+            raise TypeError(
+                f"{type(self).__name__}: an argument of {name_of(self)} at nondiff_argnums is a "
+                f"traced number, and its derivative would be lost: pass float(stop_gradient(x)), "
+                f"or take it out of nondiff_argnums"
+            )
+
     def _operands(self, arguments: list[Any]) -> tuple[Numbers, _core.Structure]:
         return _core.flatten(
             tuple(arguments), f"the arguments of {name_of(self.__wrapped__)}", True
@@ -136,6 +151,7 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
             )
         args = self._positional(args, keywords)
         fixed, arguments = self._split(args)
+        self._refuse_traces(fixed, recording)
         operands, _ = self._operands(arguments)
         if not any(map(_core.is_traced, operands)):
             return self.__wrapped__(*args)
@@ -244,6 +260,7 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
             )
         args = self._positional(args, keywords)
         fixed, arguments = self._split(args)
+        self._refuse_traces(fixed, recording)
         operands, inputs = self._operands(arguments)
         if not any(map(_core.is_traced, operands)):
             return self.__wrapped__(*args)

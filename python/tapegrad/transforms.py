@@ -302,23 +302,27 @@ def jvp(
     (6.0, 23.0)
     """
     primals, tangents = _tuple_of(primals, "primals"), _tuple_of(tangents, "tangents")
+    if type(f) is Compiled and (kept := f._derived.get(("jvp", has_aux))) is not None:
+        both: tuple[Any, ...] = kept(tangents, *primals)
+        return both
     need_function(f)
     function, instance = split_method(f)
+    if not replays(function):
+        both = Pushed(f, (), has_aux)(tangents, *primals)
+        return both
     args = (*instance, *primals)
     fixed = _fixed(function, len(instance), len(args))
     if fixed:
         tangents = _free_tangents(tangents, fixed, len(instance), len(args))
-    if not replays(function):
-        both: tuple[Any, ...] = Pushed(f, (), has_aux)(tangents, *primals)
-        return both
-    pushed = function._derived.get(("jvp", fixed, has_aux)) or derived(
+    # Without static arguments it is the same whatever the number of arguments is.
+    any_number = not instance and not function._options[2][0]
+    both = derived(
         function,
-        ("jvp", fixed, has_aux),
+        ("jvp", has_aux) if any_number else ("jvp", has_aux, fixed),
         lambda g: Pushed(g, fixed, has_aux),
         _shifted(function, 1),
         floating=None,
-    )
-    both = pushed(tangents, *args)
+    )(tangents, *args)
     return both
 
 
@@ -640,6 +644,8 @@ def _like(tree: object, wanted: _core.Structure, what: str, other: str) -> Numbe
 
 
 def _tuple_of(arguments: Sequence[Any], name: str) -> tuple[Any, ...]:
+    if type(arguments) is tuple:
+        return arguments
     if not isinstance(arguments, tuple | list):
         raise TypeError(
             f"{name} must be a tuple or list with one entry for each argument, "

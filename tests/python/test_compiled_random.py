@@ -34,13 +34,13 @@ DRAWERS: dict[str, tuple[Function, str]] = {
     "random.gauss": (rejecting, "random"),
     "random.shuffle": (lambda x: (random.shuffle([1, 2, 3]), x)[1], "random"),
     "random.seed": (lambda x: (random.seed(12345), x)[1], "random"),
-    "numpy.random.rand": (lambda x: x * np.random.rand(), "numpy.random"),  # noqa: NPY002
-    "numpy.random.normal": (lambda x: x * np.random.normal(), "numpy.random"),  # noqa: NPY002
+    "numpy.random.rand": (lambda x: x * np.random.rand(), "numpy.random"),
+    "numpy.random.normal": (lambda x: x * np.random.normal(), "numpy.random"),
     "a global generator": (lambda x: x * GENERATOR.normal(), "a Generator"),
     "a global state": (lambda x: x * OLD.rand(), "a RandomState"),
     "a global Random": (lambda x: x * OWN.random(), "a Random"),
     "a closure": (closed_over(), "a Generator"),
-    "a default": (lambda x, g=np.random.default_rng(2): x * g.random(), "a Generator"),
+    "a default": (lambda x, g=GENERATOR: x * g.random(), "a Generator"),
 }
 
 
@@ -105,7 +105,7 @@ def test_functions_that_do_not_draw_do_not_warn() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         random.random()
-        np.random.rand()  # noqa: NPY002
+        np.random.rand()
         f = compile(lambda x, g: x * x)
         assert f(2.0, np.random.default_rng(1)) == f(2.0, random.Random(1)) == 4.0
         assert compile(lambda x: x * 2.0 if GENERATOR is not None else x)(1.0) == 2.0
