@@ -31,6 +31,7 @@ PYBIND11_MODULE(_core_of_main_interpreter, module) {
   register_trees(module);
   register_recordings(module);
   register_programs(module);
+  register_compiled(module);
   register_sparsity(module);
   register_c_text(module);
 }

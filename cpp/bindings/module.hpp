@@ -17,6 +17,7 @@ void register_traced(pybind11::module_& module);      // traced.cpp
 void register_trees(pybind11::module_& module);       // trees.cpp
 void register_recordings(pybind11::module_& module);  // recordings.cpp
 void register_programs(pybind11::module_& module);    // programs.cpp
+void register_compiled(pybind11::module_& module);    // compiled.cpp
 void register_sparsity(pybind11::module_& module);    // sparsity.cpp
 void register_c_text(pybind11::module_& module);      // ctext.cpp
 

@@ -103,6 +103,13 @@ struct PythonRule : Rule {
   std::size_t operands, outputs;
 };
 
+// A program, and the lines that its guards name.
+struct RecordedProgram : Program {
+  RecordedProgram(Program program, const SourceLease& sources)
+      : Program(std::move(program)), sources(sources) {}
+  SourceLease sources;
+};
+
 // What Python holds: open until it is closed, and there for sweeps until it goes.
 class Opened {
  public:
@@ -124,6 +131,7 @@ class Opened {
     close();
     recording_->id = 0;
     recording_->clear();
+    recording_->sources.clear();
     spare.push_back(recording_);
   }
 
@@ -161,17 +169,22 @@ class Opened {
     if (record && Recording::current == nullptr)
       throw std::runtime_error("nothing is recorded: no recording is open");
     if (record) return sweep(Symbol(), static_cast<LiveRecording&>(*Recording::current));
-    // Rules may record, behind what is there.
+    // Rules may record, behind what is there, and open no recording of their own.
     struct Again {
-      explicit Again(LiveRecording& recording)
-          : recording(recording),
+      explicit Again(Opened& opened)
+          : recording(*opened),
             in(recording),
-            was(std::exchange(recording.open_id, recording.id)) {}
-      ~Again() { recording.open_id = was; }
+            was(std::exchange(recording.open_id, recording.id)),
+            before(std::exchange(current, &opened)) {}
+      ~Again() {
+        recording.open_id = was;
+        current = before;
+      }
       LiveRecording& recording;
       RecordingIn in;
       std::uint64_t was;
-    } again(*recording_);
+      Opened* before;
+    } again(*this);
     return sweep(double(), *recording_);
   }
 
@@ -315,7 +328,18 @@ class Opened {
   std::shared_ptr<Program> program(const Numbers& inputs, const Numbers& outputs) {
     std::vector<Symbol> results;
     for (const py::object& number : outputs) results.push_back(symbol_of(number, recording_));
-    return std::make_shared<Program>(simplified(*recording_, places(inputs), results));
+    return std::make_shared<RecordedProgram>(simplified(*recording_, places(inputs), results),
+                                             recording_->sources);
+  }
+
+  // Whether the outputs depend on the inputs through a rule that knows backward mode alone.
+  bool needs_backward(const Numbers& inputs, const Numbers& outputs) const {
+    const auto& groups = recording_->groups();
+    if (groups.empty()) return false;
+    const Stretch stretch(*recording_, places(inputs), end_of(roots(outputs)));
+    return std::any_of(groups.begin(), groups.end(), [&](const Recording::Group& group) {
+      return !group.rule->goes_forward() && !group.pulled && stretch.varies(group.first);
+    });
   }
 
   // The numbers from before `begin` that were used since, or are among the results.
@@ -368,6 +392,8 @@ void register_recordings(py::module_& module) {
            py::arg("outputs"), py::arg("record"), py::arg("begin") = 0)
       .def("rows", &Opened::rows, py::arg("inputs"), py::arg("outputs"), py::arg("record"))
       .def("columns", &Opened::columns, py::arg("inputs"), py::arg("outputs"), py::arg("record"))
+      .def("needs_backward", &Opened::needs_backward, py::arg("inputs"), py::arg("outputs"),
+           "Whether a rule that knows backward mode alone is between them.")
       .def("rule", &Opened::rule, py::arg("operands"), py::arg("values"), py::arg("pull"),
            py::arg("push"), py::arg("forward") = true)
       .def("stopped", &Opened::stopped, py::arg("numbers"))

@@ -410,30 +410,14 @@ PyObject* apply_to_symbols(std::size_t k, LiveRecording& recording, std::span<co
   return finished(recording, result.place());
 }
 
-namespace {
-std::map<std::pair<PyObject*, int>, std::uint32_t> known_sources;
-std::vector<std::pair<PyObject*, int>> sources;
-}  // namespace
-
 std::uint32_t source_here() {
   PyFrameObject* const frame = PyEval_GetFrame();
-  if (frame == nullptr) return ~std::uint32_t{0};
+  if (frame == nullptr || Recording::current == nullptr) return ~std::uint32_t{0};
   auto* const code = reinterpret_cast<PyObject*>(PyFrame_GetCode(frame));
-  const std::pair key(code, PyFrame_GetLineNumber(frame));
-  const auto [at, is_new] =
-      known_sources.try_emplace(key, static_cast<std::uint32_t>(sources.size()));
-  if (is_new) sources.push_back(key);  // keeps its code for ever
-  else Py_DECREF(code);
-  return at->second;
-}
-
-std::string source_text(std::uint32_t source) {
-  if (source >= sources.size()) return "an unknown line";
-  const auto& [code, line] = sources[source];
-  PyObject* const file = reinterpret_cast<PyCodeObject*>(code)->co_filename;
-  const char* const text = PyUnicode_AsUTF8(file);
-  if (text == nullptr) PyErr_Clear();
-  return std::string(text != nullptr ? text : "?") + ":" + std::to_string(line);
+  const std::uint32_t source = static_cast<LiveRecording*>(Recording::current)
+                                   ->sources.of(code, PyFrame_GetLineNumber(frame));
+  Py_DECREF(code);
+  return source;
 }
 
 void register_traced(pybind11::module_& module) {

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "handle.hpp"
@@ -9,12 +12,30 @@
 
 namespace tapegrad::python {
 
+// Lines of Python that must not be forgotten. Forgets them, and their files, with the last lease.
+class SourceLease {
+ public:
+  SourceLease() = default;
+  SourceLease(const SourceLease& other);
+  SourceLease& operator=(const SourceLease&) = delete;
+  ~SourceLease() { clear(); }
+
+  // The line that runs now in `code`, which lives as long as the lease: looked up once.
+  std::uint32_t of(PyObject* code, int line);
+  void clear();
+
+ private:
+  std::map<std::pair<PyObject*, int>, std::uint32_t> known_;
+  std::vector<std::uint32_t> sources_;
+};
+
 // A recording as Python has it open. Never destroyed, but used again: numbers that outlive it can
 // tell by its id, which every opening changes.
 struct LiveRecording : Recording {
   std::uint64_t id = 0;
   std::uint64_t open_id = 0;  // its id while it is open, else 0
   bool guarding = false;      // whether what the function is told becomes a guard
+  SourceLease sources;        // of its guards
   // What may be forgotten again: where it begins, the constants there are before it, and how many
   // numbers of it Python still has.
   struct Passing {
@@ -81,7 +102,8 @@ PyObject* result_at(LiveRecording& recording, tapegrad::Place place);
 // Null, with TypeError set, for arguments of which no operation can be recorded.
 PyObject* set_mixed(const char* function);
 
-// The line of Python that runs now, as a number that `source_text` knows.
+// The line of Python that runs now, as a number that `source_text` knows while a lease has it: the
+// open recording's, and those of the programs made of it.
 std::uint32_t source_here();
 std::string source_text(std::uint32_t source);
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -37,9 +38,12 @@ class Trace:
         if not self.nested:
             self.recording.close()
 
-    def vary(self, tree: object, name: str, constants: bool = False) -> Variables:
-        """The tree with a variable for each number in it."""
-        numbers, structure = _core.flatten(tree, name, constants)
+    def vary(self, tree: object, name: Callable[[], str]) -> Variables:
+        """The tree with a variable for each number in it. `name` is what messages call it."""
+        if type(tree) is float:
+            numbers, structure = [tree], _NUMBER
+        else:
+            numbers, structure = _core.flatten(tree, name())
         return Variables(self.recording.inputs(numbers), structure)
 
     def outcome(self, tree: object) -> Any:
@@ -48,6 +52,9 @@ class Trace:
             return tree
         numbers, structure = _core.flatten(tree, "the result", True)
         return structure.unflatten([_core.primal(number) for number in numbers])
+
+
+_NUMBER = _core.flatten(0.0, "a number")[1]
 
 
 class Variables:
@@ -60,7 +67,11 @@ class Variables:
         self.structure = structure
 
     def tree(self) -> Any:
-        return self.structure.unflatten(self.numbers)
+        return self.like(self.numbers)
+
+    def like(self, numbers: Numbers) -> Any:
+        """A tree of the same structure with other numbers in it."""
+        return numbers[0] if self.structure is _NUMBER else self.structure.unflatten(numbers)
 
 
 class Chosen:
@@ -81,6 +92,10 @@ class Chosen:
         if not self.positions:
             raise ValueError(f"{transform}(): argnums is empty: nothing to differentiate by")
 
+    @property
+    def argnums(self) -> int | tuple[int, ...]:
+        return self.positions[0] if self.one else self.positions
+
     def apply(
         self,
         trace: Trace,
@@ -95,26 +110,34 @@ class Chosen:
 
     def _vary(
         self, trace: Trace, args: tuple[Any, ...], f: Function
-    ) -> tuple[Variables, list[Any]]:
+    ) -> tuple[Variables, Sequence[Any]]:
         positions = self._among(args, f)
-        name = f"{self.transform}(): argument {positions[0]} of {name_of(f)}"
+
+        def name() -> str:
+            return f"{self.transform}(): argument {positions[0]} of {name_of(f)}"
+
         if self.one:
             variables = trace.vary(args[positions[0]], name)
+            made = (variables.tree(),)
         else:
             variables = trace.vary(
                 tuple(args[k] for k in positions),
-                f"{self.transform}(): the arguments of {name_of(f)}",
+                lambda: f"{self.transform}(): the arguments of {name_of(f)}",
             )
+            made = variables.tree()
         if not variables.numbers:
-            raise TypeError(f"{name} has no number to differentiate by")
-        made = variables.tree()
+            raise TypeError(f"{name()} has no number to differentiate by")
+        if len(args) == 1:
+            return variables, made
         varied = list(args)
-        for k, argument in zip(positions, [made] if self.one else made, strict=True):
+        for k, argument in zip(positions, made, strict=True):
             varied[k] = argument
         return variables, varied
 
-    def _among(self, args: tuple[Any, ...], f: Function) -> list[int]:
+    def _among(self, args: tuple[Any, ...], f: Function) -> Sequence[int]:
         count = len(args)
+        if self.one and 0 <= self.positions[0] < count:
+            return self.positions
         for k in self.positions:
             if not -count <= k < count:
                 raise TypeError(
@@ -127,6 +150,16 @@ class Chosen:
                 f"{self.transform}(): argnums names an argument twice: {self.positions}"
             )
         return positions
+
+
+@functools.lru_cache
+def _chosen(position: int, transform: str) -> Chosen:
+    return Chosen(position, transform)
+
+
+def chosen(argnums: int | Sequence[int], transform: str) -> Chosen:
+    """As `Chosen`, which is made once for an int."""
+    return _chosen(argnums, transform) if type(argnums) is int else Chosen(argnums, transform)
 
 
 def need_function(f: Any, transform: str = "a transform") -> None:
