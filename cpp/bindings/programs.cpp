@@ -174,7 +174,7 @@ PyObject* function_call(PyObject* object, PyObject* args, PyObject* keywords) {
                                                    ? py::reinterpret_borrow<py::object>(keywords)
                                                    : py::object(py::dict()));
     };
-    if (no_grad_on || anomaly_on) return call("_switched").release().ptr();
+    if (no_grad_on() || anomaly_on()) return call("_switched").release().ptr();
     py::object result = replayed(self, args, keywords);
     if (result) {
       if (self->misses > 0) --self->misses;
