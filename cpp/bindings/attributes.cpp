@@ -85,6 +85,16 @@ class Opened {
   Handle* handle_;
 };
 
+// Whether no reference cycle can go through the object: numbers, strings, and tuples of such. The
+// collector's own view of a dict does not tell: since CPython 3.14 it tracks each from its begin.
+bool is_atomic(PyObject* object, int depth = 8) {
+  if (!PyObject_IS_GC(object)) return true;
+  if (!PyTuple_CheckExact(object) || depth == 0) return false;
+  for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(object); ++k)
+    if (!is_atomic(PyTuple_GET_ITEM(object, k), depth - 1)) return false;
+  return true;
+}
+
 template <class Make>
 PyObject* tuple_of_operands(PyObject* self, Make make) {
   return guarded([&]() -> PyObject* {
@@ -208,14 +218,27 @@ extern "C" int value_setattro(PyObject* self, PyObject* name, PyObject* value) {
     if (name == name_grad) return set_grad(self, value);
   }
   ++changes;
-  const Opened opened(as_handle(self));
+  Handle* const handle = as_handle(self);
+  const Opened opened(handle);
   const int failed = PyObject_GenericSetAttr(self, name, value);
-  PyObject* dict = attributes_of(as_handle(self));
-  if (dict == nullptr) return failed;
-  // CPython does not track a dict of numbers and strings: no cycle can go through it.
-  if (!PyObject_GC_IsTracked(dict)) track(as_handle(self));
-  else if (!let_collect(as_handle(self))) return -1;
-  return failed;
+  if (attributes_of(handle) == nullptr) return failed;
+  handle->plain = false;
+  if (failed != 0 || value == nullptr || is_atomic(value)) return failed;
+  return let_collect(handle) ? 0 : -1;
+}
+
+bool add_attributes(PyObject* self, PyObject* attributes) {
+  Handle* const handle = as_handle(self);
+  const Opened opened(handle);
+  PyObject* const dict = PyObject_GenericGetDict(self, nullptr);
+  if (dict == nullptr) return false;
+  handle->plain = false;
+  const int failed = PyDict_Update(dict, attributes);
+  bool atomic = true;
+  PyObject *name, *value;
+  for (Py_ssize_t at = 0; PyDict_Next(dict, &at, &name, &value);) atomic &= is_atomic(value);
+  Py_DECREF(dict);
+  return (atomic || let_collect(handle)) && failed == 0;
 }
 
 std::vector<PyGetSetDef> attribute_definitions() {

@@ -233,7 +233,7 @@ PyObject* function_call(PyObject* object, PyObject* args, PyObject* keywords) {
           keywords != nullptr ? py::reinterpret_borrow<py::object>(keywords) : owned(PyDict_New());
       return owned(PyObject_CallMethod(object, method, "OO", args, named.ptr()));
     };
-    if (no_grad_on || anomaly_on) return call("_switched").release().ptr();
+    if (no_grad_on() || anomaly_on()) return call("_switched").release().ptr();
     py::object result = replayed(*self->kept, args, keywords);
     if (result) {
       if (self->misses > 0) --self->misses;

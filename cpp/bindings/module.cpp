@@ -26,6 +26,7 @@ PYBIND11_MODULE(_core_of_main_interpreter, module) {
   register_losses(module);
   register_snapshots(module);
   register_inspection(module);
+  register_modes(module);
   register_bulk(module);
   register_optimizers(module);
   register_trees(module);

@@ -11,6 +11,7 @@ void register_layers(pybind11::module_& module);      // layers.cpp
 void register_losses(pybind11::module_& module);      // losses.cpp
 void register_snapshots(pybind11::module_& module);   // snapshot.cpp
 void register_inspection(pybind11::module_& module);  // inspection.cpp
+void register_modes(pybind11::module_& module);       // modes.cpp
 void register_bulk(pybind11::module_& module);        // bulk.cpp
 void register_optimizers(pybind11::module_& module);  // optimizers.cpp
 void register_traced(pybind11::module_& module);      // traced.cpp

@@ -132,6 +132,7 @@ class Opened {
     recording_->id = 0;
     recording_->clear();
     recording_->sources.clear();
+    recording_->lines.clear();
     spare.push_back(recording_);
   }
 
@@ -168,7 +169,11 @@ class Opened {
   auto derive(bool record, Sweep sweep) {
     if (record && Recording::current == nullptr)
       throw std::runtime_error("nothing is recorded: no recording is open");
-    if (record) return sweep(Symbol(), static_cast<LiveRecording&>(*Recording::current));
+    if (record) {
+      auto& in = static_cast<LiveRecording&>(*Recording::current);
+      const SweepLines lines(in, *recording_);
+      return sweep(Symbol(), in);
+    }
     // Rules may record, behind what is there, and open no recording of their own.
     struct Again {
       explicit Again(Opened& opened)
@@ -220,12 +225,15 @@ class Opened {
     return derive(record, [&](auto zero, LiveRecording& in) {
       using Number = decltype(zero);
       ReverseSweep<Number> sweep(stretch);
+      std::vector<double> seeds(to.size());
       for (std::size_t k = 0; k < to.size(); ++k) {
         if (to[k] == no_place) continue;
-        sweep.seed(to[k], detail::as<Number>(symbol_of(weights[k], &in)));
+        const Symbol weight = symbol_of(weights[k], &in);
+        seeds[k] = weight.primal();
+        sweep.seed(to[k], detail::as<Number>(weight));
       }
       sweep.run();
-      if (anomaly_on) check_adjoints(stretch, sweep);
+      if (anomaly_on()) check_sweep(stretch, std::as_const(sweep), to, seeds);
       Numbers adjoints;
       for (const tapegrad::Place input : from) adjoints.push_back(object(in, sweep.adjoint(input)));
       return adjoints;
@@ -285,6 +293,7 @@ class Opened {
               },
               in);
         sweep.run();
+        if (anomaly_on()) check_sweep(stretch, std::as_const(sweep), count, to);
         for (std::size_t d = 0; d < count; ++d) {
           Numbers& row = tangents.emplace_back();
           for (const tapegrad::Place output : to)

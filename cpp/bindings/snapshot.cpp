@@ -145,7 +145,8 @@ void set_belongings(py::handle value, const py::object& given) {
   if (!label.is_none()) value.attr("label") = label;
   if (!symbol.is_none()) value.attr("_op") = symbol;
   if (!backward.is_none()) value.attr("_backward") = backward;
-  if (!attributes.is_none()) value.attr("__dict__").attr("update")(attributes);
+  if (!attributes.is_none() && !add_attributes(value.ptr(), attributes.ptr()))
+    throw py::error_already_set();
   changes = before;
 }
 

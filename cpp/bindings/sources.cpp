@@ -9,18 +9,18 @@ namespace tapegrad::python {
 namespace {
 
 // A line of a file, which many functions may be written on: formulas made of text have no other.
-using Line = std::pair<std::string, int>;
+using FileLine = std::pair<std::string, int>;
 
 struct Source {
-  std::map<Line, std::uint32_t>::const_iterator line;
+  std::map<FileLine, std::uint32_t>::const_iterator line;
   std::size_t leases = 0;
 };
 
-std::map<Line, std::uint32_t> numbers;
+std::map<FileLine, std::uint32_t> numbers;
 std::vector<Source> sources;
 std::vector<std::uint32_t> unused;
 
-std::uint32_t number_of(const Line& line) {
+std::uint32_t number_of(const FileLine& line) {
   const auto [at, is_new] = numbers.try_emplace(line, 0);
   if (!is_new) return at->second;
   if (unused.empty()) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 
+#include "anomalies.hpp"
 #include "module.hpp"
 #include "signature.hpp"
 
@@ -28,10 +29,13 @@ bool set_of_two() {
   return false;
 }
 
-// Of a fresh operation.
-PyObject* finished(LiveRecording& recording, tapegrad::Place place) {
-  if (anomaly_on && !check_instruction(recording, place)) return nullptr;
+// Of a fresh operation, recorded from `begin` on.
+PyObject* finished(LiveRecording& recording, tapegrad::Place place, tapegrad::Place begin) {
+  if (anomaly_on() && !check_recorded(recording, begin, {&place, 1})) return nullptr;
   return result_at(recording, place);
+}
+PyObject* finished(LiveRecording& recording, tapegrad::Place place) {
+  return finished(recording, place, place);
 }
 
 template <Op code>
@@ -355,26 +359,8 @@ PyObject* traced_at(LiveRecording& recording, tapegrad::Place place) {
   return reinterpret_cast<PyObject*>(traced);
 }
 
-bool check_instruction(const LiveRecording& recording, tapegrad::Place place) {
-  const Instruction& made = recording[place];
-  const Description* const what = description(made.op);
-  if (what == nullptr) return true;
-  bool inherited = std::isfinite(made.primal);
-  for (std::size_t k = 0; k < operand_count(made.op); ++k) {
-    const double x = recording.primal(made.operand[k]);
-    inherited |= std::isnan(x) || (std::isinf(made.primal) && std::isinf(x));
-  }
-  if (inherited) return true;
-  PyErr_Format(PyExc_FloatingPointError, "%s of traced numbers gave %s",
-               std::string(what->name).c_str(),
-               std::isnan(made.primal) ? "nan"
-               : made.primal > 0       ? "inf"
-                                       : "-inf");
-  return false;
-}
-
 PyObject* result_at(LiveRecording& recording, tapegrad::Place place) {
-  return traced_at(recording, no_grad_on ? recording.record<op<"stop">()>(place) : place);
+  return traced_at(recording, no_grad_on() ? recording.record<op<"stop">()>(place) : place);
 }
 
 PyObject* set_mixed(const char* function) {
@@ -405,9 +391,10 @@ double told(LiveRecording& recording, Guard::Kind kind, tapegrad::Place x, tapeg
 
 PyObject* apply_to_symbols(std::size_t k, LiveRecording& recording, std::span<const Symbol> x) {
   const RecordingIn here(recording);
+  const tapegrad::Place begin = recording.size();
   const Symbol result = applications[k](x);
   if (result.is_constant()) return PyFloat_FromDouble(result.primal());
-  return finished(recording, result.place());
+  return finished(recording, result.place(), begin);
 }
 
 std::uint32_t source_here() {

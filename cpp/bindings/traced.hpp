@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "handle.hpp"
+#include "lines.hpp"
 #include "tapegrad/recording.hpp"
 
 namespace tapegrad::python {
@@ -44,6 +45,7 @@ struct LiveRecording : Recording {
     std::uint32_t alive;
   };
   std::vector<Passing> passing{{0, 0, 0}};
+  Lines lines;  // of what was recorded while detect_anomaly() was on
 
   std::uint32_t begin_passing() {
     passing.push_back({size(), constants().size(), 0});
@@ -55,6 +57,7 @@ struct LiveRecording : Recording {
     for (std::size_t k = level; k < passing.size(); ++k)
       if (passing[k].alive != 0) return;
     rewind(passing[level].begin, passing[level].constants);
+    lines.rewind(passing[level].begin);
     passing.resize(level);
   }
 };
@@ -95,8 +98,6 @@ inline double answer(const Traced* traced, Guard::Kind kind) {
   return told(*traced->recording, kind, traced->place);
 }
 
-// False, with FloatingPointError set, where an operation has made NaN or an infinity of others.
-bool check_instruction(const LiveRecording& recording, tapegrad::Place place);
 // A new object for the result of an operation, which no_grad() cuts off from its operands.
 PyObject* result_at(LiveRecording& recording, tapegrad::Place place);
 // Null, with TypeError set, for arguments of which no operation can be recorded.

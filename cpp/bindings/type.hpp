@@ -24,6 +24,8 @@ PyObject* value_repr(PyObject* self);
 // attributes.cpp
 int value_setattro(PyObject* self, PyObject* name, PyObject* value);
 }
+// Adds what a dict has to a Value's attributes. False with an error set.
+bool add_attributes(PyObject* self, PyObject* attributes);
 
 std::vector<PyType_Slot> operator_slots();
 std::vector<PyGetSetDef> attribute_definitions();

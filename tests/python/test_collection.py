@@ -43,10 +43,12 @@ def test_plain_values_are_not_tracked() -> None:
 
 
 def test_a_value_is_tracked_once_its_node_owns_an_object() -> None:
-    with_attribute, with_backward = Value(1), Value(1)
-    with_attribute.m = 0.0  # type: ignore[attr-defined]
+    with_number, with_list, with_backward = Value(1), Value(1), Value(1)
+    with_number.m = 0.0  # type: ignore[attr-defined]
+    with_list.m = [0.0]  # type: ignore[attr-defined]
     with_backward._backward = lambda: None
-    assert gc.is_tracked(with_attribute)
+    assert not gc.is_tracked(with_number)
+    assert gc.is_tracked(with_list)
     assert gc.is_tracked(with_backward)
 
 

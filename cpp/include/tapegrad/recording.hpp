@@ -13,6 +13,7 @@
 #include <optional>
 #include <span>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "blocks.hpp"
@@ -196,6 +197,11 @@ class Recording {
     groups_.clear();
     if (instructions_.capacity() > kept_capacity) instructions_ = {};
   }
+
+  // Where it is not null, a sweep notes there which instruction it records the derivative of, and
+  // from which place on.
+  using Causes = std::vector<std::pair<Place, Place>>;
+  Causes* causes = nullptr;
 
   // The one that symbols of this thread are recorded in; null when none is.
   static inline thread_local constinit Recording* current = nullptr;
