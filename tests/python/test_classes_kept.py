@@ -139,7 +139,7 @@ KINDS = {
         ("child.grad += v.grad", "child.grad += max(-0.3, min(0.3, v.grad))"),
         ("", ""),
         "",
-        "its __sub__ gives other numbers at 2 and 3 when it works on tapegrad's nodes",
+        "its __add__ gives other numbers at 2 and 3 when it works on tapegrad's nodes",
     ),
     "the program makes nodes for its dispatch": (
         DISPATCHING,
