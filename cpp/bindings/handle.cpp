@@ -45,7 +45,9 @@ Held::~Held() {
   }
 }
 
-static bool hold(Index node) {
+// Appends the operands that may have to hold others and hold none yet, as nodes do that a layer
+// recorded on the way to its results.
+static bool hold_operands_of(Index node, std::vector<Index>& waiting) {
   auto held = std::make_unique<Held>();
   tape().unshare(node);  // what is held counts one owner for each
   std::vector<Index> operands;
@@ -58,10 +60,21 @@ static bool hold(Index node) {
     if (object == nullptr) return false;
     ++note.held_by;
     held->handles.push_back(object);
+    if (tape().cell(operand).op != Op::leaf && note.held == nullptr) waiting.push_back(operand);
   }
   Note& note = tape().need_note(node);
   tape().discard(std::exchange(note.held, std::move(held)));
   if (Handle* const handle = find_handle(node)) track(handle);
+  return true;
+}
+
+static bool hold(Index node) {
+  std::vector<Index> waiting{node};
+  while (!waiting.empty()) {
+    const Index next = waiting.back();
+    waiting.pop_back();
+    if (!hold_operands_of(next, waiting)) return false;
+  }
   return true;
 }
 

@@ -16,6 +16,7 @@ from typing import Any
 from tapegrad._constructor import Shape, UnfitError, copy_class
 from tapegrad._core import Value
 from tapegrad._facade import make_facade
+from tapegrad._notes import say
 from tapegrad._recognise import OURS, Trial, differs, engine_of, examine, sweeps_alike, trying
 from tapegrad._source import ClassSource, Uses
 
@@ -41,11 +42,6 @@ _ABSENT = object()
 
 # Of each class that was replaced: what Value had in the place of what it got.
 _replaced: dict[str, dict[str, Any]] = {}
-
-
-def say(message: str) -> None:
-    """Write a note about the run to stderr, where it is not taken for the program's output."""
-    print(f"tapegrad run: {message}", file=sys.stderr)
 
 
 def adopt(cls: Any, source: ClassSource, outer: Mapping[str, Any], uses: Uses) -> Any:
@@ -80,14 +76,22 @@ def _adopt(cls: type, source: ClassSource, outer: Mapping[str, Any], uses: Uses)
         replacement = make_facade(cls, trial.shape, uses)
         _verify(trial, replacement, aliases, outer)
         own = _own_attributes(attributes, trial) | aliases
-    others = [before for other, before in _replaced.items() if other != key]
-    taken = [name for before in others for name in before if name in own]
-    if taken:
-        raise UnfitError(f"another class was replaced before that also has its own {taken[0]}")
+    _check_others(key, own)
     _point_super_at_value(cls)
     _replaced[key] = _set(own) | _replaced.get(key, {})
     _tell(cls, attributes, own, trial)
     return replacement
+
+
+def _check_others(key: str, own: Mapping[str, Any]) -> None:
+    """Value cannot be two classes at once that differ in what both have."""
+    others = {name: before for name, before in _replaced.items() if name != key}
+    for other, before in others.items():
+        changed = sorted(name for name, was in before.items() if was is not _ABSENT)
+        changed += sorted(name for name in own if name in before or _has(name))
+        changed += sorted(name for name in [*before, *own] if name.startswith("__"))
+        if changed:
+            raise UnfitError(f"{other} was replaced before it, and the two differ in {changed[0]}")
 
 
 def _own_attributes(attributes: Mapping[str, Any], trial: Trial) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Mode:
         if inspect.isgeneratorfunction(f):
 
             def wrapped(*args: Any, **keywords: Any) -> Any:
-                return _resumed(mode, f(*args, **keywords))
+                return (yield from _resumed(mode, f(*args, **keywords)))
 
         elif inspect.iscoroutinefunction(f):
 
@@ -59,10 +59,7 @@ class Mode:
                 return await _awaited(mode, f(*args, **keywords))
 
         elif inspect.isasyncgenfunction(f):
-
-            def wrapped(*args: Any, **keywords: Any) -> Any:
-                return _iterated(mode, f(*args, **keywords))
-
+            wrapped = _iterated(mode, f)
         else:
 
             def wrapped(*args: Any, **keywords: Any) -> Any:
@@ -99,18 +96,24 @@ def _awaited(mode: type[Mode], inner: Coroutine[Any, Any, Any]) -> Generator[Any
     return (yield from _resumed(mode, inner))
 
 
-async def _iterated(mode: type[Mode], inner: AsyncGenerator[Any, Any]) -> AsyncGenerator[Any, Any]:
-    resume: Callable[[Any], Any] = inner.asend
-    given: Any = None
-    while True:
-        try:
-            item = await _awaited(mode, resume(given))
-        except StopAsyncIteration:
-            return
-        try:
-            resume, given = inner.asend, (yield item)
-        except GeneratorExit:
-            await _awaited(mode, inner.aclose())
-            raise
-        except BaseException as error:
-            resume, given = inner.athrow, error
+def _iterated(
+    mode: type[Mode], f: Callable[..., AsyncGenerator[Any, Any]]
+) -> Callable[..., AsyncGenerator[Any, Any]]:
+    async def iterated(*args: Any, **keywords: Any) -> AsyncGenerator[Any, Any]:
+        inner = f(*args, **keywords)
+        resume: Callable[[Any], Any] = inner.asend
+        given: Any = None
+        while True:
+            try:
+                item = await _awaited(mode, resume(given))
+            except StopAsyncIteration:
+                return
+            try:
+                resume, given = inner.asend, (yield item)
+            except GeneratorExit:
+                await _awaited(mode, inner.aclose())
+                raise
+            except BaseException as error:
+                resume, given = inner.athrow, error
+
+    return iterated

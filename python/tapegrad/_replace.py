@@ -13,8 +13,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from tapegrad import _adopt
-from tapegrad._adopt import say
+from tapegrad._notes import say
 from tapegrad._source import ClassSource, Uses, modules_beside
 from tapegrad.dropin import stand_in_for
 
@@ -40,6 +39,9 @@ def adopt(number: int) -> Callable[[Any], Any]:
     outer = sys._getframe(1).f_globals
 
     def decorate(cls: Any) -> Any:
+        # Imported here: a program whose classes stay does not wait for it.
+        from tapegrad import _adopt
+
         source = _sources[number]
         return _adopt.adopt(cls, source, outer, _uses_around(source))
 

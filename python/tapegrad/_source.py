@@ -312,13 +312,21 @@ _OPERATORS: dict[type[ast.AST], str] = {
 }
 
 
-def operations_in(function: ast.AST) -> set[str]:
-    """The methods that a function may call, by name or through operators."""
+def operations_in(function: ast.FunctionDef, is_made_of_others: bool) -> set[str]:
+    """The methods of nodes that a function may call, by name or through operators.
+
+    Where it makes its node itself, most of its operators are on numbers: then those count that
+    stand beside one of its operands.
+    """
+    operands = {argument.arg for argument in function.args.args}
     found: set[str] = set()
     for node in ast.walk(function):
         if isinstance(node, ast.BinOp | ast.UnaryOp | ast.AugAssign):
+            sides = [getattr(node, side, None) for side in ("left", "right", "operand", "target")]
+            direct = {side.id for side in sides if isinstance(side, ast.Name)} & operands
             name = _OPERATORS.get(type(node.op))
-            found |= {f"__{name}__", f"__r{name}__"} if name else set()
+            if name and (is_made_of_others or direct):
+                found |= {f"__{name}__", f"__r{name}__"}
         elif isinstance(node, ast.Attribute):
             found.add(node.attr)
         elif isinstance(node, ast.Call):

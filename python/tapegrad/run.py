@@ -23,7 +23,7 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 from tapegrad import _notebook
-from tapegrad._adopt import say
+from tapegrad._notes import say
 from tapegrad._pipe import ends_with_its_reader
 from tapegrad._replace import (
     compile_source,

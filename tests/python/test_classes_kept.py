@@ -139,7 +139,7 @@ KINDS = {
         ("child.grad += v.grad", "child.grad += max(-0.3, min(0.3, v.grad))"),
         ("", ""),
         "",
-        "its __sub__ gives other numbers at 2 and 3 when it works on tapegrad's nodes",
+        "its __add__ gives other numbers at 2 and 3 when it works on tapegrad's nodes",
     ),
     "the program makes nodes for its dispatch": (
         DISPATCHING,
@@ -194,4 +194,23 @@ def test_a_class_stays_where_value_cannot_stand_for_it(tmp_path: Path, kind: str
     assert found.returncode == 0, found.stderr
     assert f"tapegrad run: class Value of __main__ is kept: {reason}" in found.stderr
     assert found.stderr.count("\n") == 1
+    assert_same_output(found.stdout, expected.stdout)
+
+
+@pytest.mark.parametrize("first", ["plain", "own"])
+def test_two_engines_that_differ_are_not_mixed(tmp_path: Path, first: str) -> None:
+    own = CLOSURES.replace("(1 - t**2) * out.grad", "(1 - t**2) * out.grad * 0.5")
+    engines = {"plain": CLOSURES, "own": own}
+    second = "own" if first == "plain" else "plain"
+    write(tmp_path, "first.py", engines[first])
+    write(tmp_path, "second.py", engines[second])
+    training = TRAINING.replace("Value(", "engine.Value(")
+    program = f"import first, second\nfor engine in (first, second):{training}"
+    program = program.replace("\n", "\n    ").replace("\n    for engine", "\nfor engine")
+    write(tmp_path, "program.py", program)
+    expected = python(tmp_path, "program.py")
+    assert expected.returncode == 0, expected.stderr
+    found = run(tmp_path, "--replace-class", "Value", "program.py")
+    assert "class Value of first is now tapegrad's Value" in found.stderr
+    assert "class Value of second is kept: first.Value was replaced before it" in found.stderr
     assert_same_output(found.stdout, expected.stdout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import os
 import queue
 import threading
@@ -250,6 +251,7 @@ class TestDecorators:
             finally:
                 heard.append(modes_here())
 
+        assert inspect.isgeneratorfunction(numbers)
         running = numbers(3)
         assert next(running) == 0
         assert modes_here() == set()
@@ -313,6 +315,7 @@ class TestDecorators:
             await running.aclose()
             assert modes_here() == set()
 
+        assert inspect.isasyncgenfunction(numbers)
         asyncio.run(use())
         assert heard == [None, {mode}, "sent", {mode}]
 
