@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "arrays.hpp"
 #include "module.hpp"
 #include "traced.hpp"
 
@@ -70,6 +71,7 @@ py::object settled(PyObject* given, bool rows) {
     return itself;
   py::object items = itself;
   if (!PyList_CheckExact(given) && !PyTuple_CheckExact(given)) {
+    if (is_array_subclass(given)) return itself;  // refused where it is read
     const auto iterator = py::reinterpret_steal<py::object>(PyObject_GetIter(given));
     if (!iterator) {
       if (!PyErr_ExceptionMatches(PyExc_TypeError)) return {};

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "arrays.hpp"
 #include "module.hpp"
 
 namespace tapegrad::python {
@@ -13,27 +14,6 @@ namespace tapegrad::python {
 namespace {
 
 using Kind = Structure::Kind;
-
-// NumPy's array type once a program has imported it: before, there are no arrays.
-PyTypeObject* array_type() {
-  static PyTypeObject* type = nullptr;
-  if (type == nullptr) {
-    PyObject* const numpy = PyDict_GetItemString(PyImport_GetModuleDict(), "numpy");
-    if (numpy == nullptr) return nullptr;
-    PyObject* const ndarray = PyObject_GetAttrString(numpy, "ndarray");  // kept for ever
-    if (ndarray == nullptr || !PyType_Check(ndarray)) {
-      PyErr_Clear();
-      return nullptr;
-    }
-    type = reinterpret_cast<PyTypeObject*>(ndarray);
-  }
-  return type;
-}
-
-bool is_array(py::handle object) {
-  PyTypeObject* const type = array_type();
-  return type != nullptr && PyObject_TypeCheck(object.ptr(), type);
-}
 
 bool is_named_tuple(py::handle object) {
   return PyTuple_Check(object.ptr()) && !PyTuple_CheckExact(object.ptr()) &&
@@ -92,6 +72,8 @@ void Structure::add(py::handle tree, const std::string& name, bool constants,
   struct Leave {
     ~Leave() { Py_LeaveRecursiveCall(); }
   } leave;
+  if (!PyFloat_CheckExact(tree.ptr()) && refuse_array_subclass(tree.ptr(), name))
+    throw py::error_already_set();
   if (py::object number = number_of(tree)) {
     nodes_.push_back({Kind::number, 0, {}, {}, {}});
     ++size_;
@@ -135,7 +117,7 @@ void Structure::add(py::handle tree, const std::string& name, bool constants,
     }
     add_items(Kind::dataclass, type, py::tuple(field_names), items,
               [&](std::size_t k) { return "." + std::string(py::str(field_names[k])); });
-  } else if (is_array(tree)) {
+  } else if (is_array(tree.ptr())) {
     const auto array = py::reinterpret_borrow<py::array>(tree);
     const char kind = array.dtype().kind();
     nodes_.push_back(
@@ -321,7 +303,7 @@ bool Structure::read(std::size_t& at, py::handle tree, double*& numbers) const {
     case Kind::number:
       return read_plain(tree, *numbers++);
     case Kind::array: {
-      if (!is_array(tree)) return false;
+      if (!is_array(object)) return false;
       const auto array = py::reinterpret_borrow<py::array>(tree);
       if (static_cast<std::size_t>(array.ndim()) != node.shape.size() ||
           !std::equal(node.shape.begin(), node.shape.end(), array.shape()))
