@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "dependence.hpp"
 #include "handle.hpp"
 #include "tapegrad/recording.hpp"
 
@@ -15,6 +16,7 @@ struct LiveRecording : Recording {
   std::uint64_t id = 0;
   std::uint64_t open_id = 0;  // its id while it is open, else 0
   bool guarding = false;      // whether what the function is told becomes a guard
+  Dependence dependence;
   // What may be forgotten again: where it begins, the constants there are before it, and how many
   // numbers of it Python still has.
   struct Passing {
@@ -34,6 +36,7 @@ struct LiveRecording : Recording {
     for (std::size_t k = level; k < passing.size(); ++k)
       if (passing[k].alive != 0) return;
     rewind(passing[level].begin, passing[level].constants);
+    dependence.forget_from(passing[level].begin);
     passing.resize(level);
   }
 };
@@ -73,6 +76,9 @@ double told(LiveRecording& recording, Guard::Kind kind, tapegrad::Place x,
 inline double answer(const Traced* traced, Guard::Kind kind) {
   return told(*traced->recording, kind, traced->place);
 }
+
+// Whether it is a whole number, of which Python is told.
+bool tells_whole(Traced* traced);
 
 // False, with FloatingPointError set, where an operation has made NaN or an infinity of others.
 bool check_instruction(const LiveRecording& recording, tapegrad::Place place);

@@ -83,7 +83,7 @@ class Compiled(_core.Function):
     def _switched(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """A call of which nothing is kept, while `no_grad` or `detect_anomaly` is on."""
         f = self.__wrapped__
-        with Trace() as trace:
+        with Trace(order=0) as trace:
             variables = trace.vary(
                 (args, keywords), f"compile(): the arguments of {name_of(f)}", constants=True
             )
@@ -109,15 +109,17 @@ def compile(f: Function, *, max_programs: int = _LIMIT) -> Compiled:
     """`f` as a function that is recorded once and replayed in C++, without Python.
 
     What `f` computes of its arguments is recorded as a program. Comparisons, `float`, `int`,
-    `round` and all else that it is told of a number while it runs become guards: where these hold
-    for other arguments, so does the program; where one is broken, `f` runs again, and the program
-    of that path is kept as well. So `if x > 0:`, `while err > tol:` and `max(...)` are right. The
-    `max_programs` last used are kept.
+    `round`, the digits of a number as text (`str`, `repr`, `print`) and all else that it is told
+    of a number while it runs become guards: where these hold for other arguments, so does the
+    program; where one is broken, `f` runs again, and the program of that path is kept as well.
+    So `if x > 0:`, `while err > tol:` and `max(...)` are right. The `max_programs` last used are
+    kept.
 
     Numbers and NumPy arrays among the arguments, also in lists, tuples, dicts and dataclasses, are
     inputs; anything else is a constant, and another one another program. Derivatives of a compiled
-    function are compiled. `f` must depend on its arguments alone: what it prints, draws at random
-    or reads elsewhere happens when it is recorded.
+    function are compiled; they raise TypeError where it converts to a float what they depend on.
+    `f` must depend on its arguments alone: what it prints, draws at random or reads elsewhere
+    happens when it is recorded.
 
     Warns with RuntimeWarning, naming the line, when a function is recorded again and again.
 

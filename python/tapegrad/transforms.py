@@ -129,6 +129,7 @@ def jvp(
         variables = trace.vary(primals, f"jvp(): the primals of {name_of(f)}")
         direction = _like(tangents, variables.structure, "tangents", "primals")
         result, aux = split_aux(f(*variables.tree()), has_aux, "jvp", f)
+        trace.end()
         numbers, structure = _core.flatten(result, f"jvp(): the result of {name_of(f)}")
         [tangent] = trace.recording.forward(variables.numbers, [direction], numbers, trace.nested)
         value = trace.outcome(structure.unflatten(numbers))
@@ -253,7 +254,7 @@ def _sparse_hessian_of(f: Function, chosen: Chosen, has_aux: bool) -> Function:
     @assembled(f, chosen.transform)
     @functools.wraps(f)
     def entries(*args: Any, **keywords: Any) -> Any:
-        with Trace() as trace:
+        with Trace(order=2) as trace:
             variables, result, aux = chosen.apply(trace, f, args, keywords, has_aux)
             value = scalar(result, chosen.transform, f)
             gradient = trace.recording.reverse(variables.numbers, [value], [1.0], True)
@@ -348,9 +349,12 @@ def _tuple_of(arguments: Sequence[Any], name: str) -> tuple[Any, ...]:
 def stop_gradient(x: Any) -> Any:
     """`x`, a tree of numbers, as a constant: nothing is differentiated through it.
 
-    Of a `Value`, a new one without operands.
+    So it may be converted to a float where `x` itself may not. Of a `Value`, a new one without
+    operands.
 
     >>> grad(lambda x: x * stop_gradient(x))(3.0)
+    3.0
+    >>> grad(lambda x: x * float(stop_gradient(x)))(3.0)
     3.0
     """
     if isinstance(x, _core.Value):
