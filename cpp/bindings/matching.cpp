@@ -3,6 +3,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "arrays.hpp"
 #include "trees.hpp"
 
 namespace tapegrad::python {
@@ -55,7 +56,7 @@ bool same_static(py::handle x, py::handle y) {
 
 // Whether an array has the type and the bytes of another, a plain one in C order of its shape.
 bool same_integers(py::handle object, const Structure::Node& node) {
-  if (!is_array(object)) return false;
+  if (!is_array(object.ptr())) return false;
   const auto array = py::reinterpret_borrow<py::array>(object);
   const auto kept = py::reinterpret_borrow<py::array>(node.object);
   if (static_cast<std::size_t>(array.ndim()) != node.shape.size() ||
@@ -154,7 +155,7 @@ bool Structure::read_call(py::handle args, py::handle keywords, double*& numbers
 }
 
 bool Structure::read_array(const Node& node, py::handle tree, double*& numbers) const {
-  if (!is_array(tree)) return false;
+  if (!is_array(tree.ptr())) return false;
   const auto array = py::reinterpret_borrow<py::array>(tree);
   if (static_cast<std::size_t>(array.ndim()) != node.shape.size() ||
       !std::equal(node.shape.begin(), node.shape.end(), array.shape()))

@@ -13,7 +13,7 @@ namespace tapegrad::python {
 namespace {
 
 constexpr const char* guard_names[] = {"<",     "<=",   "==",    "float", "int",
-                                       "floor", "ceil", "round", "//"};
+                                       "floor", "ceil", "round", "//",    "digits"};
 
 py::list instructions(const Program& program) {
   py::list all;

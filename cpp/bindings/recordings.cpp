@@ -60,6 +60,20 @@ class Passing {
   std::uint32_t level_;
 };
 
+// While it lives, nothing is lost where a number becomes a constant: derivatives are numbers.
+class Ruling {
+ public:
+  explicit Ruling(LiveRecording& recording) : recording_(recording) {
+    recording_.dependence.begin_rule(false);
+  }
+  Ruling(const Ruling&) = delete;
+  Ruling& operator=(const Ruling&) = delete;
+  ~Ruling() { recording_.dependence.end_rule(); }
+
+ private:
+  LiveRecording& recording_;
+};
+
 // A rule that Python functions know: of a list of numbers, and of whether to record.
 struct PythonRule : Rule {
   PythonRule(py::object pull, py::object push, bool forward, std::size_t operands,
@@ -83,7 +97,11 @@ struct PythonRule : Rule {
                                   std::size_t count, bool record) {
     auto& recording = static_cast<LiveRecording&>(*Recording::current);
     std::optional<Passing> passing;
-    if (!record) passing.emplace(recording);
+    std::optional<Ruling> ruling;
+    if (!record) {
+      passing.emplace(recording);
+      ruling.emplace(recording);
+    }
     std::vector<Symbol> results;
     {
       py::list numbers;
@@ -122,6 +140,7 @@ class Opened {
     recording_->id = recording_->open_id = ++last_id;
     recording_->guarding = guarding;
     recording_->passing.assign(1, {0, 0, 0});
+    recording_->dependence.clear();
     Recording::current = recording_;
     current = this;
   }
@@ -138,6 +157,7 @@ class Opened {
 
   void close() {
     recording_->open_id = 0;
+    recording_->dependence.clear();
     if (Recording::current == recording_) {
       Recording::current = nullptr;
       current = nullptr;
@@ -152,14 +172,21 @@ class Opened {
     return as_traced(number.ptr())->place;
   }
 
-  Numbers inputs(const Numbers& numbers) {
+  // Variables of as many transforms, until these are closed; or inputs of the function that is
+  // being compiled.
+  Numbers inputs(const Numbers& numbers, std::size_t transforms) {
     Numbers made;
+    const tapegrad::Place first = recording_->size();
     for (const py::object& number : numbers) {
       const Symbol x = symbol_of(number, recording_);
       const tapegrad::Place place = x.is_constant() ? recording_->input(x.primal())
                                                     : recording_->record<op<"copy">()>(x.place());
       made.push_back(object(*recording_, Symbol::at(*recording_, place)));
     }
+    if (transforms == 0 && recording_->guarding)
+      recording_->dependence.set_inputs(first, recording_->size());
+    for (std::size_t k = 0; k < transforms; ++k)
+      recording_->dependence.open(first, recording_->size());
     return made;
   }
 
@@ -394,7 +421,15 @@ void register_recordings(py::module_& module) {
       .def("close", &Opened::close)
       .def("__len__", [](Opened& self) { return (*self).size(); })
       .def_property_readonly("guarding", [](Opened& self) { return (*self).guarding; })
-      .def("inputs", &Opened::inputs, py::arg("numbers"))
+      .def("inputs", &Opened::inputs, py::arg("numbers"), py::arg("transforms") = 0)
+      .def(
+          "close_transforms",
+          [](Opened& self, std::size_t count) { (*self).dependence.close(count); },
+          py::arg("count"))
+      .def(
+          "begin_rule", [](Opened& self, bool once) { (*self).dependence.begin_rule(once); },
+          py::arg("once"))
+      .def("end_rule", [](Opened& self) { (*self).dependence.end_rule(); })
       .def("reverse", &Opened::reverse, py::arg("inputs"), py::arg("outputs"), py::arg("weights"),
            py::arg("record"), py::arg("begin") = 0)
       .def("forward", &Opened::forward, py::arg("inputs"), py::arg("directions"),

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "anomalies.hpp"
+#include "arrays.hpp"
 #include "module.hpp"
 
 namespace tapegrad::python {
@@ -50,6 +51,7 @@ py::object settled(PyObject* given, bool rows) {
     return itself;
   py::object items = itself;
   if (!PyList_CheckExact(given) && !PyTuple_CheckExact(given)) {
+    if (is_array_subclass(given)) return itself;  // refused where it is read
     const auto iterator = py::reinterpret_steal<py::object>(PyObject_GetIter(given));
     if (!iterator) {
       if (!PyErr_ExceptionMatches(PyExc_TypeError)) return {};

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "dependence.hpp"
 #include "handle.hpp"
 #include "lines.hpp"
 #include "tapegrad/recording.hpp"
@@ -37,6 +38,7 @@ struct LiveRecording : Recording {
   std::uint64_t open_id = 0;  // its id while it is open, else 0
   bool guarding = false;      // whether what the function is told becomes a guard
   SourceLease sources;        // of its guards
+  Dependence dependence;
   // What may be forgotten again: where it begins, the constants there are before it, and how many
   // numbers of it Python still has.
   struct Passing {
@@ -58,6 +60,7 @@ struct LiveRecording : Recording {
       if (passing[k].alive != 0) return;
     rewind(passing[level].begin, passing[level].constants);
     lines.rewind(passing[level].begin);
+    dependence.forget_from(passing[level].begin);
     passing.resize(level);
   }
 };
@@ -97,6 +100,9 @@ double told(LiveRecording& recording, Guard::Kind kind, tapegrad::Place x,
 inline double answer(const Traced* traced, Guard::Kind kind) {
   return told(*traced->recording, kind, traced->place);
 }
+
+// Whether it is a whole number, of which Python is told.
+bool tells_whole(Traced* traced);
 
 // A new object for the result of an operation, which no_grad() cuts off from its operands.
 PyObject* result_at(LiveRecording& recording, tapegrad::Place place);

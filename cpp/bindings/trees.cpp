@@ -7,6 +7,7 @@
 #include <cmath>
 #include <string_view>
 
+#include "arrays.hpp"
 #include "module.hpp"
 
 namespace tapegrad::python {
@@ -42,18 +43,6 @@ struct Structure::Where {
 };
 
 namespace {
-
-// A type of NumPy's once a program has imported it: before, there are no arrays.
-PyTypeObject* numpy_type(const char* name) {
-  PyObject* const numpy = PyDict_GetItemString(PyImport_GetModuleDict(), "numpy");
-  if (numpy == nullptr) return nullptr;
-  PyObject* const type = PyObject_GetAttrString(numpy, name);  // kept for ever
-  if (type == nullptr || !PyType_Check(type)) {
-    PyErr_Clear();
-    return nullptr;
-  }
-  return reinterpret_cast<PyTypeObject*>(type);
-}
 
 bool is_named_tuple(py::handle object) {
   return PyTuple_Check(object.ptr()) && !PyTuple_CheckExact(object.ptr()) &&
@@ -132,12 +121,6 @@ using Doubles = py::array_t<double, py::array::c_style | py::array::forcecast>;
 }
 
 }  // namespace
-
-bool is_array(py::handle object) {
-  static PyTypeObject* type = nullptr;
-  if (type == nullptr) type = numpy_type("ndarray");
-  return type != nullptr && PyObject_TypeCheck(object.ptr(), type);
-}
 
 bool is_numpy_integer(py::handle object) {
   static PyTypeObject* type = nullptr;
@@ -300,6 +283,9 @@ void Structure::add(py::handle tree, const Where& where, Holding holding, bool f
     ~Leave() { Py_LeaveRecursiveCall(); }
   } leave;
   const bool constants = holding != Holding::numbers;
+  if (!PyFloat_CheckExact(tree.ptr()) && is_array_subclass(tree.ptr()) &&
+      refuse_array_subclass(tree.ptr(), where.text()))
+    throw py::error_already_set();
   const bool named = holding == Holding::arguments && !floating && is_named_constant(tree);
   if (!named)
     if (py::object number = number_of(tree, constants && !floating, where)) {
@@ -347,7 +333,7 @@ void Structure::add(py::handle tree, const Where& where, Holding holding, bool f
     }
     const py::object fields = owned(PyList_AsTuple(names.ptr()));
     add_items(Kind::dataclass, type, fields, items, Where::field, fields);
-  } else if (is_array(tree)) {
+  } else if (is_array(tree.ptr())) {
     add_array(tree, where, holding, floating, numbers);
   } else if (constants) {
     nodes_.push_back({Kind::constant, 0, py::reinterpret_borrow<py::object>(tree)});

@@ -131,8 +131,6 @@ bool same_constant(const Structure::Node& node, py::handle object);
 // None where it is dead.
 py::object referent_of(py::handle reference);
 
-// Whether an object is a NumPy array, or a scalar integer of NumPy's. No code runs.
-bool is_array(py::handle object);
 bool is_numpy_integer(py::handle object);
 // Whether a number among the arguments of a compiled function is a constant all the same: NumPy's
 // booleans and the members of enumerations, which programs tell apart by `is`.

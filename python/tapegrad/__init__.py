@@ -28,6 +28,10 @@ _homes = {
     "set_grad": "bulk",
     "compile": "compiled",
     "gradcheck": "check",
+    "isclose": "predicates",
+    "isfinite": "predicates",
+    "isinf": "predicates",
+    "isnan": "predicates",
     "no_grad": "switches",
     "checkpoint": "rules",
     "custom_jvp": "rules",
@@ -60,6 +64,10 @@ __all__ = [
     "hessian",
     "hvp",
     "install_as_micrograd",
+    "isclose",
+    "isfinite",
+    "isinf",
+    "isnan",
     "jacfwd",
     "jacobian",
     "jacrev",
@@ -96,6 +104,7 @@ if TYPE_CHECKING:
     from tapegrad.bulk import get_data, get_grad, set_data, set_grad
     from tapegrad.check import gradcheck
     from tapegrad.compiled import compile as compile
+    from tapegrad.predicates import isclose, isfinite, isinf, isnan
     from tapegrad.rules import checkpoint, custom_jvp, custom_vjp
     from tapegrad.switches import no_grad
     from tapegrad.transforms import (

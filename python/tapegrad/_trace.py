@@ -18,10 +18,16 @@ class Trace:
     """This thread's open recording, or one that is open for as long as the trace is entered.
 
     `nested` says that somebody else opened it: results then stay traced numbers, since they may
-    be differentiated again.
+    be differentiated again. `order` is how many derivatives are taken by its variables, one after
+    the other: a number that depends on them is not converted to a float until `end` was called as
+    often, or the trace is left.
     """
 
-    __slots__ = ("nested", "recording")
+    __slots__ = ("nested", "open", "order", "recording")
+
+    def __init__(self, order: int = 1) -> None:
+        self.order = order
+        self.open = 0
 
     def __enter__(self) -> Trace:
         recording = _core.Recording.current()
@@ -37,6 +43,8 @@ class Trace:
     ) -> None:
         if not self.nested:
             self.recording.close()
+        elif self.open:
+            self.recording.close_transforms(self.open)
 
     def vary(self, tree: object, name: Callable[[], str]) -> Variables:
         """The tree with a variable for each number in it. `name` is what messages call it."""
@@ -44,7 +52,16 @@ class Trace:
             numbers, structure = [tree], _NUMBER
         else:
             numbers, structure = _core.flatten(tree, name())
-        return Variables(self.recording.inputs(numbers), structure)
+        variables = self.recording.inputs(numbers, self.order)
+        self.open = self.order
+        return Variables(variables, structure)
+
+    def end(self) -> None:
+        """Says that the function has returned: the next derivative is being taken."""
+        # Where it is the last of all, derivatives are floats, and nothing is asked any more.
+        if self.nested or self.order > 1:
+            self.recording.close_transforms(1)
+            self.open -= 1
 
     def outcome(self, tree: object) -> Any:
         """A result as the caller gets it: floats, or in a nested trace as it is."""
@@ -106,7 +123,9 @@ class Chosen:
     ) -> tuple[Variables, Any, Any]:
         """Variables for the chosen arguments, and what `f` returns of them: result and aux."""
         variables, varied = self._vary(trace, args, f)
-        return (variables, *split_aux(f(*varied, **keywords), has_aux, self.transform, f))
+        result = f(*varied, **keywords)
+        trace.end()
+        return (variables, *split_aux(result, has_aux, self.transform, f))
 
     def _vary(
         self, trace: Trace, args: tuple[Any, ...], f: Function

@@ -121,7 +121,7 @@ class Compiled(_core.Function):
         """A call of which nothing is kept, while `no_grad` or `detect_anomaly` is on."""
         f = self.__wrapped__
         numbers, inputs = self._flatten(args, keywords, name_of(f))
-        with Trace() as trace:
+        with Trace(order=0) as trace:
             varied, named = inputs.unflatten(trace.recording.inputs(numbers))
             return trace.outcome(f(*varied, **named))
 
@@ -194,10 +194,11 @@ def compile(
     """`f` as a function that is recorded once and replayed in C++, without Python.
 
     What `f` computes of its arguments is recorded as a program. Comparisons, `float`, `int`,
-    `round` and all else that it is told of a number while it runs become guards: where these hold
-    for other arguments, so does the program; where one is broken, `f` runs again, and the program
-    of that path is kept as well. So `if x > 0:`, `while err > tol:` and `max(...)` are right. The
-    `max_programs` (256) last used are kept, and of these as many as fit into `max_bytes` (2**30).
+    `round`, the digits of a number as text (`str`, `repr`, `print`) and all else that it is told
+    of a number while it runs become guards: where these hold for other arguments, so does the
+    program; where one is broken, `f` runs again, and the program of that path is kept as well.
+    So `if x > 0:`, `while err > tol:` and `max(...)` are right. The `max_programs` (256) last used
+    are kept, and of these as many as fit into `max_bytes` (2**30).
 
     Numbers and NumPy arrays of floats among the arguments, also in lists, tuples, dicts and
     dataclasses, are inputs. Anything else is a constant, and another one another program: strings,
@@ -210,7 +211,7 @@ def compile(
     `f`, the result is a decorator with these options.
 
     Derivatives of a compiled function are compiled, and belong to it: `grad(f)` is the same
-    function each time. `f` must depend on its arguments alone: what it prints, draws at random or
+    function each time. They raise TypeError where `f` converts to a float what they depend on. `f` must depend on its arguments alone: what it prints, draws at random or
     reads elsewhere happens when it is recorded.
 
     Warns with RuntimeWarning when a function is recorded again and again, naming the line, and when

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from tapegrad import _core
@@ -106,6 +107,19 @@ class _Custom(Transformed):
         )
 
 
+@contextmanager
+def _stands_for_it(recording: _core.Recording, once: bool = False) -> Iterator[None]:
+    """While a function runs whose derivative is a rule: numbers in it may be converted to floats.
+
+    With `once` the rule stands for the first derivative alone.
+    """
+    recording.begin_rule(once)
+    try:
+        yield
+    finally:
+        recording.end_rule()
+
+
 class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
     """A function whose backward step is given, as `jax.custom_vjp`.
 
@@ -114,7 +128,8 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
     (None for zeros). `bwd` gets the arguments at `nondiff_argnums` first.
 
     Forward mode raises TypeError: give a `custom_jvp` for that. Forward over reverse (`hessian`)
-    differentiates `fwd` and `bwd` as they are written.
+    differentiates `fwd` and `bwd` as they are written. Where one derivative alone is taken, both
+    may convert numbers to floats, and so call what knows floats alone.
 
     >>> @custom_vjp
     ... def clipped(x, bound):
@@ -155,7 +170,8 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
         operands, _ = self._operands(arguments)
         if not any(map(_core.is_traced, operands)):
             return self.__wrapped__(*args)
-        answer = self._fwd(*args)
+        with _stands_for_it(recording, once=True):
+            answer = self._fwd(*args)
         if not isinstance(answer, tuple) or len(answer) != 2:
             raise TypeError(
                 f"custom_vjp: the fwd of {name} must return a pair (result, residuals), "
@@ -189,7 +205,8 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
     `defjvp(rule)`: `rule(primals, tangents)`, two tuples, returns the result and its tangent, which
     must be linear in the tangents: backward mode differentiates the rule by these. `defjvps` takes
     one function for each argument, `(tangent, result, *primals)`, or None where it adds nothing.
-    The rule gets the arguments at `nondiff_argnums` first.
+    The rule gets the arguments at `nondiff_argnums` first. The function itself, which nothing
+    differentiates, may convert numbers to floats, and so call what knows floats alone.
 
     >>> @custom_jvp
     ... def log1pexp(x):
@@ -264,9 +281,9 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
         operands, inputs = self._operands(arguments)
         if not any(map(_core.is_traced, operands)):
             return self.__wrapped__(*args)
-        values, outputs = _core.flatten(
-            self.__wrapped__(*args), f"custom_jvp: the result of {name}"
-        )
+        with _stands_for_it(recording):
+            result = self.__wrapped__(*args)
+        values, outputs = _core.flatten(result, f"custom_jvp: the result of {name}")
 
         def push(tangents: Numbers, record: bool) -> Numbers:
             answer = rule(*fixed, tuple(arguments), inputs.unflatten(tangents))
@@ -291,8 +308,12 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
         def pull(cotangents: Numbers, record: bool) -> Numbers:
             current = _core.Recording.current()
             assert current is not None
-            tangents = current.inputs([0.0] * len(operands))
-            return current.reverse(tangents, push(tangents, record), cotangents, record)
+            tangents = current.inputs([0.0] * len(operands), 1)
+            try:
+                slopes = push(tangents, record)
+            finally:
+                current.close_transforms(1)
+            return current.reverse(tangents, slopes, cotangents, record)
 
         return outputs.unflatten(recording.rule(operands, values, pull, push))
 

@@ -264,7 +264,9 @@ class Pulled(Along):
         f = self.__wrapped__
         with Trace() as trace:
             variables, varied = self._vary(trace, "vjp", primals)
-            numbers, structure = _core.flatten(f(*varied), f"vjp(): the result of {name_of(f)}")
+            result = f(*varied)
+            trace.end()
+            numbers, structure = _core.flatten(result, f"vjp(): the result of {name_of(f)}")
             weights = _like(cotangent, structure, "the cotangent", "the result")
             adjoints = trace.recording.reverse(variables.numbers, numbers, weights, trace.nested)
             return variables.like(adjoints)
@@ -281,6 +283,7 @@ class Pushed(Along):
             variables, varied = self._vary(trace, "jvp", primals)
             direction = _like(tangents, variables.structure, "tangents", "primals")
             result, aux = split_aux(f(*varied), has_aux, "jvp", f)
+            trace.end()
             numbers, structure = _core.flatten(result, f"jvp(): the result of {name_of(f)}")
             [tangent] = trace.recording.forward(
                 variables.numbers, [direction], numbers, trace.nested
@@ -541,7 +544,7 @@ class SparseHessian(Entries, Derivative):
 
     def entries(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         f, chosen, has_aux = self.__wrapped__, self.chosen, self.has_aux
-        with Trace() as trace:
+        with Trace(order=2) as trace:
             variables, result, aux = chosen.apply(trace, f, args, keywords, has_aux)
             value = scalar(result, chosen.transform, f)
             gradient = trace.recording.reverse(variables.numbers, [value], [1.0], True)
@@ -657,9 +660,12 @@ def _tuple_of(arguments: Sequence[Any], name: str) -> tuple[Any, ...]:
 def stop_gradient(x: Any) -> Any:
     """`x`, a tree of numbers, as a constant: nothing is differentiated through it.
 
-    Of a `Value`, a new one without operands.
+    So it may be converted to a float where `x` itself may not. Of a `Value`, a new one without
+    operands.
 
     >>> grad(lambda x: x * stop_gradient(x))(3.0)
+    3.0
+    >>> grad(lambda x: x * float(stop_gradient(x)))(3.0)
     3.0
     """
     if isinstance(x, _core.Value):

@@ -63,7 +63,8 @@ struct Guard {
     floored,
     ceiled,
     rounded,
-    quotient
+    quotient,
+    digits,  // as value, where no derivative is lost: x itself was read, and not used as a number
   };
   Kind kind;
   std::uint32_t source;  // the embedding's name for the line that asked
@@ -84,6 +85,7 @@ Number ask(Guard::Kind kind, const Number& x, const Number& y) {
     case Guard::equal:
       return where(x == y, 1.0, 0.0);
     case Guard::value:
+    case Guard::digits:
       return x;
     case Guard::truncated:
       return trunc(x);
