@@ -211,8 +211,9 @@ def compile(
     `f`, the result is a decorator with these options.
 
     Derivatives of a compiled function are compiled, and belong to it: `grad(f)` is the same
-    function each time. They raise TypeError where `f` converts to a float what they depend on. `f` must depend on its arguments alone: what it prints, draws at random or
-    reads elsewhere happens when it is recorded.
+    function each time. They raise TypeError where `f` converts to a float what they depend on. `f`
+    must depend on its arguments alone: what it prints, draws at random or reads elsewhere happens
+    when it is recorded.
 
     Warns with RuntimeWarning when a function is recorded again and again, naming the line, and when
     it draws random numbers while it is recorded: from `random`, `numpy.random`, or a generator
