@@ -7,7 +7,7 @@ import math
 import random
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import FrameType
@@ -192,9 +192,13 @@ def _examine(source: ClassSource, cls: type, scope: Scope, uses: Uses) -> Trial:
     around = Surroundings(source, scope, data, loads, held)
     backward = methods.get("backward")
     sweeps = backward is not None and _can_be_tried(backward, around)
-    shape = read_shape(cls, around, sweeps)
+    unary = [name for name in _unary(methods) if not around.why_not_pure(methods[name])]
+    shape = read_shape(cls, around, sweeps, unary)
     trial = Trial(source, shape, scope)
+    trial.own.update(_not_plain(trial, data))
     if not shape.is_tried:
+        if methods.keys() & (OPERATIONS.keys() | {"backward"}):
+            raise UnfitError("none of its operations could be tried")
         return trial
     served = set(shape.attributes.values())
     # Operations may leave at a node what only the program's sweep reads.
@@ -205,6 +209,35 @@ def _examine(source: ClassSource, cls: type, scope: Scope, uses: Uses) -> Trial:
     _compare_sweep(trial, replace(strict, loads={*strict.loads, *shape.unknown}))
     _compare_others(trial, strict, uses)
     return trial
+
+
+def _unary(methods: Mapping[str, ast.FunctionDef]) -> list[str]:
+    return sorted(name for name in methods if OPERATIONS.get(name) == 1)
+
+
+def _not_plain(trial: Trial, data: Collection[str]) -> dict[str, str]:
+    """What the class has under a name of Value's that is no function written in it."""
+    cls, methods = trial.shape.cls, trial.source.methods()
+    fields = getattr(cls, "__dataclass_fields__", {}).keys()
+    found: dict[str, str] = {}
+    for base in cls.__mro__[:-1]:
+        if base.__module__ != cls.__module__:
+            if base.__module__.partition(".")[0] in sys.stdlib_module_names:
+                continue
+            raise UnfitError(f"its base {base.__name__} is defined elsewhere")
+        for name, value in vars(base).items():
+            if name not in vars(Value) or name in _MADE_BY_PYTHON or name in fields:
+                continue
+            if name in _HELD and (name in methods or name in data):
+                raise UnfitError(f"it defines {name} itself")
+            if name not in methods and name not in _HELD and (callable(value) or name in data):
+                found[name] = "is no function written there"
+    return found
+
+
+_HELD = {"data", "grad", "label", "_prev", "_children", "_op", "_backward", "_local_grads"}
+_MADE_BY_PYTHON = {"__init__", "__module__", "__doc__", "__dict__", "__new__", "__hash__"}
+_MADE_BY_PYTHON |= {"__getstate__", "__setstate__", "__repr__", "__delattr__", "__setattr__"}
 
 
 def _attributes_set_by(function: ast.FunctionDef | None) -> set[str]:
@@ -477,6 +510,11 @@ def _compare_others(trial: Trial, strict: Surroundings, uses: Uses) -> None:
                 trial.tested.add(name)
     inner = _inner_names(shape)
     for name in trial.own:
+        if name not in methods:
+            is_operation = name in OPERATIONS or not name.startswith("__")
+            if is_operation and callable(getattr(shape.cls, name)) and not shape.is_native():
+                raise UnfitError(f"its {name} {trial.own[name]}")
+            continue
         function = methods[name]
         if name == "backward" or not makes_nodes(function, trial.source.name, inner):
             continue

@@ -87,9 +87,13 @@ def _functions_of(node: ast.ClassDef) -> dict[str, ast.FunctionDef]:
         if isinstance(statement, ast.FunctionDef):
             found[statement.name] = statement
         elif isinstance(statement, ast.Assign):
+            before = dict(found)
+            for part in ast.walk(statement):
+                if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+                    found.pop(part.id, None)
             for target, value in _pairs(statement):
-                if isinstance(value, ast.Name) and value.id in found:
-                    found[target] = found[value.id]
+                if isinstance(value, ast.Name) and value.id in before:
+                    found[target] = before[value.id]
     return found
 
 

@@ -143,7 +143,7 @@ KINDS = {
     "a derivative that is assigned, not added": (
         CLOSURES,
         [("self.grad += (1 - t**2) * out.grad", "self.grad = (1 - t**2) * out.grad")],
-        f"y = w.tanh() * w.tanh() + b * w\n{FINISH}",
+        f"w.grad = b.grad = 5.0\ny = w.tanh() * b\n{FINISH}",
         ["tanh (gives other numbers at"],
     ),
     "a derivative that forgets what comes to it": (
@@ -173,6 +173,12 @@ KINDS = {
          ("from typing", "from __future__ import annotations\nfrom typing")],
         "",
         ["operators, __init__, backward, tanh"],
+    ),
+    "an operation that is a lambda": (
+        CLOSURES,
+        [(METHOD, "    log = lambda self: self * 2.0\n    clip = 5.0\n\n" + METHOD)],
+        f"y = w.log() * b * Value.clip\n{FINISH}",
+        ["clip (is no function written there)", "log (is no function written there)"],
     ),
     "an operation on a list": (
         CLOSURES,
