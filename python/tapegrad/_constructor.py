@@ -9,12 +9,17 @@ from __future__ import annotations
 import ast
 import copy
 import inspect
-import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tapegrad._source import ClassSource, Surroundings, is_stub, why_not_repeated
+from tapegrad._source import (
+    ClassSource,
+    Surroundings,
+    is_stub,
+    looks_at_operands,
+    why_not_repeated,
+)
 
 _CHILDREN = {"_children", "children", "_prev", "prev", "_parents", "parents", "inputs", "operands"}
 _OPERATIONS = {"_op", "op", "_operation", "operation"}
@@ -184,11 +189,11 @@ def _is_private(name: str) -> bool:
     return name.startswith("__") and not name.endswith("__")
 
 
-def read_shape(cls: type, around: Surroundings, sweeps: bool, unary: Iterable[str]) -> Shape:
+def read_shape(cls: type, around: Surroundings, sweeps: bool, names: Collection[str]) -> Shape:
     """How the nodes of this copy of a class are made and what they hold; raises UnfitError.
 
-    Its backward() is called only where it `sweeps`, that is does nothing else. `unary` are the
-    operations that may be tried where it has no operators.
+    Its backward() is called only where it `sweeps`, that is does nothing else. `names` are the
+    operations that may be tried.
     """
     for name in _TAKEN_OVER:
         if any(name in vars(base) for base in cls.__mro__[:-1] if _is_programs(base, cls)):
@@ -198,7 +203,7 @@ def read_shape(cls: type, around: Surroundings, sweeps: bool, unary: Iterable[st
     leaf = _make(cls, 2.5)
     before, other = state_of(leaf), state_of(_make(cls, -3.25))
     _read_leaf(shape, before, other)
-    made = _make_by_operation(cls, unary) if _constructor_of(cls) is not object.__init__ else None
+    made = _make_by_operation(cls, names) if _constructor_of(cls) is not object.__init__ else None
     if made is None:
         _read_parameters_by_name(shape)
         return shape
@@ -217,7 +222,7 @@ def _check_constructor(around: Surroundings) -> None:
     methods = around.source.methods()
     for name in ("__init__", "__post_init__"):
         if name in methods:
-            reason = around.why_not_pure(methods[name])
+            reason = around.why_not_pure(methods[name]) or looks_at_operands(methods[name])
             if reason:
                 raise UnfitError(f"its {name} {reason}")
 
@@ -274,7 +279,7 @@ class _Made:
     parameters: list[inspect.Parameter]
 
 
-def _make_by_operation(cls: type, unary: Iterable[str]) -> _Made | None:
+def _make_by_operation(cls: type, names: Collection[str]) -> _Made | None:
     """A node made by the first operation that works, None where the class has none."""
     constructor = _constructor_of(cls)
     signature = inspect.signature(constructor)
@@ -287,13 +292,10 @@ def _make_by_operation(cls: type, unary: Iterable[str]) -> _Made | None:
     own = "__init__" in vars(cls)
     type.__setattr__(cls, "__init__", watching)
     try:
-        unary_operations: list[tuple[Any, int]] = [
-            (operator.methodcaller(name), 1) for name in unary
-        ]
-        for operate, count in [*_BINARY, *unary_operations]:
-            operands = (cls(1.25), cls(0.75))[:count]
+        for name in [*(name for name in _BINARY if name in names), *sorted(names)]:
+            operands = (cls(1.25), cls(0.75))[: 2 if name in _BINARY else 1]
             try:
-                node = operate(*operands)
+                node = getattr(operands[0], name)(*operands[1:])
             except Exception:
                 continue
             if isinstance(node, cls) and id(node) in calls and node is not operands[0]:
@@ -308,12 +310,7 @@ def _make_by_operation(cls: type, unary: Iterable[str]) -> _Made | None:
             delattr(cls, "__init__")
 
 
-_BINARY: list[tuple[Any, int]] = [
-    (operator.add, 2),
-    (operator.mul, 2),
-    (operator.sub, 2),
-    (operator.truediv, 2),
-]
+_BINARY = ("__add__", "__mul__", "__sub__", "__truediv__")
 
 
 def _constructor_of(cls: Any) -> Any:

@@ -190,10 +190,10 @@ def _examine(source: ClassSource, cls: type, scope: Scope, uses: Uses) -> Trial:
     } - set(getattr(cls, "__dataclass_fields__", ()))
     loads = held | {name for base in cls.__mro__ for name in vars(base)}
     around = Surroundings(source, scope, data, loads, held)
+    impure = _impure(source, around)
     backward = methods.get("backward")
-    sweeps = backward is not None and _can_be_tried(backward, around)
-    unary = [name for name in _unary(methods) if not around.why_not_pure(methods[name])]
-    shape = read_shape(cls, around, sweeps, unary)
+    sweeps = backward is not None and _needs_nothing(backward) and "backward" not in impure
+    shape = read_shape(cls, around, sweeps, methods.keys() & OPERATIONS.keys() - impure.keys())
     trial = Trial(source, shape, scope)
     trial.own.update(_not_plain(trial, data))
     if not shape.is_tried:
@@ -203,16 +203,38 @@ def _examine(source: ClassSource, cls: type, scope: Scope, uses: Uses) -> Trial:
     served = set(shape.attributes.values())
     # Operations may leave at a node what only the program's sweep reads.
     stores = (served | shape.unknown) - {shape.attributes["data"]}
-    strict = Surroundings(source, scope, data, (loads - held) | served, stores)
-    _compare_operations(trial, strict, uses)
+    # A label that an operation makes of others is not the engine's.
+    read = (loads - held) | (served - {shape.attributes.get("label", "")})
+    strict = Surroundings(source, scope, data, read, stores)
+    impure = _impure(source, strict)
+    _compare_operations(trial, impure, uses)
     # Its own sweep may read all that its operations leave at a node.
-    _compare_sweep(trial, replace(strict, loads={*strict.loads, *shape.unknown}))
-    _compare_others(trial, strict, uses)
+    sweeping = replace(strict, loads={*strict.loads, *shape.unknown})
+    _compare_sweep(trial, _impure(source, sweeping).get("backward", ""))
+    _compare_others(trial, impure, uses)
     return trial
 
 
-def _unary(methods: Mapping[str, ast.FunctionDef]) -> list[str]:
-    return sorted(name for name in methods if OPERATIONS.get(name) == 1)
+def _impure(source: ClassSource, around: Surroundings) -> dict[str, str]:
+    """The methods that depend on more than their operands or have other effects, and why."""
+    methods = source.methods()
+    reasons = {name: around.why_not_pure(function) for name, function in methods.items()}
+    found = {name: reason for name, reason in reasons.items() if reason}
+    return found | _made_of(source, set(found), around.stores)
+
+
+def _made_of(source: ClassSource, own: set[str], inner: Collection[str]) -> dict[str, str]:
+    """The methods that use one of the methods `own`, or one that does, and which."""
+    methods, found, pending = source.methods(), dict[str, str](), True
+    while pending:
+        pending = False
+        for name in sorted(methods.keys() - own - found.keys() - {"__init__"}):
+            composed = not makes_nodes(methods[name], source.name, inner)
+            used = sorted(operations_in(methods[name], composed) & (own | found.keys()))
+            if used:
+                found[name] = f"is made of its own {used[0]}"
+                pending = True
+    return found
 
 
 def _not_plain(trial: Trial, data: Collection[str]) -> dict[str, str]:
@@ -248,21 +270,19 @@ def _attributes_set_by(function: ast.FunctionDef | None) -> set[str]:
     }
 
 
-def _can_be_tried(backward: ast.FunctionDef, around: Surroundings) -> bool:
-    required = len(backward.args.args) - len(backward.args.defaults)
-    return required == 1 and not around.why_not_pure(backward)
+def _needs_nothing(backward: ast.FunctionDef) -> bool:
+    return len(backward.args.args) - len(backward.args.defaults) == 1
 
 
-def _compare_operations(trial: Trial, strict: Surroundings, uses: Uses) -> None:
+def _compare_operations(trial: Trial, impure: Mapping[str, str], uses: Uses) -> None:
     shape, methods = trial.shape, trial.source.methods()
     structural = shape.attributes.get("op") in uses.compared
-    trial.begin = _begin(shape)
+    trial.begin = 0.0 if "__add__" in impure else _begin(shape)
     # Multiplication first: with it the others are seen to use the gradient that comes to them.
     names = sorted(methods.keys() & OPERATIONS.keys(), key=lambda name: (name != "__mul__", name))
     for name in names:
-        reason = strict.why_not_pure(methods[name])
-        if reason:
-            trial.own[name] = reason
+        if name in impure:
+            trial.own[name] = impure[name]
             continue
         trial.tested.add(name)
         reason = _has_other_parameters(name, methods[name]) or differs(
@@ -276,25 +296,14 @@ def _compare_operations(trial: Trial, strict: Surroundings, uses: Uses) -> None:
             trial.own[name] = "could not be tried"
             trial.tested.discard(name)
         trial.upstream = "__mul__" in trial.same
-    _keep_what_is_made_of_its_own(trial)
+    others = trial.own.keys() & OPERATIONS.keys()
+    for name, reason in _made_of(trial.source, others, _inner_names(shape)).items():
+        if name in trial.same:
+            trial.own[name] = reason
+            trial.same.remove(name)
     if not trial.same:
         reasons = "; ".join(f"{name} {reason}" for name, reason in trial.own.items())
         raise UnfitError(f"none of its operations is the engine's: {reasons}")
-
-
-def _keep_what_is_made_of_its_own(trial: Trial) -> None:
-    """An operation stays the program's where it is made of one that does."""
-    methods, inner = trial.source.methods(), _inner_names(trial.shape)
-    pending = True
-    while pending:
-        pending = False
-        for name in sorted(trial.same):
-            composed = not makes_nodes(methods[name], trial.source.name, inner)
-            used = sorted(operations_in(methods[name], composed) & trial.own.keys())
-            if used:
-                trial.own[name] = f"is made of its own {used[0]}"
-                trial.same.remove(name)
-                pending = True
 
 
 def _begin(shape: Shape) -> float:
@@ -397,14 +406,14 @@ def _other_structure(trial: Trial, name: str) -> str:
     return "" if same else "makes nodes of another operation, at which the program looks"
 
 
-def _compare_sweep(trial: Trial, strict: Surroundings) -> None:
+def _compare_sweep(trial: Trial, impurity: str) -> None:
     shape, backward = trial.shape, trial.source.methods().get("backward")
     if backward is None:
         return
     if len(backward.args.args) > 1 or backward.args.kwonlyargs or backward.args.vararg:
         reason = "has parameters of its own"
     else:
-        reason = strict.why_not_pure(backward)
+        reason = impurity
     if not reason:
         trial.tested.add("backward")
     if not reason and not sweeps_alike(trial, engine_of(shape), OURS):
@@ -495,13 +504,13 @@ def _leaf(engine: Engine, add: str, multiply: str) -> Outcome:
 _GRAPHS = [_shared, _two_roots, _chain, _large, _leaf]
 
 
-def _compare_others(trial: Trial, strict: Surroundings, uses: Uses) -> None:
+def _compare_others(trial: Trial, impure: Mapping[str, str], uses: Uses) -> None:
     """Methods that are no operations of the engine: the program's stay, if need be as they are."""
     shape, methods = trial.shape, trial.source.methods()
     for name, function in methods.items():
         if name in trial.same or name in trial.own or name in ("__init__", "__post_init__"):
             continue
-        pure = not strict.why_not_pure(function)
+        pure = name not in impure
         if pure and _is_alike(shape, name):
             trial.same.add(name)
         else:
@@ -520,7 +529,7 @@ def _compare_others(trial: Trial, strict: Surroundings, uses: Uses) -> None:
             continue
         if shape.is_native() and not names_its_class(function):
             continue
-        reason = strict.why_not_pure(function)
+        reason = impure.get(name, "")
         if function.decorator_list:
             reason = "is called on the class"
         if not reason:

@@ -146,6 +146,21 @@ def is_stub(function: ast.FunctionDef) -> bool:
     )
 
 
+def looks_at_operands(constructor: ast.FunctionDef) -> str:
+    """What a constructor reads of other nodes than the one it makes; "" for nothing.
+
+    The number of a node that is given in place of a number does not count.
+    """
+    attributes = [node for node in ast.walk(constructor) if isinstance(node, ast.Attribute)]
+    stored = {node.attr for node in attributes if isinstance(node.ctx, ast.Store)}
+    own = {argument.arg for argument in constructor.args.args[:2]}
+    for node in attributes:
+        is_own = isinstance(node.value, ast.Name) and node.value.id in own
+        if isinstance(node.ctx, ast.Load) and node.attr in stored and not is_own:
+            return f"looks at the {node.attr} of its operands"
+    return ""
+
+
 @dataclass
 class Surroundings:
     """The names that a method may use without depending on more than its operands."""

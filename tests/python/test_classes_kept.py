@@ -50,6 +50,14 @@ KINDS = {
         "",
         "its __init__ depends on Value.enabled",
     ),
+    "the constructor looks at its operands": (
+        CLOSURES,
+        ("self.label = label", "self.label = label\n"
+         "        self.depth = 1 + max((c.depth for c in self._prev), default=0)"),
+        ("", ""),
+        "print(loss.depth)",
+        "its __init__ looks at the depth of its operands",
+    ),
     "the constructor counts": (
         CLOSURES,
         ("self.label = label", "self.label = label\n        Value.count += 1"),
@@ -190,7 +198,7 @@ KINDS = {
          "        lambda self, o: self * o**-1, lambda self, o: self + o * -1, None, None,\n"
          "        (lambda f: lambda self: f(self))(tanh), None, None)\n\n    def backward"),
         "",
-        "none of its operations is the engine's",
+        "none of its operations could be tried",
     ),
     "a loop of its own has no end": (
         DISPATCHING,
