@@ -7,7 +7,7 @@ a few nodes, and is watched.
 from __future__ import annotations
 
 import ast
-import copy
+import contextlib
 import inspect
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from tapegrad._source import (
     is_stub,
     looks_at_operands,
     why_not_repeated,
+    without_annotations,
 )
 
 _CHILDREN = {"_children", "children", "_prev", "prev", "_parents", "parents", "inputs", "operands"}
@@ -68,10 +69,12 @@ def copy_class(source: ClassSource, outer: Mapping[str, Any]) -> tuple[type, Sco
     ]
     parts += [function for name, function in source.functions().items() if name in needed]
     definitions = [*source.bases(), source.node]
-    try:
-        for part in parts:
+    made = {part.name for part in [*parts, *definitions] if hasattr(part, "name")}
+    for part in parts:
+        # What needs the class before it is there is left to the program.
+        with contextlib.suppress(Exception):
             _run([part], source, scope)
-        made = {part.name for part in [*parts, *definitions] if hasattr(part, "name")}
+    try:
         _run(definitions, source, scope)
     except Exception as error:
         raise UnfitError(f"it could not be tried: {type(error).__name__}: {error}") from None
@@ -89,7 +92,7 @@ def _run(statements: Iterable[ast.stmt], source: ClassSource, scope: Scope) -> N
         for statement in source.module.body
         if isinstance(statement, ast.ImportFrom) and statement.module == "__future__"
     ]
-    body = [*futures, *(copy.deepcopy(statement) for statement in statements)]
+    body = [*futures, *(without_annotations(statement) for statement in statements)]
     tree = ast.Module(body=body, type_ignores=[])
     exec(compile(tree, source.filename, "exec", dont_inherit=True), scope)
 
