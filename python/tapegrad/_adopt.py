@@ -55,8 +55,12 @@ def adopt(cls: Any, source: ClassSource, outer: Mapping[str, Any], uses: Uses) -
     try:
         return _adopt(cls, source, outer, uses)
     except UnfitError as reason:
-        say(f"class {cls.__name__} of {cls.__module__} is kept: {reason}")
-        return cls
+        why = str(reason)
+    except Exception as error:
+        # A class in a dialect that nobody thought of: its own engine is as good as before.
+        why = f"it could not be compared: {type(error).__name__}: {error}"
+    say(f"class {cls.__name__} of {cls.__module__} is kept: {why}")
+    return cls
 
 
 def _adopt(cls: type, source: ClassSource, outer: Mapping[str, Any], uses: Uses) -> Any:

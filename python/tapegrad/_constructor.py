@@ -7,13 +7,20 @@ a few nodes, and is watched.
 from __future__ import annotations
 
 import ast
-import copy
+import contextlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tapegrad._source import ClassSource, Surroundings, is_stub, why_not_repeated
+from tapegrad._source import (
+    ClassSource,
+    Surroundings,
+    is_stub,
+    looks_at_operands,
+    why_not_repeated,
+    without_annotations,
+)
 
 _CHILDREN = {"_children", "children", "_prev", "prev", "_parents", "parents", "inputs", "operands"}
 _OPERATIONS = {"_op", "op", "_operation", "operation"}
@@ -62,10 +69,12 @@ def copy_class(source: ClassSource, outer: Mapping[str, Any]) -> tuple[type, Sco
     ]
     parts += [function for name, function in source.functions().items() if name in needed]
     definitions = [*source.bases(), source.node]
-    try:
-        for part in parts:
+    made = {part.name for part in [*parts, *definitions] if hasattr(part, "name")}
+    for part in parts:
+        # What needs the class before it is there is left to the program.
+        with contextlib.suppress(Exception):
             _run([part], source, scope)
-        made = {part.name for part in [*parts, *definitions] if hasattr(part, "name")}
+    try:
         _run(definitions, source, scope)
     except Exception as error:
         raise UnfitError(f"it could not be tried: {type(error).__name__}: {error}") from None
@@ -83,7 +92,7 @@ def _run(statements: Iterable[ast.stmt], source: ClassSource, scope: Scope) -> N
         for statement in source.module.body
         if isinstance(statement, ast.ImportFrom) and statement.module == "__future__"
     ]
-    body = [*futures, *(copy.deepcopy(statement) for statement in statements)]
+    body = [*futures, *(without_annotations(statement) for statement in statements)]
     tree = ast.Module(body=body, type_ignores=[])
     exec(compile(tree, source.filename, "exec", dont_inherit=True), scope)
 
@@ -183,10 +192,11 @@ def _is_private(name: str) -> bool:
     return name.startswith("__") and not name.endswith("__")
 
 
-def read_shape(cls: type, around: Surroundings, sweeps: bool) -> Shape:
+def read_shape(cls: type, around: Surroundings, sweeps: bool, names: Collection[str]) -> Shape:
     """How the nodes of this copy of a class are made and what they hold; raises UnfitError.
 
-    Its backward() is called only where it `sweeps`, that is does nothing else.
+    Its backward() is called only where it `sweeps`, that is does nothing else. `names` are the
+    operations that may be tried.
     """
     for name in _TAKEN_OVER:
         if any(name in vars(base) for base in cls.__mro__[:-1] if _is_programs(base, cls)):
@@ -196,13 +206,13 @@ def read_shape(cls: type, around: Surroundings, sweeps: bool) -> Shape:
     leaf = _make(cls, 2.5)
     before, other = state_of(leaf), state_of(_make(cls, -3.25))
     _read_leaf(shape, before, other)
-    made = _make_sum(cls)
+    made = _make_by_operation(cls, names) if _constructor_of(cls) is not object.__init__ else None
     if made is None:
-        _read_parameters_by_name(shape, around)
+        _read_parameters_by_name(shape)
         return shape
     shape.is_tried = True
-    _read_parameters(shape, *made)
-    _read_result(shape, before, *made)
+    _read_parameters(shape, made)
+    _read_result(shape, before, made)
     shape.takes_nodes = _takes_nodes(shape)
     return shape
 
@@ -215,7 +225,7 @@ def _check_constructor(around: Surroundings) -> None:
     methods = around.source.methods()
     for name in ("__init__", "__post_init__"):
         if name in methods:
-            reason = around.why_not_pure(methods[name])
+            reason = around.why_not_pure(methods[name]) or looks_at_operands(methods[name])
             if reason:
                 raise UnfitError(f"its {name} {reason}")
 
@@ -262,11 +272,19 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _make_sum(cls: type) -> tuple[Any, Any, Any, dict[str, Any], list[inspect.Parameter]] | None:
-    """A node that an operator made, its operands, the constructor's arguments and parameters."""
+@dataclass
+class _Made:
+    """A node that an operation made, its operands, and what the constructor was given for it."""
+
+    node: Any
+    operands: tuple[Any, ...]
+    given: dict[str, Any]
+    parameters: list[inspect.Parameter]
+
+
+def _make_by_operation(cls: type, names: Collection[str]) -> _Made | None:
+    """A node made by the first operation that works, None where the class has none."""
     constructor = _constructor_of(cls)
-    if constructor is object.__init__:
-        return None
     signature = inspect.signature(constructor)
     calls: dict[int, tuple[tuple[Any, ...], dict[str, Any]]] = {}
 
@@ -277,16 +295,16 @@ def _make_sum(cls: type) -> tuple[Any, Any, Any, dict[str, Any], list[inspect.Pa
     own = "__init__" in vars(cls)
     type.__setattr__(cls, "__init__", watching)
     try:
-        for operate in _BINARY:
-            a, b = cls(1.25), cls(0.75)
+        for name in [*(name for name in _BINARY if name in names), *sorted(names)]:
+            operands = (cls(1.25), cls(0.75))[: 2 if name in _BINARY else 1]
             try:
-                result = operate(a, b)
+                node = getattr(operands[0], name)(*operands[1:])
             except Exception:
                 continue
-            if isinstance(result, cls) and id(result) in calls and result is not a:
-                args, keywords = calls[id(result)]
-                bound = signature.bind(result, *args, **keywords).arguments
-                return result, a, b, dict(bound), list(signature.parameters.values())[1:]
+            if isinstance(node, cls) and id(node) in calls and node is not operands[0]:
+                args, keywords = calls[id(node)]
+                given = dict(signature.bind(node, *args, **keywords).arguments)
+                return _Made(node, operands, given, list(signature.parameters.values())[1:])
         return None
     finally:
         if own:
@@ -295,38 +313,26 @@ def _make_sum(cls: type) -> tuple[Any, Any, Any, dict[str, Any], list[inspect.Pa
             delattr(cls, "__init__")
 
 
-_BINARY: list[Callable[[Any, Any], Any]] = [
-    lambda a, b: a + b,
-    lambda a, b: a * b,
-    lambda a, b: a - b,
-    lambda a, b: a / b,
-]
+_BINARY = ("__add__", "__mul__", "__sub__", "__truediv__")
 
 
 def _constructor_of(cls: Any) -> Any:
     return cls.__init__
 
 
-def _read_parameters(
-    shape: Shape,
-    result: Any,
-    a: Any,
-    b: Any,
-    bound: dict[str, Any],
-    parameters: list[inspect.Parameter],
-) -> None:
+def _read_parameters(shape: Shape, made: _Made) -> None:
     roles: dict[str, str] = {}
-    for parameter in parameters:
+    for parameter in made.parameters:
         name = parameter.name
         if not roles:
             roles[name] = "data"
-        elif name not in bound or _is_same(bound[name], parameter.default):
+        elif name not in made.given or _is_same(made.given[name], parameter.default):
             roles[name] = "label" if name in _LABELS else ""
         else:
-            roles[name] = _role_of(bound[name], a, b)
+            roles[name] = _role_of(made.given[name], made.operands)
     if list(roles.values()).count("children") > 1 or list(roles.values()).count("op") > 1:
         raise UnfitError("its operations give the constructor their operands twice")
-    for parameter in parameters:
+    for parameter in made.parameters:
         shape.parameters.append(
             Parameter(parameter.name, parameter.kind, parameter.default, roles[parameter.name])
         )
@@ -335,12 +341,13 @@ def _read_parameters(
             _read_extra(shape, found)
 
 
-def _role_of(value: Any, a: Any, b: Any) -> str:
-    """The meaning of an argument that an operator on `a` and `b` gave the constructor."""
+def _role_of(value: Any, operands: tuple[Any, ...]) -> str:
+    """The meaning of an argument that an operation on `operands` gave the constructor."""
     if isinstance(value, tuple | list | set | frozenset):
-        if {id(part) for part in value} == {id(a), id(b)}:
+        if {id(part) for part in value} == {id(operand) for operand in operands}:
             return "children"
-        if isinstance(value, tuple | list) and len(value) == 2 and all(map(_is_number, value)):
+        is_sequence = isinstance(value, tuple | list) and len(value) == len(operands)
+        if is_sequence and all(map(_is_number, value)):
             return "local"
         return "unknown"
     if isinstance(value, str):
@@ -382,7 +389,7 @@ def _is_like(a: Any, b: Any) -> bool:
     return _is_same(a, b) or (callable(a) and callable(b))
 
 
-def _read_parameters_by_name(shape: Shape, around: Surroundings) -> None:
+def _read_parameters_by_name(shape: Shape) -> None:
     """Of a class without arithmetic, what its parameters are called."""
     tables = [(_CHILDREN, "children"), (_OPERATIONS, "op"), (_LOCAL_GRADS, "local")]
     tables.append((_LABELS, "label"))
@@ -403,22 +410,14 @@ def _read_parameters_by_name(shape: Shape, around: Surroundings) -> None:
             shape.attributes[role], shape.defaults[role] = name, value
 
 
-def _read_result(
-    shape: Shape,
-    leaf: dict[str, Any],
-    result: Any,
-    a: Any,
-    b: Any,
-    bound: dict[str, Any],
-    parameters: list[inspect.Parameter],
-) -> None:
-    """What a node holds that an operator made."""
-    state = state_of(result)
+def _read_result(shape: Shape, leaf: dict[str, Any], made: _Made) -> None:
+    """What a node holds that an operation made."""
+    state = state_of(made.node)
     for name in [*state]:
         value = state[name]
         if name == shape.attributes["data"]:
             continue
-        role = _role_of(value, a, b)
+        role = _role_of(value, made.operands)
         if role in ("children", "op", "local") and not _is_same(value, leaf.get(name)):
             if role in shape.attributes:
                 raise UnfitError(f"its nodes keep the same in {shape.attributes[role]} and {name}")
@@ -439,7 +438,7 @@ def _read_result(
     for found in shape.parameters:
         if found.role == "label":
             _read_label(shape, found)
-    _read_grad(shape, result, a, b)
+    _read_grad(shape, made.node, made.operands[0])
 
 
 def _read_step(shape: Shape, name: str, step: Any) -> None:
@@ -461,7 +460,7 @@ def _read_label(shape: Shape, parameter: Parameter) -> None:
     shape.defaults["label"] = shape.constants.pop(held[0])
 
 
-def _read_grad(shape: Shape, result: Any, a: Any, b: Any) -> None:
+def _read_grad(shape: Shape, result: Any, a: Any) -> None:
     """The attribute in which a sweep leaves derivatives."""
     before = state_of(a)
     candidates = [name for name, value in shape.constants.items() if _is_number(value)]

@@ -7,7 +7,7 @@ import math
 import random
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import FrameType
@@ -190,21 +190,76 @@ def _examine(source: ClassSource, cls: type, scope: Scope, uses: Uses) -> Trial:
     } - set(getattr(cls, "__dataclass_fields__", ()))
     loads = held | {name for base in cls.__mro__ for name in vars(base)}
     around = Surroundings(source, scope, data, loads, held)
+    impure = _impure(source, around)
     backward = methods.get("backward")
-    sweeps = backward is not None and _can_be_tried(backward, around)
-    shape = read_shape(cls, around, sweeps)
+    sweeps = backward is not None and _needs_nothing(backward) and "backward" not in impure
+    shape = read_shape(cls, around, sweeps, methods.keys() & OPERATIONS.keys() - impure.keys())
     trial = Trial(source, shape, scope)
+    trial.own.update(_not_plain(trial, data))
     if not shape.is_tried:
+        if methods.keys() & (OPERATIONS.keys() | {"backward"}):
+            raise UnfitError("none of its operations could be tried")
         return trial
     served = set(shape.attributes.values())
     # Operations may leave at a node what only the program's sweep reads.
     stores = (served | shape.unknown) - {shape.attributes["data"]}
-    strict = Surroundings(source, scope, data, (loads - held) | served, stores)
-    _compare_operations(trial, strict, uses)
+    # A label that an operation makes of others is not the engine's.
+    read = (loads - held) | (served - {shape.attributes.get("label", "")})
+    strict = Surroundings(source, scope, data, read, stores)
+    impure = _impure(source, strict)
+    _compare_operations(trial, impure, uses)
     # Its own sweep may read all that its operations leave at a node.
-    _compare_sweep(trial, replace(strict, loads={*strict.loads, *shape.unknown}))
-    _compare_others(trial, strict, uses)
+    sweeping = replace(strict, loads={*strict.loads, *shape.unknown})
+    _compare_sweep(trial, _impure(source, sweeping).get("backward", ""))
+    _compare_others(trial, impure, uses)
     return trial
+
+
+def _impure(source: ClassSource, around: Surroundings) -> dict[str, str]:
+    """The methods that depend on more than their operands or have other effects, and why."""
+    methods = source.methods()
+    reasons = {name: around.why_not_pure(function) for name, function in methods.items()}
+    found = {name: reason for name, reason in reasons.items() if reason}
+    return found | _made_of(source, set(found), around.stores)
+
+
+def _made_of(source: ClassSource, own: set[str], inner: Collection[str]) -> dict[str, str]:
+    """The methods that use one of the methods `own`, or one that does, and which."""
+    methods, found, pending = source.methods(), dict[str, str](), True
+    while pending:
+        pending = False
+        for name in sorted(methods.keys() - own - found.keys() - {"__init__"}):
+            composed = not makes_nodes(methods[name], source.name, inner)
+            used = sorted(operations_in(methods[name], composed) & (own | found.keys()))
+            if used:
+                found[name] = f"is made of its own {used[0]}"
+                pending = True
+    return found
+
+
+def _not_plain(trial: Trial, data: Collection[str]) -> dict[str, str]:
+    """What the class has under a name of Value's that is no function written in it."""
+    cls, methods = trial.shape.cls, trial.source.methods()
+    fields = getattr(cls, "__dataclass_fields__", {}).keys()
+    found: dict[str, str] = {}
+    for base in cls.__mro__[:-1]:
+        if base.__module__ != cls.__module__:
+            if base.__module__.partition(".")[0] in sys.stdlib_module_names:
+                continue
+            raise UnfitError(f"its base {base.__name__} is defined elsewhere")
+        for name, value in vars(base).items():
+            if name not in vars(Value) or name in _MADE_BY_PYTHON or name in fields:
+                continue
+            if name in _HELD and (name in methods or name in data):
+                raise UnfitError(f"it defines {name} itself")
+            if name not in methods and name not in _HELD and (callable(value) or name in data):
+                found[name] = "is no function written there"
+    return found
+
+
+_HELD = {"data", "grad", "label", "_prev", "_children", "_op", "_backward", "_local_grads"}
+_MADE_BY_PYTHON = {"__init__", "__module__", "__doc__", "__dict__", "__new__", "__hash__"}
+_MADE_BY_PYTHON |= {"__getstate__", "__setstate__", "__repr__", "__delattr__", "__setattr__"}
 
 
 def _attributes_set_by(function: ast.FunctionDef | None) -> set[str]:
@@ -215,21 +270,19 @@ def _attributes_set_by(function: ast.FunctionDef | None) -> set[str]:
     }
 
 
-def _can_be_tried(backward: ast.FunctionDef, around: Surroundings) -> bool:
-    required = len(backward.args.args) - len(backward.args.defaults)
-    return required == 1 and not around.why_not_pure(backward)
+def _needs_nothing(backward: ast.FunctionDef) -> bool:
+    return len(backward.args.args) - len(backward.args.defaults) == 1
 
 
-def _compare_operations(trial: Trial, strict: Surroundings, uses: Uses) -> None:
+def _compare_operations(trial: Trial, impure: Mapping[str, str], uses: Uses) -> None:
     shape, methods = trial.shape, trial.source.methods()
     structural = shape.attributes.get("op") in uses.compared
-    trial.begin = _begin(shape)
+    trial.begin = 0.0 if "__add__" in impure else _begin(shape)
     # Multiplication first: with it the others are seen to use the gradient that comes to them.
     names = sorted(methods.keys() & OPERATIONS.keys(), key=lambda name: (name != "__mul__", name))
     for name in names:
-        reason = strict.why_not_pure(methods[name])
-        if reason:
-            trial.own[name] = reason
+        if name in impure:
+            trial.own[name] = impure[name]
             continue
         trial.tested.add(name)
         reason = _has_other_parameters(name, methods[name]) or differs(
@@ -243,25 +296,14 @@ def _compare_operations(trial: Trial, strict: Surroundings, uses: Uses) -> None:
             trial.own[name] = "could not be tried"
             trial.tested.discard(name)
         trial.upstream = "__mul__" in trial.same
-    _keep_what_is_made_of_its_own(trial)
+    others = trial.own.keys() & OPERATIONS.keys()
+    for name, reason in _made_of(trial.source, others, _inner_names(shape)).items():
+        if name in trial.same:
+            trial.own[name] = reason
+            trial.same.remove(name)
     if not trial.same:
         reasons = "; ".join(f"{name} {reason}" for name, reason in trial.own.items())
         raise UnfitError(f"none of its operations is the engine's: {reasons}")
-
-
-def _keep_what_is_made_of_its_own(trial: Trial) -> None:
-    """An operation stays the program's where it is made of one that does."""
-    methods, inner = trial.source.methods(), _inner_names(trial.shape)
-    pending = True
-    while pending:
-        pending = False
-        for name in sorted(trial.same):
-            composed = not makes_nodes(methods[name], trial.source.name, inner)
-            used = sorted(operations_in(methods[name], composed) & trial.own.keys())
-            if used:
-                trial.own[name] = f"is made of its own {used[0]}"
-                trial.same.remove(name)
-                pending = True
 
 
 def _begin(shape: Shape) -> float:
@@ -364,14 +406,14 @@ def _other_structure(trial: Trial, name: str) -> str:
     return "" if same else "makes nodes of another operation, at which the program looks"
 
 
-def _compare_sweep(trial: Trial, strict: Surroundings) -> None:
+def _compare_sweep(trial: Trial, impurity: str) -> None:
     shape, backward = trial.shape, trial.source.methods().get("backward")
     if backward is None:
         return
     if len(backward.args.args) > 1 or backward.args.kwonlyargs or backward.args.vararg:
         reason = "has parameters of its own"
     else:
-        reason = strict.why_not_pure(backward)
+        reason = impurity
     if not reason:
         trial.tested.add("backward")
     if not reason and not sweeps_alike(trial, engine_of(shape), OURS):
@@ -462,13 +504,13 @@ def _leaf(engine: Engine, add: str, multiply: str) -> Outcome:
 _GRAPHS = [_shared, _two_roots, _chain, _large, _leaf]
 
 
-def _compare_others(trial: Trial, strict: Surroundings, uses: Uses) -> None:
+def _compare_others(trial: Trial, impure: Mapping[str, str], uses: Uses) -> None:
     """Methods that are no operations of the engine: the program's stay, if need be as they are."""
     shape, methods = trial.shape, trial.source.methods()
     for name, function in methods.items():
         if name in trial.same or name in trial.own or name in ("__init__", "__post_init__"):
             continue
-        pure = not strict.why_not_pure(function)
+        pure = name not in impure
         if pure and _is_alike(shape, name):
             trial.same.add(name)
         else:
@@ -477,12 +519,17 @@ def _compare_others(trial: Trial, strict: Surroundings, uses: Uses) -> None:
                 trial.tested.add(name)
     inner = _inner_names(shape)
     for name in trial.own:
+        if name not in methods:
+            is_operation = name in OPERATIONS or not name.startswith("__")
+            if is_operation and callable(getattr(shape.cls, name)) and not shape.is_native():
+                raise UnfitError(f"its {name} {trial.own[name]}")
+            continue
         function = methods[name]
         if name == "backward" or not makes_nodes(function, trial.source.name, inner):
             continue
         if shape.is_native() and not names_its_class(function):
             continue
-        reason = strict.why_not_pure(function)
+        reason = impure.get(name, "")
         if function.decorator_list:
             reason = "is called on the class"
         if not reason:

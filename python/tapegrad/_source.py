@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import copy
 import types
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -87,9 +88,13 @@ def _functions_of(node: ast.ClassDef) -> dict[str, ast.FunctionDef]:
         if isinstance(statement, ast.FunctionDef):
             found[statement.name] = statement
         elif isinstance(statement, ast.Assign):
+            before = dict(found)
+            for part in ast.walk(statement):
+                if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+                    found.pop(part.id, None)
             for target, value in _pairs(statement):
-                if isinstance(value, ast.Name) and value.id in found:
-                    found[target] = found[value.id]
+                if isinstance(value, ast.Name) and value.id in before:
+                    found[target] = before[value.id]
     return found
 
 
@@ -133,6 +138,17 @@ def _last_name(expression: ast.expr) -> str:
     return expression.id if isinstance(expression, ast.Name) else ""
 
 
+def without_annotations(statement: ast.stmt) -> ast.stmt:
+    """A copy in which functions have none, since these may name what is not there yet."""
+    copied = copy.deepcopy(statement)
+    for node in ast.walk(copied):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            node.returns = None
+        elif isinstance(node, ast.arg):
+            node.annotation = None
+    return copied
+
+
 def is_stub(function: ast.FunctionDef) -> bool:
     """Whether a function has no body but a docstring, `...` or `pass`."""
     return all(
@@ -140,6 +156,21 @@ def is_stub(function: ast.FunctionDef) -> bool:
         or (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
         for statement in function.body
     )
+
+
+def looks_at_operands(constructor: ast.FunctionDef) -> str:
+    """What a constructor reads of other nodes than the one it makes; "" for nothing.
+
+    The number of a node that is given in place of a number does not count.
+    """
+    attributes = [node for node in ast.walk(constructor) if isinstance(node, ast.Attribute)]
+    stored = {node.attr for node in attributes if isinstance(node.ctx, ast.Store)}
+    own = {argument.arg for argument in constructor.args.args[:2]}
+    for node in attributes:
+        is_own = isinstance(node.value, ast.Name) and node.value.id in own
+        if isinstance(node.ctx, ast.Load) and node.attr in stored and not is_own:
+            return f"looks at the {node.attr} of its operands"
+    return ""
 
 
 @dataclass

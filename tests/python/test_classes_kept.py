@@ -50,6 +50,14 @@ KINDS = {
         "",
         "its __init__ depends on Value.enabled",
     ),
+    "the constructor looks at its operands": (
+        CLOSURES,
+        ("self.label = label", "self.label = label\n"
+         "        self.depth = 1 + max((c.depth for c in self._prev), default=0)"),
+        ("", ""),
+        "print(loss.depth)",
+        "its __init__ looks at the depth of its operands",
+    ),
     "the constructor counts": (
         CLOSURES,
         ("self.label = label", "self.label = label\n        Value.count += 1"),
@@ -162,6 +170,36 @@ KINDS = {
         "print(type(loss) is Value)",
         "the program compares types",
     ),
+    "an operation of its own dispatch is a lambda": (
+        DISPATCHING,
+        ("    def softsign", "    relu = lambda self: Value(max(self.data, 0.0), (self,), 'relu')\n"
+         "\n    def softsign"),
+        ("            elif v._op == \"softsign\":", "            elif v._op == 'relu':\n"
+         "                v._prev[0].grad += (v.data > 0) * v.grad * 0.5\n"
+         "            elif v._op == \"softsign\":"),
+        "x = (w * w).relu()\nx.backward()\nprint(x.data, w.grad)",
+        "its relu is no function written there",
+    ),
+    "its grad is a property": (
+        CLOSURES,
+        ("self.grad = 0.0", "self._grad = 0.0"),
+        ("    def __repr__", "    @property\n    def grad(self):\n        return self._grad\n\n"
+         "    @grad.setter\n    def grad(self, grad):\n        self._grad = grad\n\n"
+         "    def __repr__"),
+        "",
+        "it defines grad itself",
+    ),
+    "its operations are all lambdas": (
+        CLOSURES,
+        ("    def __add__", "    def _add"),
+        ("    def backward", "    __add__ = lambda self, other: self._add(other)\n"
+         "    __mul__ = (lambda f: lambda self, other: f(self, other))(__mul__)\n"
+         "    __truediv__, __sub__, __neg__, __pow__, tanh, __rmul__, __radd__ = (\n"
+         "        lambda self, o: self * o**-1, lambda self, o: self + o * -1, None, None,\n"
+         "        (lambda f: lambda self: f(self))(tanh), None, None)\n\n    def backward"),
+        "",
+        "none of its operations could be tried",
+    ),
     "a loop of its own has no end": (
         DISPATCHING,
         ("    def softsign", NEWTON + "\n    def softsign"),
@@ -194,6 +232,17 @@ def test_a_class_stays_where_value_cannot_stand_for_it(tmp_path: Path, kind: str
     assert found.returncode == 0, found.stderr
     assert f"tapegrad run: class Value of __main__ is kept: {reason}" in found.stderr
     assert found.stderr.count("\n") == 1
+    assert_same_output(found.stdout, expected.stdout)
+
+
+def test_a_class_with_a_base_from_another_module_stays(tmp_path: Path) -> None:
+    base = "import math\n\nclass Base:\n    def log(self):\n        return math.log(self.data)\n"
+    write(tmp_path, "base.py", base)
+    engine = CLOSURES.replace("class Value:", "from base import Base\n\nclass Value(Base):")
+    write(tmp_path, "program.py", f"{engine}\n{TRAINING}\nprint(Value(2.0).log())\n")
+    expected = python(tmp_path, "program.py")
+    found = run(tmp_path, "--replace-class", "Value", "program.py")
+    assert "is kept: its base Base is defined elsewhere" in found.stderr
     assert_same_output(found.stdout, expected.stdout)
 
 

@@ -143,7 +143,7 @@ KINDS = {
     "a derivative that is assigned, not added": (
         CLOSURES,
         [("self.grad += (1 - t**2) * out.grad", "self.grad = (1 - t**2) * out.grad")],
-        f"y = w.tanh() * w.tanh() + b * w\n{FINISH}",
+        f"w.grad = b.grad = 5.0\ny = w.tanh() * b\n{FINISH}",
         ["tanh (gives other numbers at"],
     ),
     "a derivative that forgets what comes to it": (
@@ -173,6 +173,30 @@ KINDS = {
          ("from typing", "from __future__ import annotations\nfrom typing")],
         "",
         ["operators, __init__, backward, tanh"],
+    ),
+    "labels that are made of labels": (
+        CLOSURES,
+        [('(self, other), "*")', '(self, other), "*", label=self.label + other.label)')],
+        f"w.label, b.label = 'w', 'b'\ny = w * b + w\nprint((w * b * w).label)\n{FINISH}",
+        ["__mul__ (reads self.label)"],
+    ),
+    "an attribute that operations hand on": (
+        CLOSURES,
+        [('label=""):', 'label="", trainable=True):'),
+         ("self.label = label", "self.label = label\n        self.trainable = trainable"),
+         ('(self, other), "*")',
+          '(self, other), "*", trainable=self.trainable or other.trainable)'),
+         ("            node._backward()",
+          "            if node.trainable:\n                node._backward()")],
+        "frozen = Value(2.0, trainable=False)\nother = frozen * Value(3.0, trainable=False)\n"
+        f"y = other * w + b\nprint(other.trainable, y.trainable)\n{FINISH}\nprint(frozen.grad)",
+        ["__mul__ (reads self.trainable)", "backward (reads node.trainable)"],
+    ),
+    "an operation that is a lambda": (
+        CLOSURES,
+        [(METHOD, "    log = lambda self: self * 2.0\n    clip = 5.0\n\n" + METHOD)],
+        f"y = w.log() * b * Value.clip\n{FINISH}",
+        ["clip (is no function written there)", "log (is no function written there)"],
     ),
     "an operation on a list": (
         CLOSURES,
@@ -222,4 +246,18 @@ def test_what_is_the_programs_own_works_on_value(tmp_path: Path, kind: str) -> N
     assert "class Value of __main__ is now tapegrad's Value" in found.stderr
     assert [part for part in told if part not in found.stderr] == [], found.stderr
     assert found.stderr.count("\n") == 1
+    assert_same_output(found.stdout, expected.stdout)
+
+
+def test_operations_that_print_do_so_when_the_program_runs_only(tmp_path: Path) -> None:
+    printing = '        print("product", random.random())\n'
+    engine = CLOSURES.replace(
+        "    def __mul__(self, other):\n", f"    def __mul__(self, other):\n{printing}"
+    )
+    program = f"{engine}\nrandom.seed(1)\n{TRAINING}\nprint((-w * b - 1.0) / b)\n"
+    write(tmp_path, "program.py", program)
+    expected = python(tmp_path, "program.py")
+    assert expected.stdout.count("product") > 30
+    found = run(tmp_path, "--replace-class", "Value", "program.py")
+    assert "__mul__ (uses print), __neg__ (is made of its own __mul__)" in found.stderr
     assert_same_output(found.stdout, expected.stdout)
