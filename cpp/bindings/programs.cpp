@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "allocation.hpp"
 #include "module.hpp"
 #include "tapegrad/paths.hpp"
 #include "trees.hpp"
@@ -43,7 +44,8 @@ py::list guards(const Program& program) {
 }  // namespace
 
 void register_programs(py::module_& module) {
-  py::class_<Program, std::shared_ptr<Program>>(module, "Program", "A recording made ready to run.")
+  py::class_<Program, std::shared_ptr<Program>>(module, "Program", checked_allocation(),
+                                                "A recording made ready to run.")
       .def("__len__", &Program::size)
       .def_readonly("constants", &Program::constants)
       .def_readonly("inputs", &Program::inputs)

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 
+#include "allocation.hpp"
 #include "anomalies.hpp"
 #include "module.hpp"
 #include "tapegrad/derivative.hpp"
@@ -413,7 +414,8 @@ class Opened {
 }  // namespace
 
 void register_recordings(py::module_& module) {
-  py::class_<Opened>(module, "Recording", "What a function does with numbers, while it is open.")
+  py::class_<Opened>(module, "Recording", checked_allocation(),
+                     "What a function does with numbers, while it is open.")
       .def(py::init<bool>(), py::arg("guarding") = false)
       .def_static(
           "current", [] { return Opened::current; }, py::return_value_policy::reference,

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 
+#include "allocation.hpp"
 #include "anomalies.hpp"
 #include "module.hpp"
 #include "traced.hpp"
@@ -122,7 +123,8 @@ py::array indices_of(const Pattern& pattern, const Integers& integers) {
 
 void register_sparsity(py::module_& module) {
   py::class_<Compression, std::shared_ptr<Compression>>(
-      module, "Compression", "Where a sparse matrix has nonzeros, and from what sweeps these come.")
+      module, "Compression", checked_allocation(),
+      "Where a sparse matrix has nonzeros, and from what sweeps these come.")
       .def_property_readonly("shape",
                              [](const Compression& self) {
                                return py::make_tuple(self.pattern.rows(), self.pattern.columns);

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <string_view>
 
+#include "allocation.hpp"
 #include "arrays.hpp"
 #include "module.hpp"
 
@@ -456,7 +457,7 @@ py::object Structure::rebuild(const std::vector<py::object>& blocks) const {
 }
 
 void register_trees(py::module_& module) {
-  py::class_<Structure, std::shared_ptr<Structure>>(module, "Structure",
+  py::class_<Structure, std::shared_ptr<Structure>>(module, "Structure", checked_allocation(),
                                                     "How numbers are nested in a tree.")
       .def("__len__", &Structure::size)
       .def("__eq__",

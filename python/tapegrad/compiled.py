@@ -98,7 +98,7 @@ class Compiled(_core.Function):
     def _record(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         f = self.__wrapped__
         numbers, inputs = self._flatten(args, keywords, name_of(f))
-        recording = _core.Recording(guarding=True)
+        recording = _core.Recording(True)
         try:
             variables = recording.inputs(numbers)
             varied, named = inputs.unflatten(variables)
@@ -236,7 +236,7 @@ def compile(
     (-8.0, 4.0, 12.0)
     """
     options = (max_programs, max_bytes, static_argnums, static_argnames)
-    given = any(option is not None for option in options)
+    given = not all([option is None for option in options])
     if f is None and given:
         return lambda g: _compiled(g, *options)
     need_function(f, "compile()")

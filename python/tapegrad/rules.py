@@ -196,7 +196,7 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
                 f"backward mode alone"
             )
 
-        return outputs.unflatten(recording.rule(operands, values, pull, push, forward=False))
+        return outputs.unflatten(recording.rule(operands, values, pull, push, False))
 
 
 class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's

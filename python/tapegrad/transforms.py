@@ -191,7 +191,10 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
 
     def pull(cotangent: Any) -> Any:
         weights = _like(cotangent, structure, "the cotangent", "the result")
-        record = _core.Recording.current() is not None
+        # Plain numbers are pulled back in the trace where they were recorded, which may have ended.
+        record = _core.Recording.current() is not None and (
+            trace.nested or any(map(_core.is_traced, weights))
+        )
         adjoints = trace.recording.reverse(variables.numbers, numbers, weights, record)
         return variables.like(adjoints)
 
