@@ -125,12 +125,13 @@ Index watched(Index node) {
 
 void checked_backward(Index root, double seed) {
   tape().link(root).adjoint = seed;
-  tape().walk(root, [](Index node) {
+  if (seed == 0.0) return;
+  tape().walk<false>(root, [](Index node) {
     tape().push_adjoint(node);
     const double adjoint = tape().link(node).adjoint;
     if (!std::isfinite(adjoint)) return;
     tape().each_operand(node, [&](Index operand, double partial) {
-      if (std::isfinite(tape().link(operand).adjoint)) return;
+      if (is_absent(partial) || std::isfinite(tape().link(operand).adjoint)) return;
       PyErr_Format(
           PyExc_FloatingPointError,
           "backward: the gradient became %s in %s, whose own gradient is %s and partial derivative %s",

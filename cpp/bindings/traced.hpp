@@ -14,7 +14,6 @@ namespace tapegrad::python {
 struct LiveRecording : Recording {
   std::uint64_t id = 0;
   std::uint64_t open_id = 0;  // its id while it is open, else 0
-  bool guarding = false;      // whether what the function is told becomes a guard
   // What may be forgotten again: where it begins, the constants there are before it, and how many
   // numbers of it Python still has.
   struct Passing {

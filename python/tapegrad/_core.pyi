@@ -881,6 +881,7 @@ class Recording:
         weights: Sequence[Any],
         record: bool,
         begin: int = 0,
+        present: Sequence[bool] | None = None,
     ) -> list[Any]: ...
     def forward(
         self,
@@ -889,6 +890,7 @@ class Recording:
         outputs: Sequence[Any],
         record: bool,
         begin: int = 0,
+        present: Sequence[bool] | None = None,
     ) -> list[list[Any]]: ...
     def rows(
         self, inputs: Sequence[Any], outputs: Sequence[Any], record: bool
@@ -900,8 +902,8 @@ class Recording:
         self,
         operands: Sequence[Any],
         values: Sequence[Any],
-        pull: Callable[[list[Any], bool], Sequence[Any]],
-        push: Callable[[list[Any], bool], Sequence[Any]],
+        pull: Callable[[list[Any], list[bool], bool], Sequence[Any]],
+        push: Callable[[list[Any], list[bool], bool], Sequence[Any]],
         forward: bool = True,
     ) -> list[Any]: ...
     def stopped(self, numbers: Sequence[Any]) -> list[Any]: ...

@@ -108,7 +108,7 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
         values, outputs = _core.flatten(result, f"custom_vjp: the result of {name}")
         bwd = self._bwd
 
-        def pull(cotangents: Numbers, record: bool) -> Numbers:
+        def pull(cotangents: Numbers, present: list[bool], record: bool) -> Numbers:
             given = bwd(*fixed, residuals, outputs.unflatten(cotangents))
             if not isinstance(given, tuple | list) or len(given) != len(arguments):
                 raise TypeError(
@@ -117,7 +117,7 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
                 )
             return _cotangents(given, arguments, name)
 
-        def push(tangents: Numbers, record: bool) -> Numbers:
+        def push(tangents: Numbers, present: list[bool], record: bool) -> Numbers:
             raise TypeError(
                 f"forward mode cannot differentiate {name}, which has a custom_vjp: a rule for "
                 f"backward mode alone"
@@ -194,7 +194,7 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
             return self._function(*args)
         values, outputs = _core.flatten(self._function(*args), f"custom_jvp: the result of {name}")
 
-        def push(tangents: Numbers, record: bool) -> Numbers:
+        def push(tangents: Numbers, present: list[bool], record: bool) -> Numbers:
             answer = rule(*fixed, tuple(arguments), inputs.unflatten(tangents))
             if not isinstance(answer, tuple) or len(answer) != 2:
                 raise TypeError(
@@ -208,11 +208,12 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
                 )
             return slopes
 
-        def pull(cotangents: Numbers, record: bool) -> Numbers:
+        def pull(cotangents: Numbers, present: list[bool], record: bool) -> Numbers:
             current = _core.Recording.current()
             assert current is not None
             tangents = current.inputs([0.0] * len(operands))
-            return current.reverse(tangents, push(tangents, record), cotangents, record)
+            slopes = push(tangents, [True] * len(tangents), record)
+            return current.reverse(tangents, slopes, cotangents, record, present=present)
 
         return outputs.unflatten(recording.rule(operands, values, pull, push))
 
@@ -256,13 +257,13 @@ def checkpoint(f: Function) -> Function:
                 )
             return current, begin, numbers
 
-        def pull(cotangents: Numbers, record: bool) -> Numbers:
+        def pull(cotangents: Numbers, present: list[bool], record: bool) -> Numbers:
             current, begin, numbers = again()
-            return current.reverse(operands, numbers, cotangents, record, begin)
+            return current.reverse(operands, numbers, cotangents, record, begin, present)
 
-        def push(tangents: Numbers, record: bool) -> Numbers:
+        def push(tangents: Numbers, present: list[bool], record: bool) -> Numbers:
             current, begin, numbers = again()
-            [slopes] = current.forward(operands, [tangents], numbers, record, begin)
+            [slopes] = current.forward(operands, [tangents], numbers, record, begin, present)
             return slopes
 
         if not operands:
