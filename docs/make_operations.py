@@ -69,6 +69,10 @@ KINKS = """
 Nothing raises: numbers are IEEE doubles, and values and derivatives at kinks, edges and infinities
 are PyTorch's. These come from {source}. `tests/python/data/torch_edges.json` has many more, and
 the tests hold tapegrad to all of them.
+
+Derivatives are products of these doubles, and 0 times an infinity is NaN; but what comes through an
+operand that `maximum`, `minimum`, `clip`, `relu` or `leaky_relu` does not take is absent, and not 0
+times a slope: [Zeros and infinities](functions.md#zeros-and-infinities).
 """
 
 

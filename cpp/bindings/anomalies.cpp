@@ -92,7 +92,8 @@ bool passes_finite(const Recording& recording, tapegrad::Place i, std::size_t k,
   for (const tapegrad::Place operand : operands_of(recording, i))
     x.push_back(recording.primal(operand));
   const auto& entry = dynamic[static_cast<std::size_t>(at.op)];
-  return std::isfinite(adjoint * entry.partial(x, at.primal, k));
+  const double partial = entry.partial(x, at.primal, k);
+  return is_absent(partial) || std::isfinite(adjoint * partial);
 }
 
 void set_error(const std::string& text) { PyErr_SetString(PyExc_FloatingPointError, text.c_str()); }
@@ -167,10 +168,11 @@ void checked_backward(Index root, double seed) {
     double partial, adjoint;
   };
   tape().link(root).adjoint = seed;
-  tape().walk(root, [](Index node) {
+  if (seed == 0.0) return;
+  tape().walk<false>(root, [](Index node) {
     std::vector<Before> before;
     tape().each_operand(node, [&](Index operand, double partial) {
-      before.push_back({operand, partial, tape().link(operand).adjoint});
+      if (!is_absent(partial)) before.push_back({operand, partial, tape().link(operand).adjoint});
     });
     const bool by_function = tape().backward_of(node) != nullptr;
     tape().push_adjoint(node);

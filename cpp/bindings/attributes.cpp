@@ -152,8 +152,9 @@ PyObject* get_children(PyObject* self, void*) {
   return tuple_of_operands(self, [](const Operand& operand) { return handle_of(operand.node); });
 }
 PyObject* get_local_grads(PyObject* self, void*) {
-  return tuple_of_operands(
-      self, [](const Operand& operand) { return PyFloat_FromDouble(operand.partial); });
+  return tuple_of_operands(self, [](const Operand& operand) {
+    return PyFloat_FromDouble(is_absent(operand.partial) ? 0.0 : operand.partial);
+  });
 }
 PyObject* get_prev(PyObject* self, void*) {
   PyObject* children = get_children(self, nullptr);

@@ -75,7 +75,8 @@ class Ruling {
   LiveRecording& recording_;
 };
 
-// A rule that Python functions know: of a list of numbers, and of whether to record.
+// A rule that Python functions know: of a list of numbers, of which of these are there, and of
+// whether to record.
 struct PythonRule : Rule {
   PythonRule(py::object pull, py::object push, bool forward, std::size_t operands,
              std::size_t outputs)
@@ -85,17 +86,20 @@ struct PythonRule : Rule {
         operands(operands),
         outputs(outputs) {}
 
-  std::vector<Symbol> pull(std::span<const Symbol> cotangents, bool record) override {
-    return call(puller, cotangents, operands, record);
+  std::vector<Symbol> pull(std::span<const Symbol> cotangents, const std::vector<bool>& present,
+                           bool record) override {
+    return call(puller, cotangents, present, operands, record);
   }
-  std::vector<Symbol> push(std::span<const Symbol> tangents, bool record) override {
-    return call(pusher, tangents, outputs, record);
+  std::vector<Symbol> push(std::span<const Symbol> tangents, const std::vector<bool>& present,
+                           bool record) override {
+    return call(pusher, tangents, present, outputs, record);
   }
 
   bool goes_forward() const override { return forward; }
 
   static std::vector<Symbol> call(const py::object& function, std::span<const Symbol> given,
-                                  std::size_t count, bool record) {
+                                  const std::vector<bool>& present, std::size_t count,
+                                  bool record) {
     auto& recording = static_cast<LiveRecording&>(*Recording::current);
     std::optional<Passing> passing;
     std::optional<Ruling> ruling;
@@ -107,7 +111,7 @@ struct PythonRule : Rule {
     {
       py::list numbers;
       for (const Symbol& symbol : given) numbers.append(object(recording, symbol));
-      const py::object answer = function(numbers, record);
+      const py::object answer = function(numbers, present, record);
       for (const py::handle number : answer) {
         const Symbol symbol = symbol_of(number, &recording);
         results.push_back(record ? symbol : Symbol(symbol.primal()));
@@ -245,9 +249,13 @@ class Opened {
     return end;
   }
 
+  // Which weights are there, `present` says; if it does not, those that are not 0.
   Numbers reverse(const Numbers& inputs, const Numbers& outputs, const Numbers& weights,
-                  bool record, tapegrad::Place begin) {
+                  bool record, tapegrad::Place begin,
+                  const std::optional<std::vector<bool>>& present) {
     need_as_many(weights, outputs, "weights", "outputs");
+    if (present && present->size() != weights.size())
+      throw py::value_error("`present` has something to say of each weight");
     const auto from = places(inputs), to = roots(outputs);
     const Stretch stretch(*recording_, from, end_of(to), begin);
     return derive(record, [&](auto zero, LiveRecording& in) {
@@ -258,7 +266,8 @@ class Opened {
         if (to[k] == no_place) continue;
         const Symbol weight = symbol_of(weights[k], &in);
         seeds[k] = weight.primal();
-        sweep.seed(to[k], detail::as<Number>(weight));
+        if (present) sweep.seed(to[k], detail::as<Number>(weight), (*present)[k]);
+        else sweep.seed(to[k], detail::as<Number>(weight));
       }
       sweep.run();
       if (anomaly_on()) check_sweep(stretch, std::as_const(sweep), to, seeds);
@@ -279,19 +288,25 @@ class Opened {
   std::vector<Numbers> rows(const Numbers& inputs, const Numbers& outputs, bool record) {
     std::vector<Numbers> rows;
     for (const py::object& output : outputs)
-      rows.push_back(reverse(inputs, {output}, {py::float_(1.0)}, record, 0));
+      rows.push_back(reverse(inputs, {output}, {py::float_(1.0)}, record, 0, {}));
     return rows;
   }
 
+  // `present` is as above, in all directions.
   std::vector<Numbers> forward(const Numbers& inputs, const std::vector<Numbers>& directions,
-                               const Numbers& outputs, bool record, tapegrad::Place begin) {
+                               const Numbers& outputs, bool record, tapegrad::Place begin,
+                               const std::optional<std::vector<bool>>& present) {
     for (const Numbers& direction : directions)
       need_as_many(direction, inputs, "tangents", "inputs");
+    if (present && present->size() != inputs.size())
+      throw py::value_error("`present` has something to say of each input");
     return push(inputs, outputs, record, begin, directions.size(),
                 [&](std::size_t d, auto seed, LiveRecording& in) {
-                  for (std::size_t k = 0; k < inputs.size(); ++k)
-                    if (const Symbol weight = symbol_of(directions[d][k], &in); !weight.is(0.0))
-                      seed(k, weight);
+                  for (std::size_t k = 0; k < inputs.size(); ++k) {
+                    const Symbol weight = symbol_of(directions[d][k], &in);
+                    if (present) seed(k, weight, (*present)[k]);
+                    else seed(k, weight);
+                  }
                 });
   }
 
@@ -301,7 +316,8 @@ class Opened {
                 [&](std::size_t d, auto seed, LiveRecording&) { seed(d, Symbol(1.0)); });
   }
 
-  // Calls `directed(d, seed, recording)` for each direction, which calls seed(input, tangent).
+  // Calls `directed(d, seed, recording)` for each direction, which calls seed(input, tangent)
+  // or seed(input, tangent, whether that is there).
   template <class Directed>
   std::vector<Numbers> push(const Numbers& inputs, const Numbers& outputs, bool record,
                             tapegrad::Place begin, std::size_t directions, Directed directed) {
@@ -316,8 +332,8 @@ class Opened {
         for (std::size_t d = 0; d < count; ++d)
           directed(
               first + d,
-              [&](std::size_t k, const Symbol& weight) {
-                sweep.seed(from[k], d, detail::as<Number>(weight));
+              [&](std::size_t k, const Symbol& weight, auto... present) {
+                sweep.seed(from[k], d, detail::as<Number>(weight), present...);
               },
               in);
         sweep.run();
@@ -433,9 +449,10 @@ void register_recordings(py::module_& module) {
           py::arg("once"))
       .def("end_rule", [](Opened& self) { (*self).dependence.end_rule(); })
       .def("reverse", &Opened::reverse, py::arg("inputs"), py::arg("outputs"), py::arg("weights"),
-           py::arg("record"), py::arg("begin") = 0)
+           py::arg("record"), py::arg("begin") = 0, py::arg("present") = py::none())
       .def("forward", &Opened::forward, py::arg("inputs"), py::arg("directions"),
-           py::arg("outputs"), py::arg("record"), py::arg("begin") = 0)
+           py::arg("outputs"), py::arg("record"), py::arg("begin") = 0,
+           py::arg("present") = py::none())
       .def("rows", &Opened::rows, py::arg("inputs"), py::arg("outputs"), py::arg("record"))
       .def("columns", &Opened::columns, py::arg("inputs"), py::arg("outputs"), py::arg("record"))
       .def("needs_backward", &Opened::needs_backward, py::arg("inputs"), py::arg("outputs"),

@@ -36,7 +36,6 @@ class SourceLease {
 struct LiveRecording : Recording {
   std::uint64_t id = 0;
   std::uint64_t open_id = 0;  // its id while it is open, else 0
-  bool guarding = false;      // whether what the function is told becomes a guard
   SourceLease sources;        // of its guards
   Dependence dependence;
   // What may be forgotten again: where it begins, the constants there are before it, and how many

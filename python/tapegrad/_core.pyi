@@ -917,6 +917,7 @@ class Recording:
         weights: Sequence[Any],
         record: bool,
         begin: int = 0,
+        present: Sequence[bool] | None = None,
     ) -> list[Any]: ...
     def forward(
         self,
@@ -925,6 +926,7 @@ class Recording:
         outputs: Sequence[Any],
         record: bool,
         begin: int = 0,
+        present: Sequence[bool] | None = None,
     ) -> list[list[Any]]: ...
     def rows(
         self, inputs: Sequence[Any], outputs: Sequence[Any], record: bool
@@ -937,8 +939,8 @@ class Recording:
         self,
         operands: Sequence[Any],
         values: Sequence[Any],
-        pull: Callable[[list[Any], bool], Sequence[Any]],
-        push: Callable[[list[Any], bool], Sequence[Any]],
+        pull: Callable[[list[Any], list[bool], bool], Sequence[Any]],
+        push: Callable[[list[Any], list[bool], bool], Sequence[Any]],
         forward: bool = True,
     ) -> list[Any]: ...
     def stopped(self, numbers: Sequence[Any]) -> list[Any]: ...

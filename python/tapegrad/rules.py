@@ -181,7 +181,7 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
         values, outputs = _core.flatten(result, f"custom_vjp: the result of {name}")
         bwd = self._bwd
 
-        def pull(cotangents: Numbers, record: bool) -> Numbers:
+        def pull(cotangents: Numbers, present: list[bool], record: bool) -> Numbers:
             given = bwd(*fixed, residuals, outputs.unflatten(cotangents))
             if not isinstance(given, tuple | list) or len(given) != len(arguments):
                 raise TypeError(
@@ -190,7 +190,7 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
                 )
             return _cotangents(given, arguments, name)
 
-        def push(tangents: Numbers, record: bool) -> Numbers:
+        def push(tangents: Numbers, present: list[bool], record: bool) -> Numbers:
             raise TypeError(
                 f"forward mode cannot differentiate {name}, which has a custom_vjp: a rule for "
                 f"backward mode alone"
@@ -285,7 +285,7 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
             result = self.__wrapped__(*args)
         values, outputs = _core.flatten(result, f"custom_jvp: the result of {name}")
 
-        def push(tangents: Numbers, record: bool) -> Numbers:
+        def push(tangents: Numbers, present: list[bool], record: bool) -> Numbers:
             answer = rule(*fixed, tuple(arguments), inputs.unflatten(tangents))
             if not isinstance(answer, tuple) or len(answer) != 2:
                 raise TypeError(
@@ -305,15 +305,15 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
                 )
             return slopes
 
-        def pull(cotangents: Numbers, record: bool) -> Numbers:
+        def pull(cotangents: Numbers, present: list[bool], record: bool) -> Numbers:
             current = _core.Recording.current()
             assert current is not None
             tangents = current.inputs([0.0] * len(operands), 1)
             try:
-                slopes = push(tangents, record)
+                slopes = push(tangents, [True] * len(tangents), record)
             finally:
                 current.close_transforms(1)
-            return current.reverse(tangents, slopes, cotangents, record)
+            return current.reverse(tangents, slopes, cotangents, record, present=present)
 
         return outputs.unflatten(recording.rule(operands, values, pull, push))
 
@@ -367,13 +367,13 @@ class Checkpointed(Transformed):
                 )
             return current, begin, numbers
 
-        def pull(cotangents: Numbers, record: bool) -> Numbers:
+        def pull(cotangents: Numbers, present: list[bool], record: bool) -> Numbers:
             current, begin, numbers = again()
-            return current.reverse(operands, numbers, cotangents, record, begin)
+            return current.reverse(operands, numbers, cotangents, record, begin, present)
 
-        def push(tangents: Numbers, record: bool) -> Numbers:
+        def push(tangents: Numbers, present: list[bool], record: bool) -> Numbers:
             current, begin, numbers = again()
-            [slopes] = current.forward(operands, [tangents], numbers, record, begin)
+            [slopes] = current.forward(operands, [tangents], numbers, record, begin, present)
             return slopes
 
         if not operands:

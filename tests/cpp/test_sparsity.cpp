@@ -151,14 +151,16 @@ Symbol total(const Symbols& terms) {
 
 struct Doubled : Rule {
   int pulls = 0, pushes = 0;
-  std::vector<Symbol> pull(std::span<const Symbol> cotangents, bool) override {
+  std::vector<Symbol> pull(std::span<const Symbol> cotangents, const std::vector<bool>&,
+                           bool) override {
     ++pulls;
     Symbol sum = 0.0;
     for (const Symbol& cotangent : cotangents) sum = sum + cotangent;
     return {2.0 * sum, 2.0 * sum};
   }
   bool goes_forward() const override { return true; }
-  std::vector<Symbol> push(std::span<const Symbol> tangents, bool) override {
+  std::vector<Symbol> push(std::span<const Symbol> tangents, const std::vector<bool>&,
+                           bool) override {
     ++pushes;
     const Symbol both = 2.0 * (tangents[0] + tangents[1]);
     return {both, both};

@@ -16,9 +16,13 @@ namespace {
 
 using Operands = std::vector<std::pair<Index, double>>;
 
+// An absent partial, as the lists below have it: the number that a node holds equals nothing.
+constexpr double absent = -12345.0;
+double shown(double partial) { return is_absent(partial) ? absent : partial; }
+
 Operands operands(const Tape& tape, Index i) {
   Operands all;
-  tape.each_operand(i, [&](Index node, double partial) { all.emplace_back(node, partial); });
+  tape.each_operand(i, [&](Index node, double partial) { all.emplace_back(node, shown(partial)); });
   return all;
 }
 
@@ -29,7 +33,7 @@ Operands kept(Tape& tape, Index i) {
   tape.need_extra(i);
   std::vector<Operand> kept;
   tape.append_operands(i, kept);
-  for (const Operand& operand : kept) all.emplace_back(operand.node, operand.partial);
+  for (const Operand& operand : kept) all.emplace_back(operand.node, shown(operand.partial));
   return all;
 }
 
@@ -102,8 +106,8 @@ TEST_CASE("three operands, each a node or a number") {
   const Index y =
       tape.record<op<"clip">()>(std::vector<Argument>{{x, 5.0}, {no_node, 1.0}, {high, 4.0}});
   CHECK(tape.cell(y).primal == 4.0);
-  CHECK(operands(tape, y) == Operands{{x, 0.0}, {high, 1.0}});
-  CHECK(kept(tape, y) == Operands{{x, 0.0}, {no_node, 1.0}, {high, 1.0}});
+  CHECK(operands(tape, y) == Operands{{x, absent}, {high, 1.0}});
+  CHECK(kept(tape, y) == Operands{{x, absent}, {no_node, 1.0}, {high, 1.0}});
   CHECK(tape.cell(high).owners == 2);
 }
 
@@ -191,7 +195,7 @@ TEST_CASE("constants are shown as leaves in the order of the operation") {
   SUBCASE("among three") {
     y = tape.record<op<"clip">()>(std::vector<Argument>{{no_node, 9.0}, {no_node, 0.0}, {x, 2.0}});
     tape.show_constants(y);
-    expected = {{constant(0), 0.0}, {constant(1), 0.0}, {x, 1.0}};
+    expected = {{constant(0), absent}, {constant(1), absent}, {x, 1.0}};
     CHECK(tape.cell(constant(0)).primal == 9.0);
     CHECK(tape.cell(constant(1)).primal == 0.0);
   }

@@ -240,6 +240,7 @@ inline CCondition operator||(const CCondition& x, const CCondition& y) { return 
 inline CText where(const CCondition& condition, const CText& x, const CText& y) {
   return CText::composed(condition.text.operand() + " ? " + x.operand() + " : " + y.operand());
 }
+inline CText scaled(const CText& presence, const CText& x, const CText& slope) { return where(presence != 0.0, x * slope, 0.0); }
 inline CText power(const CText& x, const CText& exponent) { return CText::call("power", x, exponent); }
 inline CText remainder(const CText& x, const CText& y) { return CText::call("remainder", x, y); }
 inline CText sigmoid_slope(const CText& x) { return CText::call("sigmoid_slope", x); }

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -76,16 +77,6 @@ Number as(const Symbol& symbol) {
   else return symbol;
 }
 
-template <class Number, int slope>
-Number times(const Number& x, Constant<slope>) {
-  if constexpr (slope == 1) return x;
-  else return -x;
-}
-template <class Number, class Partial>
-Number times(const Number& x, const Partial& partial) {
-  return x * partial;
-}
-
 // Calls take(operand, partial) for each operand that varies. An instruction's operands are read
 // before anything is recorded, which may move it.
 template <class Number, Op code, class Take>
@@ -120,26 +111,149 @@ void each_partial(const Stretch& stretch, Place i, Take take) {
   }
 }
 
-// What `where` passes on of x, for its operand k: chosen, not multiplied, so that nothing comes of
-// what was not chosen.
-inline double chosen(double condition, std::size_t k, double x) {
-  return (condition != 0.0) == (k == 1) ? x : 0.0;
-}
-inline Symbol chosen(const Symbol& condition, std::size_t k, const Symbol& x) {
-  return k == 1 ? Symbol::apply<op<"where">()>(condition, x, 0.0)
-                : Symbol::apply<op<"where">()>(condition, 0.0, x);
+// Whether a derivative of a recorded sweep is there, in runs to come: where `symbol` is not 0. That
+// is never negative, so that a sum of several says whether any is there.
+struct Presence {
+  Symbol symbol = 1.0;
+  bool of_seed = false;  // where it is not there, a direction or cotangent is 0
+
+  bool is_certain() const { return symbol.is_constant() && symbol.primal() != 0.0; }
+};
+
+inline Presence either(const Presence& x, const Presence& y) {
+  if (x.is_certain() || y.is_certain()) return {};
+  const bool of_seed = x.of_seed || y.of_seed;
+  if (x.symbol.is_constant() || x.symbol.place() == y.symbol.place()) return {y.symbol, of_seed};
+  if (y.symbol.is_constant()) return {x.symbol, of_seed};
+  return {x.symbol + y.symbol, of_seed};
 }
 
-// A number that may not be there, which is an exact 0.
+// Of a direction or cotangent that is no constant: where it is 0 it does not vary, though it can
+// itself be differentiated by.
+inline Presence presence_of_seed(const Symbol& weight) {
+  if (!Recording::current->guarding) return {weight.primal() != 0.0 ? 1.0 : 0.0, true};
+  return {Symbol::apply<op<"stop">()>(abs(weight)), true};
+}
+
+// Whether a direction or cotangent is there in all runs to come.
+inline bool is_present(double weight) { return weight != 0.0; }
+inline bool is_present(const Symbol& weight) {
+  return weight.is_constant() && weight.primal() != 0.0;
+}
+
+template <bool taken>
+Symbol selected(const Condition& condition, const Symbol& x) {
+  return taken ? Symbol::apply<op<"where">()>(condition.symbol, x, 0.0)
+               : Symbol::apply<op<"where">()>(condition.symbol, 0.0, x);
+}
+template <bool taken>
+Presence selected(const Condition& condition, const Presence& x) {
+  if (taken && x.is_certain() && !condition.may_be_negative) return {condition.symbol};
+  return {selected<taken>(condition, x.symbol), x.of_seed};
+}
+
+// A derivative that may not be there, which is an exact 0: its number is 0 as well.
 template <class Number>
-struct Maybe {
-  Number number{};
+struct Maybe;
+template <>
+struct Maybe<double> {
+  double number = 0.0;
   bool there = false;
 
-  void add(const Number& more) {
-    number = there ? number + more : more;
+  void add(const Maybe& more) {
+    if (!more.there) return;
+    number = there ? number + more.number : more.number;
     there = true;
   }
+  static Maybe seed(double weight, bool present) { return {weight, present}; }
+};
+template <>
+struct Maybe<Symbol> {
+  Symbol number;
+  bool there = false;
+  Presence presence;
+
+  void add(const Maybe& more) {
+    if (!more.there) return;
+    number = there ? number + more.number : more.number;
+    presence = there ? either(presence, more.presence) : more.presence;
+    there = true;
+  }
+  static Maybe seed(const Symbol& weight, bool present) {
+    if (present) return {weight, true, {}};
+    if (weight.is_constant()) return {};
+    return {weight, true, presence_of_seed(weight)};
+  }
+};
+
+inline double times(const Maybe<double>& x, double slope) { return x.number * slope; }
+// What is not there stays 0, be the slope infinite.
+inline Symbol times(const Maybe<Symbol>& x, const Symbol& slope) {
+  const bool is_finite = slope.is_constant() && std::isfinite(slope.primal());
+  if (x.presence.is_certain() || is_finite) return x.number * slope;
+  return Symbol::apply<op<"scaled">()>(x.presence.symbol, x.number, slope);
+}
+template <class Number, int slope>
+Number times(const Maybe<Number>& x, Constant<slope>) {
+  if constexpr (slope == 1) return x.number;
+  else return -x.number;
+}
+
+// What an operation passes on of x, by one of its partials.
+template <class Number, class Partial>
+Maybe<Number> passed(Maybe<Number> x, const Partial& partial) {
+  x.number = times(x, partial);
+  return x;
+}
+template <class Slope, bool taken>
+Maybe<double> passed(const Maybe<double>& x, const Selected<bool, Slope, taken>& partial) {
+  return partial.is_present() ? passed(x, partial.slope) : Maybe<double>();
+}
+// Where it is not recorded which branch is taken, the other one passes nothing on. Else the branch
+// is chosen, not multiplied by: nothing comes through the other one, be it infinite.
+template <class Slope, bool taken>
+Maybe<Symbol> passed(const Maybe<Symbol>& x, const Selected<Condition, Slope, taken>& partial) {
+  const Condition& condition = partial.condition;
+  if (condition.symbol.is_constant())
+    return (condition.symbol.primal() != 0.0) == taken ? passed(x, partial.slope) : Maybe<Symbol>();
+  const Presence presence = selected<taken>(condition, x.presence);
+  if constexpr (std::is_same_v<Slope, Symbol>)
+    if (!x.presence.of_seed)
+      return {Symbol::apply<op<"selected">()>(presence.symbol, x.number, partial.slope), true,
+              presence};
+  return {selected<taken>(condition, times(x, partial.slope)), true, presence};
+}
+
+// What a rule is given, and how what it gives goes on: there, where any of that was.
+template <class Number>
+struct RuleInput {
+  explicit RuleInput(std::size_t count) : numbers(count, Symbol(0.0)), present(count) {}
+
+  void set(std::size_t k, const Maybe<Number>& derivative) {
+    if (!derivative.there) return;
+    numbers[k] = derivative.number;
+    if constexpr (std::is_same_v<Number, Symbol>) {
+      presence = any_there ? either(presence, derivative.presence) : derivative.presence;
+      present[k] = derivative.presence.symbol.primal() != 0.0 || Recording::current->guarding;
+    } else {
+      present[k] = true;
+    }
+    any_there = true;
+  }
+  bool any() const { return any_there; }
+
+  Maybe<Number> result(const Symbol& number) const {
+    if constexpr (std::is_same_v<Number, double>) return {number.primal(), true};
+    else if (presence.is_certain()) return {number, true, presence};
+    else if (presence.of_seed)
+      return {Symbol::apply<op<"scaled">()>(presence.symbol, number, 1.0), true, presence};
+    else return {selected<true>(Condition{presence.symbol}, number), true, presence};
+  }
+
+  std::vector<Symbol> numbers;
+  std::vector<bool> present;
+  Presence presence;
+  bool any_there = false;
 };
 
 }  // namespace detail
@@ -167,9 +281,11 @@ class ReverseSweep {
   explicit ReverseSweep(const Stretch& stretch)
       : stretch_(stretch), adjoints_(stretch.end() - stretch.begin()) {}
 
-  // The result at `root` counts `weight` times.
-  void seed(Place root, const Number& weight) {
-    if (stretch_.varies(root)) give(root, weight);
+  // The result at `root` counts `weight` times. A weight of 0 counts as none, unless it is said to
+  // be present.
+  void seed(Place root, const Number& weight) { seed(root, weight, detail::is_present(weight)); }
+  void seed(Place root, const Number& weight, bool present) {
+    if (stretch_.varies(root)) at(root).add(detail::Maybe<Number>::seed(weight, present));
   }
 
   void run() {
@@ -190,42 +306,32 @@ class ReverseSweep {
 
  private:
   detail::Maybe<Number>& at(Place i) { return adjoints_[i - stretch_.begin()]; }
-  void give(Place i, const Number& amount) { at(i).add(amount); }
 
   template <std::size_t K>
   static void pull(ReverseSweep& sweep, Place i) {
     constexpr Op code = static_cast<Op>(K);
-    const Number adjoint = sweep.at(i).number;
-    detail::each_partial<Number, code>(
-        sweep.stretch_, i, [&](std::size_t k, Place operand, auto partial) {
-          if constexpr (code == op<"where">()) {
-            const Recording& recording = sweep.stretch_.recording();
-            const Number condition = detail::number_of<Number>(recording, recording[i].operand[0]);
-            sweep.give(operand, detail::chosen(condition, k, adjoint));
-          } else {
-            sweep.give(operand, detail::times(adjoint, partial()));
-          }
-        });
+    const detail::Maybe<Number> adjoint = sweep.at(i);
+    detail::each_partial<Number, code>(sweep.stretch_, i,
+                                       [&](std::size_t, Place operand, auto partial) {
+                                         sweep.at(operand).add(detail::passed(adjoint, partial()));
+                                       });
   }
 
   // Of all outputs of the rule; returns the place of the first.
   Place pull_rule(Place last) {
     const Recording::Group group =
         stretch_.recording().groups()[stretch_.recording()[last].operand[0]];
-    std::vector<Symbol> cotangents(group.count, Symbol(0.0));
-    bool any = false;
-    for (Place i = group.first; i <= last; ++i) {
-      if (i < stretch_.begin() || !at(i).there) continue;
-      cotangents[i - group.first] = at(i).number;
-      any = true;
-    }
-    if (any) {
+    detail::RuleInput<Number> cotangents(group.count);
+    for (Place i = std::max(group.first, stretch_.begin()); i <= last; ++i)
+      cotangents.set(i - group.first, at(i));
+    if (cotangents.any()) {
       if constexpr (records<Number>)
         stretch_.recording().mark_pulled(stretch_.recording()[last].operand[0]);
-      const std::vector<Symbol> given = group.rule->pull(cotangents, records<Number>);
+      const std::vector<Symbol> given =
+          group.rule->pull(cotangents.numbers, cotangents.present, records<Number>);
       for (std::size_t k = 0; k < given.size(); ++k)
         if (stretch_.varies(group.operands[k]))
-          give(group.operands[k], detail::as<Number>(given[k]));
+          at(group.operands[k]).add(cotangents.result(given[k]));
     }
     return group.first < stretch_.begin() ? stretch_.begin() : group.first;
   }
@@ -248,8 +354,14 @@ class ForwardSweep {
         directions_(directions),
         tangents_((stretch.end() - stretch.begin()) * directions) {}
 
+  // With a weight of 0 the input does not vary in this direction, unless that is said to be
+  // present.
   void seed(Place input, std::size_t direction, const Number& weight) {
-    if (stretch_.varies(input)) at(input, direction).add(weight);
+    seed(input, direction, weight, detail::is_present(weight));
+  }
+  void seed(Place input, std::size_t direction, const Number& weight, bool present) {
+    if (stretch_.varies(input))
+      at(input, direction).add(detail::Maybe<Number>::seed(weight, present));
   }
 
   void run() {
@@ -279,21 +391,13 @@ class ForwardSweep {
   static void push(ForwardSweep& sweep, Place i) {
     constexpr Op code = static_cast<Op>(K);
     // A variable that is copied from another one starts with the tangents it was given.
-    detail::each_partial<Number, code>(
-        sweep.stretch_, i, [&](std::size_t k, Place operand, auto partial) {
-          if constexpr (code == op<"where">()) {
-            const Recording& recording = sweep.stretch_.recording();
-            const Number condition = detail::number_of<Number>(recording, recording[i].operand[0]);
-            for (std::size_t d = 0; d < sweep.directions_; ++d)
-              if (const auto& x = sweep.at(operand, d); x.there)
-                sweep.at(i, d).add(detail::chosen(condition, k, x.number));
-          } else {
-            const auto slope = partial();
-            for (std::size_t d = 0; d < sweep.directions_; ++d)
-              if (const auto& x = sweep.at(operand, d); x.there)
-                sweep.at(i, d).add(detail::times(x.number, slope));
-          }
-        });
+    detail::each_partial<Number, code>(sweep.stretch_, i,
+                                       [&](std::size_t, Place operand, auto partial) {
+                                         const auto slope = partial();
+                                         for (std::size_t d = 0; d < sweep.directions_; ++d)
+                                           if (const auto& x = sweep.at(operand, d); x.there)
+                                             sweep.at(i, d).add(detail::passed(x, slope));
+                                       });
   }
 
   // Of all outputs of the rule; returns the place of the last.
@@ -309,17 +413,16 @@ class ForwardSweep {
       return last;
     }
     for (std::size_t d = 0; d < directions_; ++d) {
-      std::vector<Symbol> tangents;
-      bool any = false;
-      for (const Place operand : group.operands) {
-        any |= reached(operand, d);
-        tangents.push_back(tangent(operand, d));
-      }
-      if (!any) continue;
-      const std::vector<Symbol> given = group.rule->push(tangents, records<Number>);
+      detail::RuleInput<Number> tangents(group.operands.size());
+      for (std::size_t k = 0; k < group.operands.size(); ++k)
+        if (const Place operand = group.operands[k]; stretch_.varies(operand))
+          tangents.set(k, at(operand, d));
+      if (!tangents.any()) continue;
+      const std::vector<Symbol> given =
+          group.rule->push(tangents.numbers, tangents.present, records<Number>);
       for (std::size_t k = 0; k < given.size(); ++k)
         if (const Place i = group.first + static_cast<Place>(k); i < stretch_.end())
-          at(i, d).add(detail::as<Number>(given[k]));
+          at(i, d).add(tangents.result(given[k]));
     }
     return last;
   }

@@ -35,19 +35,25 @@ double value_any(std::span<const double> x) {
   else return e.value(x);
 }
 
-template <std::size_t K>
+// Of a branch not taken 0, or with `marked` the number by which nodes tell it from a 0.
+template <std::size_t K, bool marked>
 double partial_any(std::span<const double> x, double y, std::size_t k) {
   constexpr auto& e = std::get<K>(ops::table);
+  const auto number = [](const auto& partial) -> double {
+    if constexpr (marked) return stored(partial);
+    else return partial;
+  };
   if constexpr (arity<K> == 1 && takes_constant<K>) {
-    return std::get<0>(e.partials)(x[0], x[1], y);
+    return number(std::get<0>(e.partials)(x[0], x[1], y));
   } else if constexpr (arity<K> == 1) {
-    return std::get<0>(e.partials)(x[0], y);
+    return number(std::get<0>(e.partials)(x[0], y));
   } else if constexpr (arity<K> == 2) {
-    return k == 0 ? std::get<0>(e.partials)(x[0], x[1], y) : std::get<1>(e.partials)(x[0], x[1], y);
+    return k == 0 ? number(std::get<0>(e.partials)(x[0], x[1], y))
+                  : number(std::get<1>(e.partials)(x[0], x[1], y));
   } else if constexpr (arity<K> == 3) {
-    if (k == 0) return std::get<0>(e.partials)(x[0], x[1], x[2], y);
-    return k == 1 ? std::get<1>(e.partials)(x[0], x[1], x[2], y)
-                  : std::get<2>(e.partials)(x[0], x[1], x[2], y);
+    if (k == 0) return number(std::get<0>(e.partials)(x[0], x[1], x[2], y));
+    return k == 1 ? number(std::get<1>(e.partials)(x[0], x[1], x[2], y))
+                  : number(std::get<2>(e.partials)(x[0], x[1], x[2], y));
   } else {
     return std::get<0>(e.partials)(x, y, k);
   }
@@ -60,12 +66,15 @@ struct Dynamic {
   // At least one argument is a node, and their number is right.
   Index (*record)(Tape&, std::span<const Argument>);
   double (*value)(std::span<const double>);
+  // The partial, and the number that a node holds for it: is_absent() by a branch not taken.
   double (*partial)(std::span<const double>, double value, std::size_t operand);
+  double (*stored_partial)(std::span<const double>, double value, std::size_t operand);
 };
 
 inline constexpr auto dynamic = []<std::size_t... K>(std::index_sequence<K...>) {
-  return std::array<Dynamic, ops::count>{
-      Dynamic{detail::record_any<K>, detail::value_any<K>, detail::partial_any<K>}...};
+  return std::array<Dynamic, ops::count>{Dynamic{detail::record_any<K>, detail::value_any<K>,
+                                                 detail::partial_any<K, false>,
+                                                 detail::partial_any<K, true>}...};
 }
 (std::make_index_sequence<ops::count>());
 
@@ -90,8 +99,10 @@ inline void Tape::show_constants(Index i) {
   for (std::size_t k = 0; k < operands.size(); ++k) {
     if (operands[k].node != no_node) continue;
     const Index node = leaf(operands[k].partial);
-    operands[k] = {node, dynamic[static_cast<std::size_t>(cell(i).op)].partial(x, y, order[k])};
-    if (adjoint != 0.0) link(node).adjoint = operands[k].partial * adjoint;
+    const auto code = static_cast<std::size_t>(cell(i).op);
+    operands[k] = {node, dynamic[code].stored_partial(x, y, order[k])};
+    if (adjoint != 0.0 && !is_absent(operands[k].partial))
+      link(node).adjoint = operands[k].partial * adjoint;
     if (has_extra(i)) {
       List& own = own_list(i);
       own.nodes()[k] = node;

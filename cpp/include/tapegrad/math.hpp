@@ -4,8 +4,10 @@
 // in its own namespace; argument-dependent lookup finds them.
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <iterator>
 #include <limits>
 #include <numbers>
@@ -60,6 +62,14 @@ inline double floor_quotient(double x, double y) {
 }
 
 inline double where(bool condition, double yes, double no) { return condition ? yes : no; }
+// Of a condition, and of one that is known not to be negative.
+inline bool is_true(double x) { return x != 0.0; }
+inline bool is_there(double x) { return x != 0.0; }
+// x * slope where there is a presence, else 0; without a branch, since either comes often.
+inline double scaled(double presence, double x, double slope) {
+  const std::uint64_t mask = -static_cast<std::uint64_t>(presence != 0.0);
+  return std::bit_cast<double>(std::bit_cast<std::uint64_t>(x * slope) & mask);
+}
 
 // A power with a plain exponent: the cases that PyTorch's pow(tensor, number) treats apart, which
 // are also those that programs use most.

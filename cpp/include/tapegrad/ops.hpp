@@ -8,6 +8,8 @@
 #pragma once
 
 #include <array>
+#include <bit>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -56,11 +58,57 @@ struct Constant {
   constexpr operator double() const { return number; }
 };
 
+// A partial derivative of a select, by an operand that one of two branches uses: `slope` where the
+// condition is `taken`. Elsewhere nothing comes through the operand: its contribution is absent,
+// where 0 times an infinity would be NaN.
+template <class Condition, class Slope, bool taken>
+struct Selected {
+  Condition condition;
+  Slope slope;
+
+  constexpr bool is_present() const requires(std::same_as<Condition, bool>) {
+    return condition == taken;
+  }
+  // For readers who multiply whatever they get.
+  constexpr operator double() const requires(std::same_as<Condition, bool>) {
+    return is_present() ? static_cast<double>(slope) : 0.0;
+  }
+};
+
+template <class Partial>
+inline constexpr bool is_selected = false;
+template <class Condition, class Slope, bool taken>
+inline constexpr bool is_selected<Selected<Condition, Slope, taken>> = true;
+
+// An absent contribution where partials are kept as numbers: a NaN of a payload that no arithmetic
+// makes. A sweep looks for it only where a product is NaN.
+inline constexpr std::uint64_t absent_bits = 0x7ff8'7461'7065'6772u;
+inline constexpr bool is_absent(double partial) noexcept {
+  return std::bit_cast<std::uint64_t>(partial) == absent_bits;
+}
+// The number to keep for a partial.
+template <class Partial>
+constexpr double stored(const Partial& partial) {
+  if constexpr (is_selected<Partial>)
+    return partial.is_present() ? static_cast<double>(partial.slope)
+                                : std::bit_cast<double>(absent_bits);
+  else return partial;
+}
+
 namespace ops {
 
 inline constexpr Constant<1> one;
 inline constexpr Constant<-1> minus_one;
 inline constexpr Constant<0> none;
+
+template <class Condition, class Slope>
+constexpr Selected<Condition, Slope, true> when(Condition condition, Slope slope) {
+  return {condition, slope};
+}
+template <class Condition, class Slope>
+constexpr Selected<Condition, Slope, false> unless(Condition condition, Slope slope) {
+  return {condition, slope};
+}
 
 inline constexpr Interval everywhere{-4.0, 4.0};
 inline constexpr Interval positive{0.05, 6.0};
@@ -219,12 +267,12 @@ inline constexpr auto table = std::make_tuple(
   unary("softplus", "", "softplus", "log(1 + exp(x)), without overflow.", everywhere,
         [](auto x) { return softplus(x); }, [](auto x, auto) { return sigmoid(x); }),
   unary("relu", "", "ReLU", "max(x, 0); its derivative at 0 is 0.", {0.05, 4.0},
-        [](auto x) { return where(x < 0.0, 0.0, x); }, [](auto, auto y) { return where(y <= 0.0, 0.0, 1.0); }),
+        [](auto x) { return where(x < 0.0, 0.0, x); }, [](auto, auto y) { return unless(y <= 0.0, one); }),
   binary("leaky_relu", "", "leaky_relu", "x where x > 0, else slope * x.", {"x", "slope"},
          {{{0.05, 4.0}, everywhere}},
          [](auto x, auto slope) { return where(x > 0.0, x, slope * x); },
          [](auto x, auto slope, auto) { return where(x > 0.0, 1.0, slope); },
-         [](auto x, auto, auto) { return where(x > 0.0, 0.0, x); }, 0.01),
+         [](auto x, auto, auto) { return unless(x > 0.0, x); }, 0.01),
   unary("gelu", "", "gelu", "x times the normal distribution function of x (erf form).", everywhere,
         [](auto x) { return x * normal_cdf(x); },
         [](auto x, auto) { return normal_cdf(x) + x * normal_pdf(x); }),
@@ -244,22 +292,22 @@ inline constexpr auto table = std::make_tuple(
   binary("maximum", "", "max", "The larger operand; at a tie each takes half of the gradient.",
          {"x", "y"}, {{{0.05, 2.0}, {2.1, 4.0}}},
          [](auto x, auto y) { return where(x != x || x >= y, x, y); },
-         [](auto x, auto y, auto) { return where(x < y, 0.0, where(x == y, 0.5, 1.0)); },
-         [](auto x, auto y, auto) { return where(x > y, 0.0, where(x == y, 0.5, 1.0)); }),
+         [](auto x, auto y, auto) { return unless(x < y, where(x == y, 0.5, 1.0)); },
+         [](auto x, auto y, auto) { return unless(x > y, where(x == y, 0.5, 1.0)); }),
   binary("minimum", "", "min", "The smaller operand; at a tie each takes half of the gradient.",
          {"x", "y"}, {{{0.05, 2.0}, {2.1, 4.0}}},
          [](auto x, auto y) { return where(x != x || x <= y, x, y); },
-         [](auto x, auto y, auto) { return where(x > y, 0.0, where(x == y, 0.5, 1.0)); },
-         [](auto x, auto y, auto) { return where(x < y, 0.0, where(x == y, 0.5, 1.0)); }),
+         [](auto x, auto y, auto) { return unless(x > y, where(x == y, 0.5, 1.0)); },
+         [](auto x, auto y, auto) { return unless(x < y, where(x == y, 0.5, 1.0)); }),
   ternary("clip", "x held between low and high; its derivative at a bound is 1.", {"x", "low", "high"},
           {{{-0.9, 0.9}, {-2.0, -1.0}, {1.0, 2.0}}},
           [](auto x, auto low, auto high) {
             const auto raised = where(x != x || x >= low, x, low);
             return where(raised != raised || raised <= high, raised, high);
           },
-          [](auto x, auto low, auto high, auto) { return where(x >= low && x <= high, 1.0, 0.0); },
-          [](auto x, auto low, auto high, auto) { return where(low < high && x < low, 1.0, 0.0); },
-          [](auto x, auto low, auto high, auto) { return where(x > high || high < low, 1.0, 0.0); }),
+          [](auto x, auto low, auto high, auto) { return when(x >= low && x <= high, one); },
+          [](auto x, auto low, auto high, auto) { return when(low < high && x < low, one); },
+          [](auto x, auto low, auto high, auto) { return when(x > high || high < low, one); }),
   // any number of operands, one node
   n_ary("sum", "The sum of all operands, from left to right.", {"values"}, 0.0,
         [](auto x) {
@@ -340,8 +388,22 @@ inline constexpr auto table = std::make_tuple(
         {everywhere, everywhere, everywhere},
         [](auto condition, auto x, auto y) { return where(condition != 0.0, x, y); },
         [](auto, auto, auto, auto) { return none; },
-        [](auto condition, auto, auto, auto) { return where(condition != 0.0, 1.0, 0.0); },
-        [](auto condition, auto, auto, auto) { return where(condition != 0.0, 0.0, 1.0); })),
+        [](auto condition, auto, auto, auto) { return when(is_true(condition), one); },
+        [](auto condition, auto, auto, auto) { return unless(is_true(condition), one); })),
+  // A derivative times a slope, in a recorded sweep: 0 where it is not there. The first is of what
+  // is 0 there in any case, and can be differentiated by: a direction. The second chooses.
+  inner(ternary("scaled", "x * slope where presence is not 0, else 0", {"presence", "x", "slope"},
+        {everywhere, everywhere, everywhere},
+        [](auto presence, auto x, auto slope) { return scaled(presence, x, slope); },
+        [](auto, auto, auto, auto) { return none; },
+        [](auto, auto, auto slope, auto) { return slope; },
+        [](auto presence, auto x, auto, auto) { return when(is_there(presence), x); })),
+  inner(ternary("selected", "x * slope where presence is not 0, else 0", {"presence", "x", "slope"},
+        {everywhere, everywhere, everywhere},
+        [](auto presence, auto x, auto slope) { return scaled(presence, x, slope); },
+        [](auto, auto, auto, auto) { return none; },
+        [](auto presence, auto, auto slope, auto) { return when(is_there(presence), slope); },
+        [](auto presence, auto x, auto, auto) { return when(is_there(presence), x); })),
   // x itself
   inner(unary("copy", "", "copy", "x, as a variable of its own", everywhere,
         [](auto x) { return x; }, [](auto, auto) { return one; })),

@@ -108,14 +108,18 @@ inline bool same(double x, double y) {
 
 // A derivative that the embedding knows better than the table: outputs follow each other. Where it
 // is recorded, so that it can be differentiated again, `record` says so; else primals are enough.
+// `present` says which of the numbers that it is given are there: the others are 0, and a
+// derivative that is there may be 0 as well.
 struct Rule {
   virtual ~Rule() = default;
   // The cotangents of the operands from those of the outputs, in the recording that is open.
-  virtual std::vector<Symbol> pull(std::span<const Symbol> cotangents, bool record) = 0;
+  virtual std::vector<Symbol> pull(std::span<const Symbol> cotangents,
+                                   const std::vector<bool>& present, bool record) = 0;
   // Whether it knows forward mode as well.
   virtual bool goes_forward() const = 0;
   // The tangents of the outputs from those of the operands.
-  virtual std::vector<Symbol> push(std::span<const Symbol> tangents, bool record) = 0;
+  virtual std::vector<Symbol> push(std::span<const Symbol> tangents,
+                                   const std::vector<bool>& present, bool record) = 0;
 };
 
 class Recording {
@@ -179,6 +183,10 @@ class Recording {
   const std::vector<Guard>& guards() const noexcept { return guards_; }
   const std::vector<Group>& groups() const noexcept { return groups_; }
   std::span<const double> constants() const noexcept { return constants_; }
+
+  // Whether it is to be replayed with other inputs. Else comparisons of its numbers are decided for
+  // good, and only the branch that was taken is recorded.
+  bool guarding = true;
 
   // Whether a rule was recorded at this place or after it.
   bool has_group_since(Place begin) const noexcept {
@@ -261,9 +269,10 @@ class Symbol {
   Place place_ = no_place;
 };
 
-// 1 or 0, as a symbol.
+// True where the symbol is not 0. That is never negative, unless it says so: mostly, it is 1 or 0.
 struct Condition {
   Symbol symbol;
+  bool may_be_negative = false;
 };
 
 // What an operation gives without being recorded: a constant of constants, and where an identity
@@ -333,13 +342,26 @@ Symbol Symbol::apply(const Symbol& x, const Symbol& y, const Symbol& z) {
 template <class X, class Y>
 concept SymbolPair = Pair<X, Y> &&(std::same_as<X, Symbol> || std::same_as<Y, Symbol>);
 
+// Recorded where other inputs may decide otherwise.
+template <Op code>
+Condition compared(const Symbol& x, const Symbol& y) {
+  if (Recording::current != nullptr && Recording::current->guarding)
+    return {Symbol::apply<code>(x, y)};
+  return {entry<code>.value(x.primal(), y.primal())};
+}
+inline Condition is_true(const Symbol& x) {
+  if (Recording::current != nullptr && Recording::current->guarding) return {x, true};
+  return {x.primal()};
+}
+inline Condition is_there(const Symbol& x) { return {is_true(x).symbol}; }
+
 // clang-format off
-template <class X, class Y> requires SymbolPair<X, Y> Condition operator<(const X& x, const Y& y) { return {Symbol::apply<op<"less">()>(x, y)}; }
-template <class X, class Y> requires SymbolPair<X, Y> Condition operator>(const X& x, const Y& y) { return {Symbol::apply<op<"less">()>(y, x)}; }
-template <class X, class Y> requires SymbolPair<X, Y> Condition operator<=(const X& x, const Y& y) { return {Symbol::apply<op<"less_equal">()>(x, y)}; }
-template <class X, class Y> requires SymbolPair<X, Y> Condition operator>=(const X& x, const Y& y) { return {Symbol::apply<op<"less_equal">()>(y, x)}; }
-template <class X, class Y> requires SymbolPair<X, Y> Condition operator==(const X& x, const Y& y) { return {Symbol::apply<op<"equal">()>(x, y)}; }
-template <class X, class Y> requires SymbolPair<X, Y> Condition operator!=(const X& x, const Y& y) { return {1.0 - Symbol::apply<op<"equal">()>(x, y)}; }
+template <class X, class Y> requires SymbolPair<X, Y> Condition operator<(const X& x, const Y& y) { return compared<op<"less">()>(x, y); }
+template <class X, class Y> requires SymbolPair<X, Y> Condition operator>(const X& x, const Y& y) { return compared<op<"less">()>(y, x); }
+template <class X, class Y> requires SymbolPair<X, Y> Condition operator<=(const X& x, const Y& y) { return compared<op<"less_equal">()>(x, y); }
+template <class X, class Y> requires SymbolPair<X, Y> Condition operator>=(const X& x, const Y& y) { return compared<op<"less_equal">()>(y, x); }
+template <class X, class Y> requires SymbolPair<X, Y> Condition operator==(const X& x, const Y& y) { return compared<op<"equal">()>(x, y); }
+template <class X, class Y> requires SymbolPair<X, Y> Condition operator!=(const X& x, const Y& y) { return {1.0 - compared<op<"equal">()>(x, y).symbol}; }
 inline Condition operator&&(const Condition& x, const Condition& y) { return {x.symbol * y.symbol}; }
 inline Condition operator||(const Condition& x, const Condition& y) { return {maximum(x.symbol, y.symbol)}; }
 

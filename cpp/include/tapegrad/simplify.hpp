@@ -159,6 +159,8 @@ class Simplifier {
   template <Op code>
   Symbol put(const Symbol& x, const Symbol& y, const Symbol& z) {
     if (const auto symbol = known<code>(x, y, z)) return *symbol;
+    if constexpr (code == op<"scaled">() || code == op<"selected">())
+      if (x.is_constant()) return x.primal() != 0.0 ? put<op<"mul">()>(y, z) : Symbol(0.0);
     const Place a = in_code(x), b = in_code(y), c = in_code(z);
     if (code == op<"where">() && b == c) return y;
     return {0.0, numbering_.place_of(code_, {code, {a, b, c}})};

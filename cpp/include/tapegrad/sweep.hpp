@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <utility>
 #include <vector>
 
@@ -59,16 +60,37 @@ class Frontier {
     ++elsewhere_;
   }
 
+  // Of absent contributions only with `all`.
+  template <bool all = true>
   void mark_operands(Index i) {
-    tape_.each_operand(i, [this](Index node, double) { mark(node); });
+    tape_.each_operand(i, [this](Index node, double partial) {
+      if (all || !is_absent(partial)) mark(node);
+    });
+  }
+
+  // Passes the adjoint of a node on that run() returned: one with Lists, or with a product that was
+  // NaN, where a contribution may be absent.
+  Index pass(Index i) noexcept {
+    const double adjoint = links_[i].adjoint;
+    if (links_[i].operand[1] == in_extra) return pass_lists(i, adjoint);
+    const std::array nodes{links_[i].operand[1], links_[i].operand[0]};
+    const std::array partials{partials_[i][1], partials_[i][0]};
+    give<true>(nodes.data(), partials.data(), nodes.size(), adjoint);
+    return i;
   }
 
   // Passes the adjoint of a node with Lists on. The rows of a layer, recorded one after the other
   // and with their factors in common, go together: what the factors get is summed apart and given
   // once. Returns the last of these nodes; they are due no longer.
-  Index pass(Index i, double adjoint) noexcept {
+  Index pass_lists(Index i, double adjoint) noexcept {
     const List* const factors = tape_.factors(i);
-    if (factors == nullptr || factors->size > most_sums) {
+    if (factors == nullptr) {
+      const List& own = *tape_.list(i);
+      if (own.size <= most_selected) give<true>(own.nodes(), own.numbers(), own.size, adjoint);
+      else give(own.nodes(), own.numbers(), own.size, adjoint);
+      return i;
+    }
+    if (factors->size > most_sums) {
       tape_.each_span(i, [&](const Index* nodes, const double* partials, std::size_t count) {
         give(nodes, partials, count, adjoint);
       });
@@ -96,8 +118,8 @@ class Frontier {
   }
 
   // Passes adjoints on from node `i` downwards through its block, as long as operands lie in the
-  // nodes. Returns the first node whose do not, due no longer, or no_node. Calls nothing, so that
-  // the compiler keeps all it needs in registers.
+  // nodes. Returns the first node whose do not, or whose contributions may be absent, due no
+  // longer; or no_node. Calls nothing, so that the compiler keeps all it needs in registers.
   [[gnu::noinline]] Index run(Index i) noexcept {
     Link* const links = links_;
     const Index bottom = i / Blocks::size * Blocks::size;
@@ -120,6 +142,10 @@ class Frontier {
       const double by_first = adjoint * partials_[i][0];
       if (second != no_node) {
         const double by_second = adjoint * partials_[i][1];
+        if (is_nan(by_first + by_second)) [[unlikely]] {
+          this->here = here;
+          return i;
+        }
         if (is_next(second)) {
           if (first == i - 2 && add_products(i, bottom, adjoint, here)) {
             first = links[i].operand[0];
@@ -133,11 +159,13 @@ class Frontier {
         }
         give(i, second, by_second, here);
       }
-      if (is_next(first)) {
-        go_to_next(links[first].adjoint + by_first);
-        continue;
+      if (second != no_node || !is_nan(by_first) || !is_absent(partials_[i][0])) [[likely]] {
+        if (is_next(first)) {
+          go_to_next(links[first].adjoint + by_first);
+          continue;
+        }
+        give(i, first, by_first, here);
       }
-      give(i, first, by_first, here);
       if (here == 0) {
         this->here = 0;
         return no_node;
@@ -181,6 +209,9 @@ class Frontier {
 
  private:
   static constexpr std::size_t most_sums = 256;
+  static constexpr std::size_t most_selected = 3;  // operands of an operation that selects
+
+  static bool is_nan(double x) noexcept { return x != x; }
 
   // To one operand of node `i`; a mark that it makes in the same block is counted in `here`.
   [[gnu::always_inline]] void give(Index i, Index operand, double amount, Index& here) noexcept {
@@ -196,12 +227,14 @@ class Frontier {
     else count_elsewhere(operand);
   }
 
+  template <bool may_be_absent = false>
   void give(const Index* nodes, const double* partials, std::size_t count,
             double adjoint) noexcept {
     Link* const links = links_;
     for (std::size_t k = 0; k < count; ++k) {
       const Index i = nodes[k];
       if (i == no_node) continue;
+      if (may_be_absent && is_absent(partials[k])) continue;
       links[i].adjoint += adjoint * partials[k];
       if (!(links[i].operand[0] & due)) [[unlikely]]
         mark_new(i);
@@ -235,12 +268,17 @@ class Frontier {
       // A product that another user has marked is counted already.
       if (right >= in_extra || left & due) [[unlikely]]
         break;
-      const double by_sum = product.adjoint += adjoint * by[0][1];
-      const double so_far = rest.adjoint += adjoint * by[0][0];
+      const double by_sum = product.adjoint + adjoint * by[0][1];
+      const double so_far = rest.adjoint + adjoint * by[0][0];
+      const double by_y = by_sum * by[-1][1], by_x = by_sum * by[-1][0];
+      if (is_nan(so_far + by_x + by_y)) [[unlikely]]
+        break;
+      product.adjoint = by_sum;
+      rest.adjoint = so_far;
       Link& x = links_[left];
       Link& y = links_[right];
-      y.adjoint += by_sum * by[-1][1];
-      x.adjoint += by_sum * by[-1][0];
+      y.adjoint += by_y;
+      x.adjoint += by_x;
       if (!(x.operand[0] & y.operand[0] & due)) [[unlikely]] {
         const auto node = static_cast<Index>(sum - links_);
         mark(node, right, here);
@@ -274,14 +312,15 @@ class Frontier {
 };
 
 inline void Tape::backward(Index root, double seed) {
-  Frontier frontier(*this, root);
   link(root).adjoint = seed;
+  if (seed == 0.0) return;
+  Frontier frontier(*this, root);
   if (cell(root).op == Op::leaf) return push_adjoint(root);
   for (Index i = root; i != no_node; i = frontier.next(i)) {
     i = frontier.run(i);
     if (i == no_node) continue;
-    if (link(i).operand[0] != has_function) {
-      i = frontier.pass(i, link(i).adjoint);
+    if (link(i).operand[0] != has_function || link(i).operand[1] != in_extra) {
+      i = frontier.pass(i);
       continue;
     }
     push_adjoint(i);
@@ -290,13 +329,13 @@ inline void Tape::backward(Index root, double seed) {
   }
 }
 
-template <class Visit>
+template <bool all, class Visit>
 void Tape::walk(Index root, Visit visit) {
   Frontier frontier(*this, root);
   for (Index i = root; i != no_node; i = frontier.next(i)) {
     visit(i);
     frontier.go_on();
-    frontier.mark_operands(i);
+    frontier.mark_operands<all>(i);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <concepts>
 #include <cstddef>
+#include <limits>
 #include <span>
 #include <tuple>
 #include <utility>
@@ -29,7 +30,7 @@ class Tape : public Arena {
     constexpr auto& e = entry<code>;
     const double x = cell(a).primal;
     const double y = e.value(x);
-    return place_of(code, y, 0, {std::get<0>(e.partials)(x, y), 0.0}, a);
+    return place_of(code, y, 0, {stored(std::get<0>(e.partials)(x, y)), 0.0}, a);
   }
 
   // A plain number makes no node: it lies where the partial of its node would.
@@ -40,14 +41,16 @@ class Tape : public Arena {
     const double y = primal(b);
     const double z = e.value(x, y);
     if constexpr (std::same_as<B, double>)
-      return place_of<quietly>(code, z, flag::constant_right, {std::get<0>(e.partials)(x, y, z), y},
-                               a);
+      return place_of<quietly>(code, z, flag::constant_right,
+                               {stored(std::get<0>(e.partials)(x, y, z)), y}, a);
     else if constexpr (std::same_as<A, double>)
-      return place_of<quietly>(code, z, flag::constant_left, {std::get<1>(e.partials)(x, y, z), x},
-                               b);
+      return place_of<quietly>(code, z, flag::constant_left,
+                               {stored(std::get<1>(e.partials)(x, y, z)), x}, b);
     else
       return place_of<quietly>(
-          code, z, 0, {std::get<0>(e.partials)(x, y, z), std::get<1>(e.partials)(x, y, z)}, a, b);
+          code, z, 0,
+          {stored(std::get<0>(e.partials)(x, y, z)), stored(std::get<1>(e.partials)(x, y, z))}, a,
+          b);
   }
 
   // At least one is a node. A power of a plain exponent differentiates by the base alone.
@@ -85,9 +88,9 @@ class Tape : public Arena {
       };
       if constexpr (ops::descriptions[static_cast<std::size_t>(code)].arity == 3) {
         const double y = e.value(x[0], x[1], x[2]);
-        add(0, std::get<0>(e.partials)(x[0], x[1], x[2], y));
-        add(1, std::get<1>(e.partials)(x[0], x[1], x[2], y));
-        add(2, std::get<2>(e.partials)(x[0], x[1], x[2], y));
+        add(0, stored(std::get<0>(e.partials)(x[0], x[1], x[2], y)));
+        add(1, stored(std::get<1>(e.partials)(x[0], x[1], x[2], y)));
+        add(2, stored(std::get<2>(e.partials)(x[0], x[1], x[2], y)));
         return place_lists(code, y, operands.list(), nullptr);
       } else {
         const double y = e.value(x);
@@ -113,13 +116,15 @@ class Tape : public Arena {
     return ops::inner_product(x, y, start);
   }
 
-  // A node whose partials, or backward function, are the caller's.
+  // A node whose partials, or backward function, are the caller's. None of its NaN is an absent
+  // partial.
   Index open(double primal, std::span<const Operand> operands) {
     if (operands.empty()) return leaf(primal);
-    if (operands.size() > 2) return place_list(Op::open, primal, operands);
+    if (operands.size() > 2) return place_list<never_absent>(Op::open, primal, operands);
     const Operand first = operands[0];
     const Operand second = operands.size() == 2 ? operands[1] : Operand{no_node, 0.0};
-    return place(Op::open, primal, 0, {first.partial, second.partial}, first.node, second.node);
+    return place(Op::open, primal, 0, {never_absent(first.partial), never_absent(second.partial)},
+                 first.node, second.node);
   }
 
   // A node of its own with the same operands, data and adjoint. Notes and backward functions stay.
@@ -149,7 +154,8 @@ class Tape : public Arena {
   }
 
   // The root's adjoint becomes `seed`; every node that it reaches passes its own on, users before
-  // operands. Nothing else is touched and nothing is allocated.
+  // operands. Nothing else is touched and nothing is allocated. A seed of 0 reaches nothing, and
+  // nothing is reached through an absent partial.
   void backward(Index root, double seed = 1.0);
 
   // Passes on the adjoint of one node alone.
@@ -162,7 +168,9 @@ class Tape : public Arena {
   }
   void push_recorded(Index i) {
     const double adjoint = link(i).adjoint;
-    const auto give = [&](Index node, double partial) { link(node).adjoint += adjoint * partial; };
+    const auto give = [&](Index node, double partial) {
+      if (!is_absent(partial)) link(node).adjoint += adjoint * partial;
+    };
     if (has_extra(i)) return each_operand(i, give);
     // In the order of the sweep, so that sums are the same to the last bit.
     const Link& l = link(i);
@@ -174,8 +182,9 @@ class Tape : public Arena {
   // Clears the adjoint of the root and of every node that it reaches.
   void zero_adjoints(Index root);
 
-  // Calls visit(node) for the root and every other node with operands that it reaches, users first.
-  template <class Visit>
+  // Calls visit(node) for the root and every other node with operands that it reaches, users first;
+  // of those whose partials are absent, only with `all`.
+  template <bool all = true, class Visit>
   void walk(Index root, Visit visit);
 
   // Makes leaves of constant operands, so that they can be looked at. The adjoint of such a leaf is
@@ -234,9 +243,15 @@ class Tape : public Arena {
     return i;
   }
 
+  static double as_given(double partial) noexcept { return partial; }
+  static double never_absent(double partial) noexcept {
+    return is_absent(partial) ? std::numeric_limits<double>::quiet_NaN() : partial;
+  }
+
+  template <double (*number)(double) noexcept = as_given>
   Index place_list(Op code, double primal, std::span<const Operand> operands) {
     Draft draft(*this, operands.size());
-    for (const Operand& operand : operands) draft.add(operand.node, operand.partial);
+    for (const Operand& operand : operands) draft.add(operand.node, number(operand.partial));
     return place_lists(code, primal, draft.list(), nullptr);
   }
 
