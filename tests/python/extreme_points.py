@@ -23,6 +23,16 @@ ORDERS = 3
 # Of each order: where operands lie, as powers of ten, for derivatives to be right.
 REACH = {0: 300, 1: 300, 2: 100, 3: 50}
 
+# Beyond the bound that all others keep, by operation and order: an absolute error.
+ALLOWED = {
+    # Where tanh' has but a few bits, from 355 on, they are doubled twice.
+    ("tanh", 3): 4 * SMALLEST,
+    # A sum of p (1 - p) (1 - 2p) and the like has zeros where xs are equal. The bound is below a
+    # rounding of p only where xs are less than one.
+    ("logsumexp", 3): EPSILON,
+    ("surprisal", 3): EPSILON,
+}
+
 NEXT_TO_ONE = (math.nextafter(1.0, 0.0), math.nextafter(1.0, 2.0), 1 - 1e-12, 1 + 1e-9)
 DECADES = (-323, -310, -300, -250, -200, -155, -120, -100, -75, -50, -35, -20, -12, -8, -5, -3, -1)
 SMALL = tuple(float(f"1.7e{e}") for e in DECADES)
@@ -72,7 +82,7 @@ GAMMA = (
     *(-1.0 + 1e-12, -9.0 - 1e-9, -9.0 + 1e-9, -2.4570247382208, -2.7476826467274, -1e15 - 0.5),
     *(-1.5734984731623904, -2.610720868444145, -123456.7, -1e-12, -1e-50, -1e-100, -1e-300),
 )
-TURNS = tuple(k * math.pi / 4 for k in range(1, 9)) + (math.pi / 2 - 1e-9, 11.0, 1e6, 1e22)
+TURNS = (*(k * math.pi / 4 for k in range(1, 9)), math.pi / 2 - 1e-9, 11.0, 1e6, 1e22)
 
 UNARY: dict[str, tuple[float, ...]] = {
     "reciprocal": both(POSITIVE),
@@ -239,6 +249,7 @@ def check(
             next_one = tuple(i + (j == k) for j, i in enumerate(index))
             slack += abs(mp.mpf(point[k]) * exact[next_one])
         tolerance = abs(truth) * mp.mpf(1e-9) + 4 * EPSILON * slack + mp.mpf(SMALLEST)
+        tolerance += ALLOWED.get((name, sum(index)), 0.0)
         if abs(mp.mpf(result) - truth) <= tolerance:
             return None
         return shown + f", off by {mp.nstr(abs(result - truth) / tolerance, 3)} tolerances"

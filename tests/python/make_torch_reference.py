@@ -110,7 +110,7 @@ EXPONENTIAL_SUMS: tuple[tuple[float, ...], ...] = (
     *((0.0,), (-0.0,), (1.0, 2.0, 3.0), (800.0, 800.0), (-800.0, -801.0), (1e308, 1e308)),
     *((INF, 1.0), (0.0, -INF), (-INF, -INF), (NAN, 1.0), (1.0, NAN)),
 )
-# The first is the target's logit. Not at (INF, 1.0): the limit is 0, torch's infinity less infinity.
+# The first is the target's logit. Not at (INF, 1.0), where the limit is 0 and torch has nan.
 SURPRISALS: tuple[tuple[float, ...], ...] = (
     *((0.0,), (1.0, 2.0, 3.0), (800.0, 0.0), (0.0, 800.0), (-800.0, -801.0), (1e308, 1e308)),
     *((0.0, -INF), (-INF, -INF), (NAN, 1.0), (1.0, NAN)),

@@ -156,6 +156,18 @@ def test_digits_that_were_lost() -> None:
         assert grad(atan2, (0, 1))(x, x) == pytest.approx((0.5 / x, -0.5 / x), rel=1e-15)
 
 
+@pytest.mark.parametrize("outer", [grad, jacfwd])
+@pytest.mark.parametrize("inner", [grad, jacfwd])
+@pytest.mark.parametrize(("x", "y"), [(7.5, 0.3), (-7.5, 0.7), (1e10, -3.3)])
+def test_a_remainder_is_piecewise_linear(
+    x: float, y: float, inner: Function, outer: Function
+) -> None:
+    slopes = inner(lambda x, y: x % y, (0, 1))
+    assert slopes(x, y) == (1.0, -float(x // y))
+    for k in (0, 1):
+        assert outer(lambda x, y, k=k: slopes(x, y)[k], (0, 1))(x, y) == (0.0, 0.0)
+
+
 def test_references_are_mpmaths_differences() -> None:
     """The jets, where differences of many digits serve as well."""
     with mp.workdps(80):
