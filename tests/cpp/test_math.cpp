@@ -43,7 +43,7 @@ TEST_CASE("digamma of positive numbers") {
          {1e300, 690.77552789821370526}},
         4e-15);
   // Its root, where only the absolute error can be small.
-  CHECK(std::fabs(math::digamma(1.4616321449683623)) < 2e-15);
+  CHECK(std::fabs(math::digamma(1.4616321449683623)) < 5e-16);
 }
 
 TEST_CASE("digamma of negative numbers") {
@@ -171,16 +171,11 @@ TEST_CASE("a power with a plain exponent agrees with pow") {
       CAPTURE(x);
       CHECK(math::power(x, n) == doctest::Approx(std::pow(x, n)).epsilon(1e-15));
     }
+  CHECK(math::power(1e155, -2.0) == doctest::Approx(1e-310).epsilon(1e-13));
   CHECK(math::power(-2.0, 3.0) == -8.0);
   CHECK(math::power(0.0, -1.0) == infinity);
   CHECK(std::isnan(math::power(-2.0, 0.5)));
   CHECK(math::power(not_a_number, 0.0) == 1.0);
-}
-
-TEST_CASE("a guarded reciprocal is zero at zero") {
-  CHECK(math::guarded_reciprocal(0.0) == 0.0);
-  CHECK(math::guarded_reciprocal(-0.0) == 0.0);
-  CHECK(math::guarded_reciprocal(4.0) == 0.25);
 }
 
 TEST_CASE("polygamma is the derivative of digamma of any order, on both sides of 0") {

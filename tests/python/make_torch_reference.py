@@ -68,12 +68,13 @@ UNARY_EXTRAS: dict[str, tuple[float, ...]] = {
     "erfc": (-6.0, 6.0, 27.0, 28.0),
     "lgamma": (-0.25, -1.5, -2.5, -3.0, 3.0, 10.0),
 }
+# atan2 is smooth at (1e-300, 1e-300), where torch's x*x + y*y underflows.
 BINARY_EXTRAS: dict[str, tuple[tuple[float, float], ...]] = {
     "add": ((1e308, 1e308), (1e308, -1e308), (TINIEST, -TINIEST)),
     "sub": ((1e308, 1e308), (1e308, -1e308), (TINIEST, TINIEST)),
     "mul": ((1e308, 10.0), (1e-300, 1e-300), (1e308, 1e-300), (TINIEST, 0.5)),
     "div": ((1e308, 0.1), (1e-300, 1e308), (1.0, TINIEST), (1.0, 1e308), (1e308, 1e308)),
-    "atan2": ((1e308, 1e308), (1e-300, 1e-300), (TINIEST, 1.0), (1.0, TINIEST), (3.0, -4.0)),
+    "atan2": ((1e308, 1e308), (TINIEST, 1.0), (1.0, TINIEST), (3.0, -4.0)),
     "hypot": ((3.0, -4.0), (1e308, 1.0), (1e308, 1e308), (1e-300, 1e-300), (TINIEST, TINIEST)),
     "maximum": ((2.0, 2.0), (2.0, 3.0), (-2.0, -3.0), (1e308, 1e308), (TINIEST, 0.0)),
     "minimum": ((2.0, 2.0), (2.0, 3.0), (-2.0, -3.0), (1e308, 1e308), (TINIEST, 0.0)),
@@ -109,10 +110,10 @@ EXPONENTIAL_SUMS: tuple[tuple[float, ...], ...] = (
     *((0.0,), (-0.0,), (1.0, 2.0, 3.0), (800.0, 800.0), (-800.0, -801.0), (1e308, 1e308)),
     *((INF, 1.0), (0.0, -INF), (-INF, -INF), (NAN, 1.0), (1.0, NAN)),
 )
-# The first is the target's logit.
+# The first is the target's logit. Not at (INF, 1.0), where the limit is 0 and torch has nan.
 SURPRISALS: tuple[tuple[float, ...], ...] = (
     *((0.0,), (1.0, 2.0, 3.0), (800.0, 0.0), (0.0, 800.0), (-800.0, -801.0), (1e308, 1e308)),
-    *((INF, 1.0), (0.0, -INF), (-INF, -INF), (NAN, 1.0), (1.0, NAN)),
+    *((0.0, -INF), (-INF, -INF), (NAN, 1.0), (1.0, NAN)),
 )
 
 

@@ -19,7 +19,19 @@ import pytest
 
 import tapegrad
 from operations import OPERATIONS, Operation
-from tapegrad import _core, compile, exp, grad, hessian, hvp, jacobian, log, sin, value_and_grad
+from tapegrad import (
+    _core,
+    compile,
+    exp,
+    grad,
+    hessian,
+    hvp,
+    jacfwd,
+    jacobian,
+    log,
+    sin,
+    value_and_grad,
+)
 from tapegrad.program import Program
 
 CC = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
@@ -133,6 +145,18 @@ INNER: dict[str, tuple[Callable[..., Any], Sequence[float]]] = {
     "sigmoid_slope": (lambda x: [f(x) for f in derivatives(tapegrad.sigmoid, 4)], (1.5,)),
     "tanh_slope": (lambda x: [f(x) for f in derivatives(tapegrad.tanh, 4)], (1.5,)),
     "expm1_slope": (lambda x: [f(x) for f in derivatives(tapegrad.expm1, 4)], (1.5,)),
+    "cbrt_derivative": (lambda x: [f(x) for f in derivatives(tapegrad.cbrt, 4)], (-1.5,)),
+    "acosh_derivative": (lambda x: [f(x) for f in derivatives(tapegrad.acosh, 4)], (1.5,)),
+    "asinh_slope": (lambda x: [f(x) for f in derivatives(tapegrad.asinh, 4)], (1.5,)),
+    "complement": (lambda x: [f(x) for f in derivatives(tapegrad.asin, 4)], (0.7,)),
+    "gaussian": (lambda x: [f(x) for f in derivatives(tapegrad.erf, 4)], (0.7,)),
+    "gelu_derivative": (lambda x: [f(x) for f in derivatives(tapegrad.gelu, 5)], (-0.7,)),
+    "silu_derivative": (lambda x: [f(x) for f in derivatives(tapegrad.silu, 5)], (-0.7,)),
+    "tails": (lambda x, y: (tapegrad.gelu(y), tapegrad.silu(x), x**-2.0), (-740.0, -38.0)),
+    "quotient": (lambda x, y: thirds(tapegrad.div)(x, y), (1.5, -0.7)),
+    "pow_derivative": (lambda x, y: thirds(tapegrad.pow)(x, y), (1.5, -0.7)),
+    "atan2_derivative": (lambda x, y: thirds(tapegrad.atan2)(x, y), (1.5, -0.7)),
+    "hypot_derivative": (lambda x, y: thirds(tapegrad.hypot)(x, y), (1.5, -0.7)),
     "powers of folded constants": (lambda x: (x ** (x * 0.0 + 2.0), 2.0**x, 10.0**x), (1.5,)),
     "sine and cosine of one number": (lambda x: (tapegrad.sin(x), tapegrad.cos(x)), (1.5,)),
 }
@@ -140,6 +164,10 @@ INNER: dict[str, tuple[Callable[..., Any], Sequence[float]]] = {
 
 def derivatives(f: Callable[..., Any], order: int) -> list[Callable[..., Any]]:
     return list(itertools.accumulate(range(order), lambda f, _: grad(f), initial=f))
+
+
+def thirds(f: Callable[..., Any]) -> Callable[..., Any]:
+    return jacfwd(hessian(f, (0, 1)), (0, 1))
 
 
 @needs_cc

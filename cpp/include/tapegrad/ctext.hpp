@@ -1,8 +1,6 @@
 // Numbers as C text: the table's entries work on them as on doubles, and say in C99 what they do.
 //
-// Functions keep the table's name. Those that C99 has not, or not with that meaning, are written
-// out here, named tapegrad_<name>: as math.hpp has them, operation for operation, so that they give
-// the same bits.
+// Functions keep the table's name, but those of cfunctions.hpp are named tapegrad_<name>.
 #pragma once
 
 #include <cmath>
@@ -11,135 +9,11 @@
 #include <string_view>
 #include <utility>
 
+#include "cfunctions.hpp"
 #include "functions.hpp"
 #include "ops.hpp"
 
 namespace tapegrad {
-
-struct CFunction {
-  std::string_view name, text;
-};
-
-// Each uses only functions before it. `volatile` where a compiler that knows an argument would
-// compute the function itself, with another rounding than the library's.
-inline constexpr CFunction c_functions[] = {
-    {"same", R"(static int tapegrad_same(volatile double x, double y) {
-  return (x == y && !signbit(x) == !signbit(y)) || (x != x && y != y);
-}
-)"},
-    {"pow", R"(static double tapegrad_pow(volatile double x, volatile double y) {
-  return pow(x, y);
-}
-)"},
-    {"power", R"(static double tapegrad_power(double x, double n) {
-  if (n == 2.0) return x * x;
-  if (n == -1.0) return 1.0 / x;
-  if (n == 0.5) return sqrt(x);
-  if (n == -0.5) return 1.0 / sqrt(x);
-  if (n == 1.0) return x;
-  if (n == 3.0) return x * x * x;
-  if (n == -2.0) return 1.0 / (x * x);
-  return tapegrad_pow(x, n);
-}
-)"},
-    {"remainder", R"(static double tapegrad_remainder(double x, double y) {
-  const double rest = fmod(x, y);
-  if (rest == 0.0) return copysign(0.0, y);
-  return (rest < 0.0) != (y < 0.0) ? rest + y : rest;
-}
-)"},
-    {"floor_quotient", R"(static double tapegrad_floor_quotient(double x, double y) {
-  const double rest = fmod(x, y);
-  double quotient = (x - rest) / y, whole;
-  if (rest != 0.0 && (rest < 0.0) != (y < 0.0)) quotient -= 1.0;
-  if (quotient == 0.0) return copysign(0.0, x / y);
-  whole = floor(quotient);
-  return quotient - whole > 0.5 ? whole + 1.0 : whole;
-}
-)"},
-    {"sigmoid", R"(static double tapegrad_sigmoid(double x) {
-  const double e = exp(-fabs(x));
-  return (x < 0 ? e : 1.0) / (1.0 + e);
-}
-)"},
-    {"sigmoid_slope", R"(static double tapegrad_sigmoid_slope(double x) {
-  const double e = exp(-fabs(x));
-  return e / ((1.0 + e) * (1.0 + e));
-}
-)"},
-    {"softplus", R"(static double tapegrad_softplus(double x) {
-  if (isnan(x)) return x;
-  return fmax(x, 0.0) + log1p(exp(-fabs(x)));
-}
-)"},
-    {"tanh_slope", R"(static double tapegrad_tanh_slope(double x, double tanh_x) {
-  if (fabs(tanh_x) <= 0.9) return 1.0 - tanh_x * tanh_x;
-  return 4.0 * tapegrad_sigmoid_slope(2.0 * x);
-}
-)"},
-    {"expm1_slope", R"(static double tapegrad_expm1_slope(double x, double expm1_x) {
-  return expm1_x < -0.5 ? exp(x) : expm1_x + 1.0;
-}
-)"},
-    {"digamma", R"(static double tapegrad_digamma(double x) {
-  const double pi = 0x1.921fb54442d18p+1;
-  double result = 0.0, z;
-  if (x == 0.0) return copysign(INFINITY, -x);
-  if (isinf(x)) return x > 0 ? x : NAN;
-  if (x < 0.0) {
-    const double fraction = x - round(x);
-    if (fraction == 0.0) return NAN;
-    result = -pi / tan(pi * fraction);
-    x = 1.0 - x;
-  }
-  for (; x < 10.0; x += 1.0) result -= 1.0 / x;
-  z = 1.0 / (x * x);
-  z = z * (1.0 / 12 -
-           z * (1.0 / 120 -
-                z * (1.0 / 252 -
-                     z * (1.0 / 240 - z * (1.0 / 132 - z * (691.0 / 32760 - z * (1.0 / 12)))))));
-  return result + log(x) - 0.5 / x - z;
-}
-)"},
-    {"polygamma", R"(static double tapegrad_polygamma(double x, volatile double n) {
-  static const double bernoulli[] = {1.0 / 6,  -1.0 / 30,     1.0 / 42, -1.0 / 30,
-                                     5.0 / 66, -691.0 / 2730, 7.0 / 6,  -3617.0 / 510};
-  const double pi = 0x1.921fb54442d18p+1, sign = fmod(n, 2.0) == 0.0 ? -1.0 : 1.0;
-  double factorial, result = 0.0, term = 1.0, series = 0.0;
-  int k;
-  if (n == 0.0) return tapegrad_digamma(x);
-  if (isinf(x)) return x > 0 ? 0.0 : NAN;
-  if (x < 0.0) {
-    const double fraction = x - round(x);
-    const int order = (int)n;
-    double polynomial[order + 3], slopes[order + 3], cot, by_cot = 0.0;
-    int j;
-    if (fraction == 0.0) return NAN;
-    for (j = 0; j < order + 3; ++j) polynomial[j] = j == 1;
-    for (k = 0; k < order; ++k) {
-      for (j = 0; j < order + 3; ++j) slopes[j] = 0.0;
-      for (j = 1; j < k + 2; ++j) {
-        slopes[j - 1] += -(double)j * polynomial[j];
-        slopes[j + 1] += -(double)j * polynomial[j];
-      }
-      for (j = 0; j < order + 3; ++j) polynomial[j] = slopes[j];
-    }
-    cot = 1.0 / tan(pi * fraction);
-    for (j = order + 1; j >= 0; --j) by_cot = by_cot * cot + polynomial[j];
-    return -sign * tapegrad_polygamma(1.0 - x, n) - tapegrad_pow(pi, n + 1.0) * by_cot;
-  }
-  factorial = tgamma(n);
-  for (; x < 10.0 + n; x += 1.0) result += n * tapegrad_pow(x, -(n + 1.0));
-  for (k = 1; k <= 8; ++k) {
-    const double two_k = 2.0 * k;
-    term *= (two_k + n - 1.0) * (two_k + n - 2.0) / (two_k * (two_k - 1.0)) / (x * x);
-    series += bernoulli[k - 1] * term;
-  }
-  result += tapegrad_pow(x, -n) * (1.0 + 0.5 * n / x + series);
-  return sign * factorial * result;
-}
-)"},
-};
 
 // What C calls a function of the table.
 inline std::string c_name(std::string_view name) {
@@ -246,6 +120,17 @@ inline CText remainder(const CText& x, const CText& y) { return CText::call("rem
 inline CText sigmoid_slope(const CText& x) { return CText::call("sigmoid_slope", x); }
 inline CText tanh_slope(const CText& x, const CText& y) { return CText::call("tanh_slope", x, y); }
 inline CText expm1_slope(const CText& x, const CText& y) { return CText::call("expm1_slope", x, y); }
+inline CText complement(const CText& x) { return CText::call("complement", x); }
+inline CText asinh_slope(const CText& x) { return CText::call("asinh_slope", x); }
+inline CText cbrt_derivative(const CText& x, const CText& order) { return CText::call("cbrt_derivative", x, order); }
+inline CText acosh_derivative(const CText& x, const CText& order) { return CText::call("acosh_derivative", x, order); }
+inline CText gaussian(const CText& x, const CText& order) { return CText::call("gaussian", x, order); }
+inline CText gelu_derivative(const CText& x, const CText& order) { return CText::call("gelu_derivative", x, order); }
+inline CText silu_derivative(const CText& x, const CText& order) { return CText::call("silu_derivative", x, order); }
+inline CText quotient(const CText& x, const CText& y, const CText& n) { return CText::call("quotient", x, y, n); }
+inline CText pow_derivative(const CText& x, const CText& y, const CText& order) { return CText::call("pow_derivative", x, y, order); }
+inline CText atan2_derivative(const CText& y, const CText& x, const CText& order) { return CText::call("atan2_derivative", y, x, order); }
+inline CText hypot_derivative(const CText& x, const CText& y, const CText& order) { return CText::call("hypot_derivative", x, y, order); }
 inline CText polygamma(const CText& x, const CText& order) { return CText::call("polygamma", x, order); }
 inline CText trunc(const CText& x) { return CText::call("trunc", x); }
 inline CText floor(const CText& x) { return CText::call("floor", x); }

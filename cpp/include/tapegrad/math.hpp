@@ -80,9 +80,12 @@ inline double power(double x, double n) {
   if (n == -0.5) return 1.0 / std::sqrt(x);
   if (n == 1.0) return x;
   if (n == 3.0) return x * x * x;
-  if (n == -2.0) return 1.0 / (x * x);
+  if (n == -2.0) return std::fabs(x) < 1e150 ? 1.0 / (x * x) : 1.0 / x / x;
   return std::pow(x, n);
 }
+
+// As a constant for derivatives.
+inline double stop(double x) { return x; }
 
 // NaN where that comes first.
 template <class Numbers>
@@ -91,11 +94,19 @@ auto largest(const Numbers& x) {
   for (std::size_t k = 1; k < x.size(); ++k) most = where(x[k] > most, x[k], most);
   return most;
 }
-auto finite_or_zero(const auto& x) {
-  return where(abs(x) == std::numeric_limits<double>::infinity(), 0.0, x);
+// The sum of exp(x - most) over all but the largest itself, of which most is the value. In a term
+// for each number that is less, so that none is lost beside a 1, nor in a derivative.
+template <class Numbers, class Number>
+auto exponentials_of_others(const Numbers& x, const Number& most) {
+  Number so_far = x[0], sum = x.size() > 1 ? -0.0 : 0.0;
+  for (std::size_t k = 1; k < x.size(); ++k) {
+    const auto is_more = x[k] > so_far;
+    const Number less = where(is_more, so_far, x[k]);
+    so_far = where(is_more, x[k], so_far);
+    sum = sum + exp(less - most);
+  }
+  return sum;
 }
-
-auto guarded_reciprocal(const auto& x) { return where(x == 0.0, 0.0, 1.0 / x); }
 
 // std::lgamma writes the global `signgam`; the value is the same.
 inline double lgamma(double x) {
@@ -124,7 +135,8 @@ inline double softplus(double x) {
 // 1 - tanh(x)^2 cancels where tanh saturates; there sech^2 is taken from the exponential.
 inline double tanh_slope(double x, double tanh_x) {
   if (std::fabs(tanh_x) <= 0.9) return 1.0 - tanh_x * tanh_x;
-  return 4.0 * sigmoid_slope(2.0 * x);
+  const double e = std::exp(-std::fabs(x)), sech = 2.0 * e / (1.0 + e * e);
+  return sech * sech;
 }
 
 // expm1(x) + 1 cancels where expm1 comes near -1.
@@ -133,15 +145,14 @@ inline double expm1_slope(double x, double expm1_x) {
 }
 
 // The normal distribution: erfc keeps the lower tail that 1 + erf would round away.
-auto normal_cdf(const auto& x) { return 0.5 * erfc(x * -(0.5 * std::numbers::sqrt2)); }
-auto normal_pdf(const auto& x) {
-  return exp(-0.5 * x * x) * (0.5 * std::numbers::sqrt2 * std::numbers::inv_sqrtpi);
-}
+inline constexpr double normal_density = 0.5 * std::numbers::sqrt2 * std::numbers::inv_sqrtpi;
+inline double normal_cdf(double x) { return 0.5 * std::erfc(x * -(0.5 * std::numbers::sqrt2)); }
+inline double normal_pdf(double x) { return std::exp(-0.5 * x * x) * normal_density; }
 
 // The derivative of lgamma. Reflection for x < 0 (Abramowitz & Stegun 6.3.7), recurrence up to
 // x >= 10 (6.3.5), asymptotic series there (6.3.18): its first dropped term is below 1e-16.
 inline double digamma(double x) {
-  if (x == 0.0) return std::copysign(std::numeric_limits<double>::infinity(), -x);
+  if (std::fabs(x) < 1e-20) return -1.0 / x;
   if (std::isinf(x)) return x > 0 ? x : std::numeric_limits<double>::quiet_NaN();
   double result = 0.0;
   if (x < 0.0) {
@@ -150,9 +161,13 @@ inline double digamma(double x) {
     result = -std::numbers::pi / std::tan(std::numbers::pi * fraction);
     x = 1.0 - x;
   }
-  while (x < 10.0) {
-    result -= 1.0 / x;
-    x += 1.0;
+  // The sum of the reciprocals nearly cancels with the logarithm where digamma has its zero: it is
+  // kept to twice the digits.
+  double sum = 0.0, lost = 0.0;
+  for (; x < 10.0; x += 1.0) {
+    const double term = 1.0 / x, next = sum + term;
+    lost += sum > term ? (sum - next) + term : (term - next) + sum;
+    sum = next;
   }
   const double z = 1.0 / (x * x);
   const double series =
@@ -160,7 +175,7 @@ inline double digamma(double x) {
            z * (1.0 / 120 -
                 z * (1.0 / 252 -
                      z * (1.0 / 240 - z * (1.0 / 132 - z * (691.0 / 32760 - z * (1.0 / 12)))))));
-  return result + std::log(x) - 0.5 / x - series;
+  return result + ((std::log(x) - sum) - (0.5 / x + series + lost));
 }
 
 // The n-th derivative of digamma, n a whole number. Recurrence up to x >= 10 + n (Abramowitz &

@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "math.hpp"
+#include "orders.hpp"
 
 namespace tapegrad {
 
@@ -192,11 +193,11 @@ inline constexpr auto table = std::make_tuple(
          [](auto, auto y, auto) { return y; }, [](auto x, auto, auto) { return x; }),
   binary("div", "divide", "/", "x / y", {"x", "y"}, {everywhere, positive},
          [](auto x, auto y) { return x / y; },
-         [](auto, auto y, auto) { return 1.0 / y; }, [](auto, auto y, auto z) { return -z / y; }),
+         [](auto, auto y, auto) { return 1.0 / y; }, [](auto x, auto y, auto z) { return quotient_slope(x, y, z); }),
   binary("pow", "power", "**", "x to the power y", {"x", "y"}, {positive, everywhere},
          [](auto x, auto y) { return pow(x, y); },
-         [](auto x, auto y, auto) { return where(y == 0.0, 0.0, y * pow(x, y - 1.0)); },
-         [](auto x, auto y, auto z) { return where(x == 0.0 && y >= 0.0, 0.0, z * log(x)); }),
+         [](auto x, auto y, auto) { return pow_derivative(x, y, 1.0); },
+         [](auto x, auto y, auto z) { return pow_slope(x, y, z); }),
   with_constant("pow_const", "**", "x to the power of a plain number", {"x", "c"}, {positive, everywhere},
          [](auto x, auto c) { return power(x, c); },
          [](auto x, auto c, auto) { return where(c == 0.0, 0.0, c * power(x, c - 1.0)); }),
@@ -221,13 +222,13 @@ inline constexpr auto table = std::make_tuple(
   unary("log1p", "", "log1p", "log(1 + x), accurate near 0", {-0.9, 6.0},
         [](auto x) { return log1p(x); }, [](auto x, auto) { return 1.0 / (x + 1.0); }),
   unary("log2", "", "log2", "The logarithm to base 2.", positive,
-        [](auto x) { return log2(x); }, [](auto x, auto) { return 1.0 / (x * std::numbers::ln2); }),
+        [](auto x) { return log2(x); }, [](auto x, auto) { return std::numbers::log2e / x; }),
   unary("log10", "", "log10", "The logarithm to base 10.", positive,
-        [](auto x) { return log10(x); }, [](auto x, auto) { return 1.0 / (x * std::numbers::ln10); }),
+        [](auto x) { return log10(x); }, [](auto x, auto) { return std::numbers::log10e / x; }),
   unary("sqrt", "", "sqrt", "The square root.", positive,
         [](auto x) { return sqrt(x); }, [](auto, auto y) { return 0.5 / y; }),
   unary("cbrt", "", "cbrt", "The real cube root.", positive,
-        [](auto x) { return cbrt(x); }, [](auto, auto y) { return 1.0 / (3.0 * y * y); }),
+        [](auto x) { return cbrt(x); }, [](auto x, auto) { return cbrt_derivative(x, 1.0); }),
   // trigonometric and hyperbolic
   unary("sin", "", "sin", "The sine of x radians.", everywhere,
         [](auto x) { return sin(x); }, [](auto x, auto) { return cos(x); }),
@@ -236,16 +237,16 @@ inline constexpr auto table = std::make_tuple(
   unary("tan", "", "tan", "The tangent of x radians.", {-1.4, 1.4},
         [](auto x) { return tan(x); }, [](auto, auto y) { return 1.0 + y * y; }),
   unary("asin", "arcsin", "asin", "The inverse sine, in radians.", inside_one,
-        [](auto x) { return asin(x); }, [](auto x, auto) { return 1.0 / sqrt((1.0 - x) * (1.0 + x)); }),
+        [](auto x) { return asin(x); }, [](auto x, auto) { return 1.0 / sqrt(complement(x)); }),
   unary("acos", "arccos", "acos", "The inverse cosine, in radians.", inside_one,
-        [](auto x) { return acos(x); }, [](auto x, auto) { return -1.0 / sqrt((1.0 - x) * (1.0 + x)); }),
+        [](auto x) { return acos(x); }, [](auto x, auto) { return -1.0 / sqrt(complement(x)); }),
   unary("atan", "arctan", "atan", "The inverse tangent, in radians.", everywhere,
-        [](auto x) { return atan(x); }, [](auto x, auto) { return 1.0 / (1.0 + x * x); }),
+        [](auto x) { return atan(x); }, [](auto x, auto) { return atan2_derivative(x, 1.0, 1.0); }),
   binary("atan2", "arctan2", "atan2", "The angle of the point (x, y), in radians.", {"y", "x"},
          {everywhere, positive},
          [](auto y, auto x) { return atan2(y, x); },
-         [](auto y, auto x, auto) { return x * guarded_reciprocal(x * x + y * y); },
-         [](auto y, auto x, auto) { return -y * guarded_reciprocal(x * x + y * y); }),
+         [](auto y, auto x, auto) { return atan2_derivative(y, x, 1.0); },
+         [](auto y, auto x, auto) { return atan2_derivative(y, x, second_order); }),
   unary("sinh", "", "sinh", "The hyperbolic sine.", everywhere,
         [](auto x) { return sinh(x); }, [](auto x, auto) { return cosh(x); }),
   unary("cosh", "", "cosh", "The hyperbolic cosine.", everywhere,
@@ -253,14 +254,15 @@ inline constexpr auto table = std::make_tuple(
   unary("tanh", "", "tanh", "The hyperbolic tangent.", everywhere,
         [](auto x) { return tanh(x); }, [](auto x, auto y) { return tanh_slope(x, y); }),
   unary("asinh", "arcsinh", "asinh", "The inverse hyperbolic sine.", everywhere,
-        [](auto x) { return asinh(x); }, [](auto x, auto) { return 1.0 / sqrt(x * x + 1.0); }),
+        [](auto x) { return asinh(x); }, [](auto x, auto) { return asinh_slope(x); }),
   unary("acosh", "arccosh", "acosh", "The inverse hyperbolic cosine.", {1.05, 6.0},
-        [](auto x) { return acosh(x); }, [](auto x, auto) { return 1.0 / sqrt((x - 1.0) * (x + 1.0) + 0.0); }),
+        [](auto x) { return acosh(x); }, [](auto x, auto) { return acosh_derivative(x, 1.0); }),
   unary("atanh", "arctanh", "atanh", "The inverse hyperbolic tangent.", inside_one,
-        [](auto x) { return atanh(x); }, [](auto x, auto) { return 1.0 / ((1.0 - x) * (1.0 + x)); }),
+        [](auto x) { return atanh(x); }, [](auto x, auto) { return 1.0 / complement(x); }),
   binary("hypot", "", "hypot", "sqrt(x*x + y*y) without overflow.", {"x", "y"}, {positive, positive},
          [](auto x, auto y) { return hypot(x, y); },
-         [](auto x, auto, auto z) { return x / z; }, [](auto, auto y, auto z) { return y / z; }),
+         [](auto x, auto y, auto z) { return hypot_slope(x, y, z); },
+         [](auto x, auto y, auto z) { return hypot_slope(y, x, z); }),
   // activations
   unary("sigmoid", "", "sigmoid", "1 / (1 + exp(-x)), stable in both tails.", everywhere,
         [](auto x) { return sigmoid(x); }, [](auto x, auto) { return sigmoid_slope(x); }),
@@ -274,18 +276,16 @@ inline constexpr auto table = std::make_tuple(
          [](auto x, auto slope, auto) { return where(x > 0.0, 1.0, slope); },
          [](auto x, auto, auto) { return unless(x > 0.0, x); }, 0.01),
   unary("gelu", "", "gelu", "x times the normal distribution function of x (erf form).", everywhere,
-        [](auto x) { return x * normal_cdf(x); },
-        [](auto x, auto) { return normal_cdf(x) + x * normal_pdf(x); }),
+        [](auto x) { return gelu(x); }, [](auto x, auto) { return gelu_derivative(x, 1.0); }),
   unary("silu", "", "silu", "x * sigmoid(x)", everywhere,
-        [](auto x) { return x * sigmoid(x); },
-        [](auto x, auto) { return sigmoid(x) + x * sigmoid_slope(x); }),
+        [](auto x) { return silu(x); }, [](auto x, auto) { return silu_derivative(x, 1.0); }),
   // special functions
   unary("erf", "", "erf", "The error function.", everywhere,
         [](auto x) { return erf(x); },
-        [](auto x, auto) { return 2.0 * std::numbers::inv_sqrtpi * exp(-(x * x)); }),
+        [](auto x, auto) { return 2.0 * std::numbers::inv_sqrtpi * gaussian(x, 0.0); }),
   unary("erfc", "", "erfc", "1 - erf(x), accurate in the upper tail.", everywhere,
         [](auto x) { return erfc(x); },
-        [](auto x, auto) { return -2.0 * std::numbers::inv_sqrtpi * exp(-(x * x)); }),
+        [](auto x, auto) { return -2.0 * std::numbers::inv_sqrtpi * gaussian(x, 0.0); }),
   unary("lgamma", "", "lgamma", "The logarithm of |gamma(x)|; its derivative is digamma.", positive,
         [](auto x) { return lgamma(x); }, [](auto x, auto) { return digamma(x); }),
   // choices
@@ -341,19 +341,17 @@ inline constexpr auto table = std::make_tuple(
   n_ary("logsumexp", "The logarithm of the sum of the exponentials, without overflow.", {"xs"},
         -std::numeric_limits<double>::infinity(),
         [](auto x) {
-          const auto shift = finite_or_zero(largest(x));
-          auto total = exp(x[0] - shift);
-          for (std::size_t k = 1; k < x.size(); ++k) total = total + exp(x[k] - shift);
-          return shift + log(total);
+          const auto most = largest(x);
+          const auto sum = most + log1p(exponentials_of_others(x, most));
+          return where(abs(most) == std::numeric_limits<double>::infinity(), most, sum);
         },
         [](auto x, auto y, std::size_t k) { return exp(x[k] - y); }),
   n_ary("surprisal", "logsumexp of all minus the first: -log of the first one's softmax.", {"xs"},
         {},
         [](auto x) {
-          const auto shift = finite_or_zero(largest(x));
-          auto rest = decltype(exp(x[0]))(0.0);
-          for (std::size_t k = 1; k < x.size(); ++k) rest = rest + exp(x[k] - shift);
-          return where(x[0] == shift, log1p(rest), (shift - x[0]) + log(exp(x[0] - shift) + rest));
+          const auto most = largest(x);
+          const auto sum = log1p(exponentials_of_others(x, most));
+          return where(x[0] == most, sum, (most - x[0]) + sum);
         },
         [](auto x, auto y, std::size_t k) { return k == 0 ? expm1(-y) : exp((x[k] - x[0]) - y); }),
   // slopes: their partials by x are those along the curve that y = f(x) lies on
@@ -367,13 +365,53 @@ inline constexpr auto table = std::make_tuple(
         {everywhere, everywhere},
         [](auto x, auto y) { return expm1_slope(x, y); },
         [](auto, auto, auto z) { return z; }, [](auto, auto, auto) { return none; })),
+  inner(unary("complement", "", "1-x*x", "1 - x*x", everywhere,
+        [](auto x) { return complement(x); }, [](auto x, auto) { return -2.0 * x; })),
+  inner(unary("asinh_slope", "", "asinh'", "The derivative of asinh.", everywhere,
+        [](auto x) { return asinh_slope(x); }, [](auto x, auto y) { return -x * y * y * y; })),
   inner(with_constant("polygamma", "polygamma", "The c-th derivative of digamma.", {"x", "c"}, {positive, positive},
         [](auto x, auto c) { return polygamma(x, c); },
         [](auto x, auto c, auto) { return polygamma(x, c + 1.0); })),
+  // derivatives of the c-th order, and those of order j by the first and k by the second variable
+  inner(with_constant("cbrt_derivative", "cbrt'", "The c-th derivative of cbrt.", {"x", "c"}, {positive, positive},
+        [](auto x, auto c) { return cbrt_derivative(x, c); },
+        [](auto x, auto c, auto) { return cbrt_derivative(x, c + 1.0); })),
+  inner(with_constant("acosh_derivative", "acosh'", "The c-th derivative of acosh.", {"x", "c"}, {{{1.05, 6.0}, positive}},
+        [](auto x, auto c) { return acosh_derivative(x, c); },
+        [](auto x, auto c, auto) { return acosh_derivative(x, c + 1.0); })),
+  inner(with_constant("gaussian", "gaussian", "The c-th derivative of exp(-x*x).", {"x", "c"}, {everywhere, positive},
+        [](auto x, auto c) { return gaussian(x, c); },
+        [](auto x, auto c, auto) { return gaussian(x, c + 1.0); })),
+  inner(with_constant("gelu_derivative", "gelu'", "The c-th derivative of gelu.", {"x", "c"}, {everywhere, positive},
+        [](auto x, auto c) { return gelu_derivative(x, c); },
+        [](auto x, auto c, auto) { return gelu_derivative(x, c + 1.0); })),
+  inner(with_constant("silu_derivative", "silu'", "The c-th derivative of silu.", {"x", "c"}, {everywhere, positive},
+        [](auto x, auto c) { return silu_derivative(x, c); },
+        [](auto x, auto c, auto) { return silu_derivative(x, c + 1.0); })),
+  inner(ternary("quotient", "x / y**n", {"x", "y", "n"}, {everywhere, positive, positive},
+        [](auto x, auto y, auto n) { return quotient(x, y, n); },
+        [](auto, auto y, auto n, auto) { return quotient(1.0, y, n); },
+        [](auto x, auto y, auto n, auto) { return -n * quotient(x, y, n + 1.0); },
+        [](auto, auto, auto, auto) { return none; })),
+  inner(ternary("pow_derivative", "A derivative of x**y, of order j + 2**20 k.", {"x", "y", "order"}, {positive, everywhere, positive},
+        [](auto x, auto y, auto order) { return pow_derivative(x, y, order); },
+        [](auto x, auto y, auto order, auto) { return pow_derivative(x, y, order + 1.0); },
+        [](auto x, auto y, auto order, auto) { return pow_derivative(x, y, order + second_order); },
+        [](auto, auto, auto, auto) { return none; })),
+  inner(ternary("atan2_derivative", "A derivative of atan2, of order j + 2**20 k.", {"y", "x", "order"}, {everywhere, positive, positive},
+        [](auto y, auto x, auto order) { return atan2_derivative(y, x, order); },
+        [](auto y, auto x, auto order, auto) { return atan2_derivative(y, x, order + 1.0); },
+        [](auto y, auto x, auto order, auto) { return atan2_derivative(y, x, order + second_order); },
+        [](auto, auto, auto, auto) { return none; })),
+  inner(ternary("hypot_derivative", "A derivative of hypot, of order j + 2**20 k.", {"x", "y", "order"}, {positive, positive, positive},
+        [](auto x, auto y, auto order) { return hypot_derivative(x, y, order); },
+        [](auto x, auto y, auto order, auto) { return hypot_derivative(x, y, order + 1.0); },
+        [](auto x, auto y, auto order, auto) { return hypot_derivative(x, y, order + second_order); },
+        [](auto, auto, auto, auto) { return none; })),
   // Python's %, which has the sign of y
   inner(binary("remainder", "", "%", "x modulo y", {"x", "y"}, {everywhere, positive},
         [](auto x, auto y) { return remainder(x, y); },
-        [](auto, auto, auto) { return one; }, [](auto x, auto y, auto z) { return (z - x) / y; })),
+        [](auto, auto, auto) { return one; }, [](auto x, auto y, auto z) { return stop((z - x) / y); })),
   // conditions are 1 or 0
   inner(binary("less", "", "<", "x < y", {"x", "y"}, {everywhere, everywhere},
         [](auto x, auto y) { return where(x < y, 1.0, 0.0); },

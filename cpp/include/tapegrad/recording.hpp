@@ -374,6 +374,21 @@ inline Symbol tanh_slope(const Symbol& x, const Symbol& y) { return Symbol::appl
 inline Symbol expm1_slope(const Symbol& x, const Symbol& y) { return Symbol::apply<op<"expm1_slope">()>(x, y); }
 inline Symbol polygamma(const Symbol& x, const Symbol& order) { return Symbol::apply<op<"polygamma">()>(x, order); }
 inline Symbol digamma(const Symbol& x) { return polygamma(x, 0.0); }
+inline Symbol stop(const Symbol& x) { return Symbol::apply<op<"stop">()>(x); }
+inline Symbol complement(const Symbol& x) { return Symbol::apply<op<"complement">()>(x); }
+inline Symbol asinh_slope(const Symbol& x) { return Symbol::apply<op<"asinh_slope">()>(x); }
+inline Symbol cbrt_derivative(const Symbol& x, const Symbol& order) { return Symbol::apply<op<"cbrt_derivative">()>(x, order); }
+inline Symbol acosh_derivative(const Symbol& x, const Symbol& order) { return Symbol::apply<op<"acosh_derivative">()>(x, order); }
+inline Symbol gaussian(const Symbol& x, const Symbol& order) { return Symbol::apply<op<"gaussian">()>(x, order); }
+inline Symbol gelu_derivative(const Symbol& x, const Symbol& order) { return Symbol::apply<op<"gelu_derivative">()>(x, order); }
+inline Symbol silu_derivative(const Symbol& x, const Symbol& order) { return Symbol::apply<op<"silu_derivative">()>(x, order); }
+inline Symbol quotient(const Symbol& x, const Symbol& y, const Symbol& n) { return Symbol::apply<op<"quotient">()>(x, y, n); }
+inline Symbol quotient_slope(const Symbol& x, const Symbol& y, const Symbol&) { return -quotient(x, y, 2.0); }
+inline Symbol pow_derivative(const Symbol& x, const Symbol& y, const Symbol& order) { return Symbol::apply<op<"pow_derivative">()>(x, y, order); }
+inline Symbol pow_slope(const Symbol& x, const Symbol& y, const Symbol&) { return pow_derivative(x, y, math::second_order); }
+inline Symbol atan2_derivative(const Symbol& y, const Symbol& x, const Symbol& order) { return Symbol::apply<op<"atan2_derivative">()>(y, x, order); }
+inline Symbol hypot_derivative(const Symbol& x, const Symbol& y, const Symbol& order) { return Symbol::apply<op<"hypot_derivative">()>(x, y, order); }
+inline Symbol hypot_slope(const Symbol& x, const Symbol& y, const Symbol&) { return hypot_derivative(x, y, 1.0); }
 // clang-format on
 
 }  // namespace tapegrad

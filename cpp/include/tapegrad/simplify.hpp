@@ -166,12 +166,12 @@ class Simplifier {
     return {0.0, numbering_.place_of(code_, {code, {a, b, c}})};
   }
 
-  // The exponents that math::power treats apart, as the operations it does.
+  // The exponents that math::power treats apart, as the operations it does; of -2 it asks how large
+  // the base is.
   Symbol power_of(const Symbol& x, const Symbol& exponent) {
     if (exponent.is(2.0)) return put<op<"mul">()>(x, x);
     if (exponent.is(3.0)) return put<op<"mul">()>(put<op<"mul">()>(x, x), x);
     if (exponent.is(-1.0)) return put<op<"div">()>(1.0, x);
-    if (exponent.is(-2.0)) return put<op<"div">()>(1.0, put<op<"mul">()>(x, x));
     if (exponent.is(0.5)) return put<op<"sqrt">()>(x);
     if (exponent.is(-0.5)) return put<op<"div">()>(1.0, put<op<"sqrt">()>(x));
     const Place a = in_code(x), b = in_code(exponent);
