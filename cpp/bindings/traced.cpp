@@ -184,7 +184,7 @@ PyObject* traced_float(PyObject* self) {
   if (!is_alive(x)) return nullptr;
   return guarded([&]() -> PyObject* {
     LiveRecording& recording = *x->recording;
-    if (no_grad_on) return digits(self);
+    if (no_grad_on()) return digits(self);
     if (recording.dependence.is_differentiated(recording, x->place)) return set_lost();
     const bool kept = !recording.dependence.depends_on_inputs(recording, x->place);
     return PyFloat_FromDouble(answer(x, kept ? Guard::digits : Guard::value));
