@@ -14,7 +14,7 @@ namespace tapegrad::python {
 namespace {
 
 constexpr const char* guard_names[] = {"<",     "<=",   "==",    "float", "int",
-                                       "floor", "ceil", "round", "//", "digits"};
+                                       "floor", "ceil", "round", "//",    "digits"};
 
 py::list instructions(const Program& program) {
   py::list all;
