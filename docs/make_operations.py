@@ -62,6 +62,10 @@ Each operation is a function of `tapegrad` and a method of `Value`: `tapegrad.ex
 Some have a second name, NumPy's. Functions take Values and plain numbers in any mixture: a Value
 among them gives a Value, plain numbers alone give a float. `sum`, `dot` and what follows them take
 iterables, are functions only, and make one node however many operands they have.
+
+Values have a float's `real`, `imag`, `conjugate()` and `is_integer()` too, and as methods, which
+NumPy calls on arrays of objects, `radians`, `degrees`, `fabs` and `rint` (a constant). So `np.std`,
+`np.var`, `np.round` and `np.radians` work on arrays of Values, and of the numbers in transforms.
 """
 KINKS = """
 ## Kinks and edges
