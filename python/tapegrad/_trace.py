@@ -11,6 +11,7 @@ from typing import Any, SupportsIndex
 from tapegrad import _core
 
 Function = Callable[..., Any]
+_close = _core.close_recording
 Numbers = list[Any]
 
 
@@ -36,7 +37,7 @@ class Trace:
         traceback: TracebackType | None,
     ) -> None:
         if not self.nested:
-            self.recording.close()
+            _close(self.recording)
 
     def vary(self, tree: object, name: Callable[[], str]) -> Variables:
         """The tree with a variable for each number in it. `name` is what messages call it."""

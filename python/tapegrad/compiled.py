@@ -113,7 +113,7 @@ class Compiled(_core.Function):
             )
             program = recording.program(variables, results)
         finally:
-            recording.close()
+            _core.close_recording(recording)
         self._add(inputs, program, outputs)
         self._warn(program)
 
