@@ -1,11 +1,23 @@
 // The extension module tapegrad._core.
 #include "module.hpp"
 
+#include <exception>
+#include <stdexcept>
+
 #include "handle.hpp"
 
 namespace {
 
 constexpr char refusal[] = "tapegrad does not support subinterpreters";
+
+// pybind11 reports that there was no memory for a list or a tuple as a RuntimeError.
+void keep_memory_error(std::exception_ptr thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const std::runtime_error&) {
+    if (PyErr_Occurred() == nullptr || !PyErr_ExceptionMatches(PyExc_MemoryError)) throw;
+  }
+}
 
 bool is_main_interpreter() { return PyInterpreterState_Get() == PyInterpreterState_Main(); }
 
@@ -19,6 +31,7 @@ PYBIND11_MODULE(_core_of_main_interpreter, module) {
   if (!is_main_interpreter()) throw pybind11::import_error(refusal);
   module.doc() = "The compiled core of tapegrad.";
   if (value_type == nullptr) new (&forever.hot) Hot;
+  pybind11::register_local_exception_translator(keep_memory_error);
   register_value(module);
   register_traced(module);
   register_functions(module);

@@ -436,7 +436,7 @@ void register_recordings(py::module_& module) {
       .def_static(
           "current", [] { return Opened::current; }, py::return_value_policy::reference,
           "This thread's open recording, or None.")
-      .def("close", &Opened::close)
+      .def("close", &Opened::close, "Ends the recording; `close_recording` needs no memory.")
       .def("__len__", [](Opened& self) { return (*self).size(); })
       .def_property_readonly("guarding", [](Opened& self) { return (*self).guarding; })
       .def("inputs", &Opened::inputs, py::arg("numbers"), py::arg("transforms") = 0)
@@ -471,6 +471,10 @@ void register_recordings(py::module_& module) {
           },
           py::arg("level"))
       .def("captured", &Opened::captured, py::arg("begin"), py::arg("results"));
+  // A method of pybind11's is made anew for each call.
+  module.def(
+      "close_recording", [](Opened& recording) { recording.close(); }, py::arg("recording"),
+      "Ends a recording, also where there is no memory for anything.");
   module.def(
       "primal", [](py::handle number) { return symbol_of(number, nullptr).primal(); },
       py::arg("number"), "A number's value, of which a recording keeps no guard.");

@@ -11,6 +11,7 @@ from typing import Any, SupportsIndex
 from tapegrad import _core
 
 Function = Callable[..., Any]
+_close = _core.close_recording
 Numbers = list[Any]
 
 
@@ -42,7 +43,7 @@ class Trace:
         traceback: TracebackType | None,
     ) -> None:
         if not self.nested:
-            self.recording.close()
+            _close(self.recording)
         elif self.open:
             self.recording.close_transforms(self.open)
 

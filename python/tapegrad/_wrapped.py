@@ -6,6 +6,7 @@ import functools
 import importlib
 import inspect
 import sys
+import types
 from typing import Any
 
 from tapegrad._trace import Function
@@ -140,7 +141,7 @@ def remade(transform: str, f: Function, options: dict[str, Any]) -> Any:
 def by_name(f: Any) -> str | None:
     """The name under which a module has `f`, where it has: a decorated function is found by it."""
     name: str | None = getattr(f, "__qualname__", None)
-    return name if name is not None and _found(f) is f else None
+    return name if name is not None and _found(f) is f and not _goes_by_value(f) else None
 
 
 def _found(f: Any) -> Any:
@@ -149,6 +150,20 @@ def _found(f: Any) -> Any:
     for part in getattr(f, "__qualname__", "").split("."):
         found = getattr(found, part, None)
     return found
+
+
+def _goes_by_value(f: Any) -> bool:
+    """Whether `f` is of the main program, and cloudpickle asks, which takes along what is in it."""
+    if getattr(f, "__module__", None) != "__main__":
+        return False
+    frame: types.FrameType | None = sys._getframe()
+    for _ in range(6):
+        frame = frame.f_back if frame is not None else None
+        if frame is None:
+            return False
+        if "cloudpickle" in frame.f_globals.get("__name__", ""):
+            return True
+    return False
 
 
 class _Inside:
@@ -164,6 +179,8 @@ class _Inside:
 
 def named(f: Function) -> Any:
     """`f`, or what pickles as it where its name is that of a wrapper, as a decorated function's."""
+    if _goes_by_value(f):
+        return f
     wrapper = _found(f)
     inner, depth = wrapper, 0
     while inner is not f:

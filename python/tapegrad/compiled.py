@@ -113,7 +113,7 @@ class Compiled(_core.Function):
             )
             program = recording.program(variables, results)
         finally:
-            recording.close()
+            _core.close_recording(recording)
         self._add(inputs, program, outputs)
         self._warn(program)
 
@@ -236,7 +236,7 @@ def compile(
     (-8.0, 4.0, 12.0)
     """
     options = (max_programs, max_bytes, static_argnums, static_argnames)
-    given = not all([option is None for option in options])
+    given = not all(option is None for option in options)
     if f is None and given:
         return lambda g: _compiled(g, *options)
     need_function(f, "compile()")

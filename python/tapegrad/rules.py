@@ -125,7 +125,8 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
 
     `defvjp(fwd, bwd)`: `fwd` takes the arguments and returns the result and residuals; `bwd` takes
     the residuals and the cotangent of the result and returns a tuple, a cotangent for each argument
-    (None for zeros). `bwd` gets the arguments at `nondiff_argnums` first.
+    (None for zeros). `bwd` gets the arguments at `nondiff_argnums` first. Defaults and keywords
+    reach the rule by position, as in JAX. A traced number at `nondiff_argnums` is a TypeError.
 
     Forward mode raises TypeError: give a `custom_jvp` for that. Forward over reverse (`hessian`)
     differentiates `fwd` and `bwd` as they are written. Where one derivative alone is taken, both

@@ -7,6 +7,7 @@ import textwrap
 import pytest
 
 from contract import run_program
+from tapegrad import _core
 
 PROGRAMS: dict[str, str] = {
     "a key that calls the function while its structures are compared": """
@@ -214,4 +215,67 @@ def test_survives(program: str) -> None:
     if "scipy" in program:
         pytest.importorskip("scipy")
     done = run_program(HEADER + textwrap.dedent(program))
+    assert done.returncode == 0, done.stderr
+
+
+# What is called while one allocation of Python's after the other fails, and the next two with it.
+CALLS = {
+    "compile": "compile(plain)",
+    "compile and record": "compile(plain)(2.0)",
+    "replay": "c(3.0)",
+    "record another path": "c(-3.0 - start)",
+    "another structure": "many([1.0] * (start + 1))",
+    "programs": "c.programs",
+    "grad": "grad(plain)(2.0)",
+    "grad of compile": "grad(compile(plain))(2.0)",
+    "grad of compiled": "grad(c)(2.0)",
+    "hvp": "hvp(plain, (2.0,), (1.0,))",
+    "hvp of compiled": "hvp(c)(2.0, 1.0)",
+    "vjp": "vjp(plain, 2.0)[1](1.0)",
+    "jvp": "jvp(c, (2.0,), (1.0,))",
+    "jacobian": "jacobian(lambda x: [x, x * x])(2.0)",
+    "hessian": "hessian(lambda x: x[0] * x[1])([1.0, 2.0])",
+    "containers": "grad(lambda p: p['a'] * p['b'][0])({'a': 1.0, 'b': [2.0]})",
+    "static arguments": "compile(power, static_argnums=1)(2.0, 3)",
+    "rules": "grad(ruled)(2.0)",
+    "checkpoint": "grad(checkpoint(plain))(2.0)",
+}
+
+
+@pytest.mark.skipif(
+    "NDEBUG" not in _core.build()["flags"], reason="pybind11's assertions abort where memory fails"
+)
+@pytest.mark.parametrize("failures", [1, 3])
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_survives_failing_allocations(call: str, failures: int) -> None:
+    pytest.importorskip("_testcapi")
+    done = run_program(
+        f"""
+        import _testcapi, tapegrad
+        from tapegrad import *
+        def plain(x): return x * x if x > 0 else -x
+        def power(x, n): return x ** n
+        c, many = compile(plain), compile(lambda xs: sum(xs))
+        ruled = custom_jvp(lambda x: x * x)
+        ruled.defjvps(lambda t, y, x: 2.0 * t * x)
+        start = 0
+        {call}
+        passed = 0
+        while passed < 10 and start < 600:
+            try:
+                _testcapi.set_nomemory(start, start + {failures})
+                {call}
+                _testcapi.remove_mem_hooks()
+                passed += 1
+            except MemoryError:
+                _testcapi.remove_mem_hooks()
+                passed = 0
+            except BaseException:
+                _testcapi.remove_mem_hooks()
+                raise
+            assert tapegrad._core.Recording.current() is None, start
+            assert c(3.0) == 9.0 and grad(plain)(3.0) == grad(c)(3.0) == 6.0
+            start += 1
+        """
+    )
     assert done.returncode == 0, done.stderr

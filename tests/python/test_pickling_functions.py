@@ -165,3 +165,34 @@ def test_cloudpickle(f: Any) -> None:
     assert pickle.loads(cloudpickle.dumps(f)) is f
     local = compile(lambda x: x * x)
     assert pickle.loads(cloudpickle.dumps(grad(local)))(3.0) == 6.0
+
+
+def test_cloudpickle_takes_along_what_is_in_main(tmp_path: Path) -> None:
+    pytest.importorskip("cloudpickle")
+    script, pickled = tmp_path / "script.py", tmp_path / "pickled"
+    script.write_text(
+        f"""
+import cloudpickle
+from tapegrad import compile, custom_jvp, grad
+
+@compile
+def f(x):
+    return x ** 3
+
+@custom_jvp
+def g(x):
+    return x
+
+g.defjvps(lambda t, y, x: 7.0 * t)
+class Model:
+    @compile
+    def f(self, x):
+        return x * x
+
+with open({str(pickled)!r}, "wb") as file:
+    cloudpickle.dump([f, grad(f), grad(g), grad(lambda x: f(x) * x), Model().f], file)
+"""
+    )
+    subprocess.run([sys.executable, str(script)], check=True, timeout=120)
+    loaded = pickle.loads(pickled.read_bytes())
+    assert [f(2.0) for f in loaded] == [8.0, 12.0, 7.0, 32.0, 4.0]
