@@ -319,7 +319,10 @@ def _verify(
         return
     cls, scope = copy_class(trial.source, outer)
     scope[trial.source.name] = replacement
-    before = _set({**_own_attributes(_attributes_of_program(cls), trial), **aliases})
+    attributes = {**_own_attributes(_attributes_of_program(cls), trial), **aliases}
+    if "backward" not in trial.tested:
+        attributes.pop("backward", None)  # it may have an effect
+    before = _set(attributes)
     try:
         with trying(trial.source):
             for name in own:

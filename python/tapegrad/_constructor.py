@@ -15,24 +15,13 @@ from tapegrad._class_copy import UnfitError
 from tapegrad._source import ClassSource, Surroundings, is_stub, looks_at_operands
 
 _CHILDREN = {"_children", "children", "_prev", "prev", "_parents", "parents", "inputs", "operands"}
-
-
 _OPERATIONS = {"_op", "op", "_operation", "operation"}
-
-
 _LOCAL_GRADS = {"local_grads", "_local_grads"}
-
-
 _LABELS = {"label", "_label", "name", "_name"}
-
-
 _PLAIN = (type(None), bool, int, float, str)
-
 
 # Attributes by which a class takes over how Python makes or reads its objects.
 _TAKEN_OVER = ["__new__", "__getattribute__", "__getattr__", "__setattr__", "__delattr__"]
-
-
 _TAKEN_OVER += ["__del__", "__init_subclass__", "__class_getitem__"]
 
 
@@ -105,9 +94,8 @@ class Shape:
             if "local" in self.attributes:
                 pairs = zip(self.get(node, "children"), self.get(node, "local"), strict=True)
                 for child, slope in pairs:
-                    self.set(
-                        child, "grad", self.get(child, "grad") + slope * self.get(node, "grad")
-                    )
+                    grad = self.get(child, "grad") + slope * self.get(node, "grad")
+                    self.set(child, "grad", grad)
             else:
                 step = self.get(node, "step")
                 if step is not None:

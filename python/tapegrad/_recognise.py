@@ -115,11 +115,7 @@ def _not_plain(trial: Trial, data: Collection[str]) -> dict[str, str]:
 
 
 _HELD = {"data", "grad", "label", "_prev", "_children", "_op", "_backward", "_local_grads"}
-
-
 _MADE_BY_PYTHON = {"__init__", "__module__", "__doc__", "__dict__", "__new__", "__hash__"}
-
-
 _MADE_BY_PYTHON |= {"__getstate__", "__setstate__", "__repr__", "__delattr__", "__setattr__"}
 
 
