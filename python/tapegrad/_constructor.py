@@ -6,21 +6,13 @@ a few nodes, and is watched.
 
 from __future__ import annotations
 
-import ast
-import contextlib
 import inspect
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from tapegrad._source import (
-    ClassSource,
-    Surroundings,
-    is_stub,
-    looks_at_operands,
-    why_not_repeated,
-    without_annotations,
-)
+from tapegrad._class_copy import UnfitError
+from tapegrad._source import ClassSource, Surroundings, is_stub, looks_at_operands
 
 _CHILDREN = {"_children", "children", "_prev", "prev", "_parents", "parents", "inputs", "operands"}
 _OPERATIONS = {"_op", "op", "_operation", "operation"}
@@ -31,70 +23,6 @@ _PLAIN = (type(None), bool, int, float, str)
 # Attributes by which a class takes over how Python makes or reads its objects.
 _TAKEN_OVER = ["__new__", "__getattribute__", "__getattr__", "__setattr__", "__delattr__"]
 _TAKEN_OVER += ["__del__", "__init_subclass__", "__class_getitem__"]
-
-
-class UnfitError(Exception):
-    """Why a class cannot be replaced."""
-
-
-class Scope(dict[str, Any]):
-    """The globals of a copy of a class: its own names, and behind them the program's."""
-
-    def __init__(self, outer: Mapping[str, Any]) -> None:
-        super().__init__(__name__=outer.get("__name__", "__main__"))
-        self._outer = outer
-
-    def __missing__(self, name: str) -> Any:
-        return self._outer[name]
-
-
-def copy_class(source: ClassSource, outer: Mapping[str, Any]) -> tuple[type, Scope]:
-    """Run the class statement again, with the functions around it, apart from the program.
-
-    Raises UnfitError where that is not possible.
-    """
-    reason = why_not_repeated(source)
-    if reason:
-        raise UnfitError(reason)
-    scope = Scope(outer)
-    # A class body does not ask a dict's __missing__.
-    scope.update({name: value for name, value in outer.items() if name != "__builtins__"})
-    borrowed = set(scope) - {"__name__"}
-    needed = {node.id for node in ast.walk(source.module) if isinstance(node, ast.Name)}
-    parts: list[ast.stmt] = [
-        statement
-        for statement in source.module.body
-        if isinstance(statement, ast.Import | ast.ImportFrom)
-        and any((alias.asname or alias.name) in needed - borrowed for alias in statement.names)
-    ]
-    parts += [function for name, function in source.functions().items() if name in needed]
-    definitions = [*source.bases(), source.node]
-    made = {part.name for part in [*parts, *definitions] if hasattr(part, "name")}
-    for part in parts:
-        # What needs the class before it is there is left to the program.
-        with contextlib.suppress(Exception):
-            _run([part], source, scope)
-    try:
-        _run(definitions, source, scope)
-    except Exception as error:
-        raise UnfitError(f"it could not be tried: {type(error).__name__}: {error}") from None
-    for name in borrowed - made:
-        del scope[name]
-    cls = scope[source.name]
-    if not isinstance(cls, type):
-        raise UnfitError("it is no class once it is decorated")
-    return cls, scope
-
-
-def _run(statements: Iterable[ast.stmt], source: ClassSource, scope: Scope) -> None:
-    futures = [
-        statement
-        for statement in source.module.body
-        if isinstance(statement, ast.ImportFrom) and statement.module == "__future__"
-    ]
-    body = [*futures, *(without_annotations(statement) for statement in statements)]
-    tree = ast.Module(body=body, type_ignores=[])
-    exec(compile(tree, source.filename, "exec", dont_inherit=True), scope)
 
 
 @dataclass
@@ -166,9 +94,8 @@ class Shape:
             if "local" in self.attributes:
                 pairs = zip(self.get(node, "children"), self.get(node, "local"), strict=True)
                 for child, slope in pairs:
-                    self.set(
-                        child, "grad", self.get(child, "grad") + slope * self.get(node, "grad")
-                    )
+                    grad = self.get(child, "grad") + slope * self.get(node, "grad")
+                    self.set(child, "grad", grad)
             else:
                 step = self.get(node, "step")
                 if step is not None:

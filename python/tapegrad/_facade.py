@@ -6,7 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from tapegrad._constructor import Parameter, Shape, UnfitError
+from tapegrad._class_copy import UnfitError
+from tapegrad._constructor import Parameter, Shape
 from tapegrad._core import Value
 from tapegrad._source import Uses
 

@@ -67,6 +67,15 @@ class ClassSource:
                     pending.append(statement)
         return found
 
+    def fields(self) -> set[str]:
+        """The names that the class and those bases annotate, as dataclasses do."""
+        return {
+            statement.target.id
+            for node in [*self.bases(), self.node]
+            for statement in node.body
+            if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
+        }
+
     def functions(self) -> dict[str, ast.FunctionDef]:
         """The functions at the top level of the module."""
         return {x.name: x for x in self.module.body if isinstance(x, ast.FunctionDef)}

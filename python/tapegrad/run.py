@@ -36,7 +36,7 @@ from tapegrad.dropin import install_as_micrograd, install_behind
 
 # Modules whose frames are no part of the program's tracebacks.
 _OWN_MODULES = {
-    f"tapegrad.{name}" for name in ("run", "_adopt", "_facade", "_notebook", "_replace")
+    f"tapegrad.{name}" for name in ("run", "_adopt", "_facade", "_notebook", "_replace", "_trial")
 }
 
 

@@ -76,6 +76,13 @@ KINDS = {
         "",
         ["backward (uses print)"],
     ),
+    "a sweep that prints, and a slope of its own": (
+        CLOSURES,
+        [("        self.grad = 1.0\n", "        print(len(topo))\n        self.grad = 1.0\n"),
+         ("(1 - t**2) * out.grad", "(1.5 - t**2) * out.grad")],
+        "",
+        ["backward (uses print)", "tanh (gives other numbers at"],
+    ),
     "a sweep that begins with a seed of the class": (
         CLOSURES,
         [("        self.grad = 1.0\n", "        self.grad = Value.seed\n"),
@@ -150,6 +157,13 @@ KINDS = {
         CLOSURES,
         [("self.grad += (1 - t**2) * out.grad", "self.grad += 1 - t**2")],
         f"y = w.tanh() * 3.0 + b\n{FINISH}",
+        ["tanh (gives other numbers at"],
+    ),
+    "a derivative that is clipped": (
+        CLOSURES,
+        [("self.grad += (1 - t**2) * out.grad",
+          "self.grad += max(-50.0, min(50.0, (1 - t**2) * out.grad))")],
+        f"y = w.tanh() * 200.0 + b\n{FINISH}",
         ["tanh (gives other numbers at"],
     ),
     "numpy's functions": (
