@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import operator
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -172,14 +171,19 @@ class Chosen:
         return positions
 
 
-@functools.lru_cache
-def _chosen(position: int, transform: str) -> Chosen:
-    return Chosen(position, transform)
+_made: dict[tuple[int, str], Chosen] = {}
 
 
 def chosen(argnums: int | Sequence[int], transform: str) -> Chosen:
-    """As `Chosen`, which is made once for an int."""
-    return _chosen(argnums, transform) if type(argnums) is int else Chosen(argnums, transform)
+    """As `Chosen`, which is made once for a small int."""
+    if type(argnums) is not int:
+        return Chosen(argnums, transform)
+    made = _made.get((argnums, transform))
+    if made is None:
+        made = Chosen(argnums, transform)
+        if -16 <= argnums <= 16:
+            _made[argnums, transform] = made
+    return made
 
 
 def need_function(f: Any, transform: str = "a transform") -> None:

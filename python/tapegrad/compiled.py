@@ -165,8 +165,8 @@ class Compiled(_core.Function):
 def compile(
     f: None = None,
     *,
-    max_programs: int = ...,
-    max_bytes: int = ...,
+    max_programs: int | None = None,
+    max_bytes: int | None = None,
     static_argnums: int | Iterable[int] | None = None,
     static_argnames: str | Iterable[str] | None = None,
 ) -> Callable[[Function], Compiled]: ...
@@ -176,8 +176,8 @@ def compile(
 def compile(
     f: Function,
     *,
-    max_programs: int = ...,
-    max_bytes: int = ...,
+    max_programs: int | None = None,
+    max_bytes: int | None = None,
     static_argnums: int | Iterable[int] | None = None,
     static_argnames: str | Iterable[str] | None = None,
 ) -> Compiled: ...

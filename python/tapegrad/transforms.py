@@ -348,7 +348,7 @@ def _free_tangents(
 
 
 @overload
-def hvp(f: Function) -> Function: ...
+def hvp(f: Function, primals: None = None, tangents: None = None) -> Function: ...
 
 
 @overload
