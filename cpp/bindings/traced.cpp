@@ -397,6 +397,12 @@ Reading read_symbol(PyObject* object, LiveRecording*& recording, Symbol& symbol)
   return reading;
 }
 
+LiveRecording::LiveRecording() {
+  asked_ = [](Recording& recording, Guard::Kind kind, tapegrad::Place x, tapegrad::Place y) {
+    return told(static_cast<LiveRecording&>(recording), kind, x, y);
+  };
+}
+
 double told(LiveRecording& recording, Guard::Kind kind, tapegrad::Place x, tapegrad::Place y) {
   const double outcome = ask(kind, recording.primal(x), y == no_place ? 0.0 : recording.primal(y));
   if (recording.guarding) recording.guard({kind, source_here(), {x, y}, outcome});

@@ -12,6 +12,7 @@ namespace tapegrad::python {
 // A recording as Python has it open. Never destroyed, but used again: numbers that outlive it can
 // tell by its id, which every opening changes.
 struct LiveRecording : Recording {
+  LiveRecording();
   std::uint64_t id = 0;
   std::uint64_t open_id = 0;  // its id while it is open, else 0
   bool guarding = false;      // whether what the function is told becomes a guard
