@@ -202,6 +202,8 @@ constexpr Signature<softmax<Row>, softmax<SymbolRow>> softmax_signature{
     1,
     "softmax(xs)\n--\n\n"
     "exp(x) / sum(exp(xs)) of each x, computed without overflow. [] gives [].\n\n"
+    "A masked x, -inf, has the share 0 and no derivative. Beside +inf, and where all are -inf, every\n"
+    "share is nan, as PyTorch's.\n\n"
     ">>> from tapegrad import Value, softmax\n"
     ">>> softmax([Value(0.0), Value(0.0)])\n"
     "[Value(data=0.5), Value(data=0.5)]"};
@@ -222,8 +224,9 @@ constexpr Signature<rmsnorm<Row>, rmsnorm<SymbolRow>> rmsnorm_signature{
     1,
     "rmsnorm(xs, weight=None, eps=1e-05)\n--\n\n"
     "Each x divided by sqrt(mean(xs * xs) + eps), times its element of `weight`, if any.\n\n"
-    "`weight` has the length of `xs`; `eps` is a plain number. [] gives []. Raises ValueError for lengths\n"
-    "that differ. Root mean square layer normalization, Zhang and Sennrich 2019.\n\n"
+    "`weight` has the length of `xs`; `eps` is a plain number. The numbers may be of any size: their\n"
+    "squares do not overflow. [] gives []. Raises ValueError for lengths that differ. Root mean square\n"
+    "layer normalization, Zhang and Sennrich 2019.\n\n"
     ">>> from tapegrad import rmsnorm\n"
     ">>> rmsnorm([3.0, -3.0], weight=[1, 2], eps=0)\n"
     "[1.0, -2.0]"};

@@ -234,11 +234,13 @@ constexpr Signature<binary_cross_entropy<Row>, binary_cross_entropy<SymbolRow>> 
     2,
     "binary_cross_entropy_with_logits(logits, targets, reduction='mean')\n--\n\n"
     "The mean of -(t * log(p) + (1 - t) * log(1 - p)) of p = sigmoid(logit) and the target t.\n\n"
-    "Computed as softplus(logit) - t * logit, which cannot overflow; `reduction` as in `mse_loss`.\n"
-    "Raises ValueError for lengths that differ.\n\n"
+    "Exact in both tails: nothing overflows or cancels, and an infinite logit that a target of 0 or 1\n"
+    "agrees with costs 0. `reduction` as in `mse_loss`. Raises ValueError for lengths that differ.\n\n"
     ">>> from tapegrad import binary_cross_entropy_with_logits\n"
     ">>> binary_cross_entropy_with_logits([1000.0, -1000.0], [1, 1])\n"
-    "500.0"};
+    "500.0\n"
+    ">>> binary_cross_entropy_with_logits([40.0], [1])\n"
+    "4.248354255291589e-18"};
 
 constexpr Signature<cross_entropy<Row>, cross_entropy<SymbolRow>> cross_entropy_signature{
     cross_entropy_name,
@@ -248,7 +250,8 @@ constexpr Signature<cross_entropy<Row>, cross_entropy<SymbolRow>> cross_entropy_
     "-log(softmax(logits)[target]) of a class index, or -sum(target * log_softmax(logits)) of\n"
     "probabilities.\n\n"
     "`logits` may also be rows, `target` then has an index or probabilities for each, and `reduction` is\n"
-    "as in `mse_loss`. Raises IndexError for a class out of range and ValueError for lengths that differ.\n\n"
+    "as in `mse_loss`. A masked logit, -inf, costs nothing unless it is the target; of a target +inf the\n"
+    "loss is 0. Raises IndexError for a class out of range and ValueError for lengths that differ.\n\n"
     ">>> from tapegrad import Value, cross_entropy\n"
     ">>> logits = [Value(0.0), Value(0.0)]\n"
     ">>> cross_entropy(logits, 1).backward()\n"

@@ -421,6 +421,12 @@ bool tells_whole(Traced* x) {
   return told(recording, Guard::equal, rest, recording.constant(0.0)) != 0.0;
 }
 
+LiveRecording::LiveRecording() {
+  asked_ = [](Recording& recording, Guard::Kind kind, tapegrad::Place x, tapegrad::Place y) {
+    return told(static_cast<LiveRecording&>(recording), kind, x, y);
+  };
+}
+
 double told(LiveRecording& recording, Guard::Kind kind, tapegrad::Place x, tapegrad::Place y) {
   const double outcome = ask(kind, recording.primal(x), y == no_place ? 0.0 : recording.primal(y));
   if (recording.guarding) recording.guard({kind, source_here(), {x, y}, outcome});

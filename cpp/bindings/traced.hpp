@@ -34,6 +34,7 @@ class SourceLease {
 // A recording as Python has it open. Never destroyed, but used again: numbers that outlive it can
 // tell by its id, which every opening changes.
 struct LiveRecording : Recording {
+  LiveRecording();
   std::uint64_t id = 0;
   std::uint64_t open_id = 0;  // its id while it is open, else 0
   SourceLease sources;        // of its guards

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -40,6 +41,9 @@ class Traced {
 
   double data() const noexcept { return primal_; }
   bool is_constant() const noexcept { return place_ == 0; }
+
+  // `x` with a primal that is rounded in another way.
+  static Traced with_data(const Traced& x, double primal) { return {primal, x.place_}; }
 
   template <Op code, class... Operands>
   static auto apply(const Operands&... operands) {
@@ -165,3 +169,9 @@ class Expression {
 };
 
 }  // namespace tapegrad
+
+template <>
+class std::numeric_limits<tapegrad::Traced> : public tapegrad::detail::Limits<tapegrad::Traced> {};
+template <tapegrad::Op code, class... Operands>
+class std::numeric_limits<tapegrad::Expression<code, Operands...>>
+    : public std::numeric_limits<tapegrad::Traced> {};

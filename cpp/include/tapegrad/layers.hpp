@@ -4,6 +4,7 @@
 // Values and derivatives are PyTorch's. What is summed is summed from left to right.
 #pragma once
 
+#include <cmath>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -34,25 +35,52 @@ void add_mean(Engine<Row>& engine, const typename Row::Item& total, std::size_t 
   out.adopt(apply<op<"div">()>(engine, total, Row::number(static_cast<double>(count))));
 }
 
-// Nothing overflows then, and no digit is lost to what all have in common. As a constant:
-// softmax does not depend on it.
-template <class Row>
-void subtract_largest(Engine<Row>& engine, Items<Row> xs, Row& out) {
-  const auto largest = largest_of(engine, xs);
-  out.reserve(xs.size());
-  for (const auto& x : xs) out.adopt(apply<op<"sub">()>(engine, x, largest));
-}
+// The mean of squares + eps between these numbers is ordinary: no derivative of a power of it
+// overflows or underflows, up to the third.
+inline constexpr double most_ordinary = 0x1p256, least_ordinary = 0x1p-256;
+enum class Size { ordinary, huge, tiny };
 
-// x / sqrt(mean of squares + eps) of each.
+// Appends x / sqrt(mean of squares + eps) of each, if that is ordinary.
 template <class Row>
-void normalize(Engine<Row>& engine, Items<Row> xs, double eps, Row& out) {
+Size normalize_ordinary(Engine<Row>& engine, Items<Row> xs, double eps, Row& out) {
   const auto count = static_cast<double>(xs.size());
   const Held<Row> squares(engine, sum_of_squares(engine, xs));
   const Held<Row> mean(engine, apply<op<"div">()>(engine, squares, Row::number(count)));
   const Held<Row> shifted(engine, apply<op<"add">()>(engine, mean, Row::number(eps)));
+  if (eps >= 0.0 && std::isfinite(eps)) {
+    if (!is_less(engine, shifted, most_ordinary)) return Size::huge;
+    if (eps < least_ordinary && is_less(engine, shifted, least_ordinary) && !all_zero(xs))
+      return Size::tiny;
+  }
   const Held<Row> scale(engine, apply<op<"pow_const">()>(engine, shifted, Row::number(-0.5)));
   out.reserve(xs.size());
   for (const auto& x : xs) out.adopt(apply<op<"mul">()>(engine, x, scale));
+  return Size::ordinary;
+}
+
+// The same of numbers of any size: all are divided by the largest first.
+template <class Row>
+void normalize_any(Engine<Row>& engine, Items<Row> xs, double eps, Row& out) {
+  const auto count = static_cast<double>(xs.size());
+  Row ratios(engine);
+  const Held<Row> root(engine, divide_by_largest(engine, xs, std::sqrt(eps), ratios));
+  const Held<Row> squares(engine, sum_of_squares(engine, ratios));
+  const Held<Row> mean(engine, apply<op<"div">()>(engine, squares, Row::number(count)));
+  const Held<Row> square(engine, apply<op<"square">()>(engine, root));
+  const Held<Row> shifted(engine, apply<op<"add">()>(engine, mean, square));
+  const Held<Row> scale(engine, apply<op<"pow_const">()>(engine, shifted, Row::number(-0.5)));
+  out.reserve(xs.size());
+  for (const auto& ratio : ratios) out.adopt(apply<op<"mul">()>(engine, ratio, scale));
+}
+
+// Appends x minus the mean of all, of each x.
+template <class Row>
+void centre(Engine<Row>& engine, Items<Row> xs, Row& out) {
+  const Held<Row> total(engine, apply<op<"sum">()>(engine, xs));
+  const Held<Row> mean(
+      engine, apply<op<"div">()>(engine, total, Row::number(static_cast<double>(xs.size()))));
+  out.reserve(xs.size());
+  for (const auto& x : xs) out.adopt(apply<op<"sub">()>(engine, x, mean));
 }
 
 // Each element by the operation with its partner in `by`; as it is where `by` is null.
@@ -67,12 +95,13 @@ void elementwise(Engine<Row>& engine, const Row& xs, const Row* by, Row& out) {
 
 }  // namespace detail
 
+// Of an infinite logit +inf, and where all are -inf, softmax is NaN, as PyTorch's: inf - inf.
 template <class Row>
 void log_softmax(Engine<Row>& engine, Items<Row> xs, Row& out) {
   if (xs.empty()) return;
   Row shifted(engine);
-  detail::subtract_largest(engine, xs, shifted);
-  const Held<Row> total(engine, apply<op<"logsumexp">()>(engine, shifted));
+  subtract_largest(engine, xs, shifted);
+  const Held<Row> total(engine, log_total(engine, shifted));
   out.reserve(xs.size());
   for (const auto& x : shifted) out.adopt(apply<op<"sub">()>(engine, x, total));
 }
@@ -81,7 +110,7 @@ template <class Row>
 void softmax(Engine<Row>& engine, Items<Row> xs, Row& out) {
   if (xs.empty()) return;
   Row shifted(engine), powers(engine);
-  detail::subtract_largest(engine, xs, shifted);
+  subtract_largest(engine, xs, shifted);
   powers.reserve(xs.size());
   for (const auto& x : shifted) powers.adopt(apply<op<"exp">()>(engine, x));
   const Held<Row> total(engine, apply<op<"sum">()>(engine, powers));
@@ -93,24 +122,36 @@ void softmax(Engine<Row>& engine, Items<Row> xs, Row& out) {
 template <class Row>
 void rmsnorm(Engine<Row>& engine, Items<Row> xs, const Row* weight, double eps, Row& out) {
   if (xs.empty()) return;
-  if (weight == nullptr) return detail::normalize(engine, xs, eps, out);
   Row scaled(engine);
-  detail::normalize(engine, xs, eps, scaled);
-  detail::elementwise<op<"mul">()>(engine, scaled, weight, out);
+  Row& result = weight == nullptr ? out : scaled;
+  if (detail::normalize_ordinary(engine, xs, eps, result) != detail::Size::ordinary)
+    detail::normalize_any(engine, xs, eps, result);
+  if (weight != nullptr) detail::elementwise<op<"mul">()>(engine, scaled, weight, out);
 }
 
 template <class Row>
 void layernorm(Engine<Row>& engine, Items<Row> xs, const Row* weight, const Row* bias, double eps,
                Row& out) {
   if (xs.empty()) return;
-  const Held<Row> total(engine, apply<op<"sum">()>(engine, xs));
-  const Held<Row> mean(
-      engine, apply<op<"div">()>(engine, total, Row::number(static_cast<double>(xs.size()))));
-  Row centred(engine), scaled(engine);
-  centred.reserve(xs.size());
-  for (const auto& x : xs) centred.adopt(apply<op<"sub">()>(engine, x, mean));
-  rmsnorm(engine, centred, weight, eps, bias == nullptr ? out : scaled);
-  if (bias != nullptr) detail::elementwise<op<"add">()>(engine, scaled, bias, out);
+  Row centred(engine), normal(engine), scaled(engine);
+  detail::centre(engine, xs, centred);
+  switch (detail::normalize_ordinary<Row>(engine, centred, eps, normal)) {
+    case detail::Size::ordinary:
+      break;
+    case detail::Size::tiny:
+      detail::normalize_any<Row>(engine, centred, eps, normal);
+      break;
+    case detail::Size::huge: {
+      // The same of smaller numbers: their sum and their differences do not overflow.
+      Row smaller(engine), differences(engine);
+      smaller.reserve(xs.size());
+      for (const auto& x : xs) smaller.adopt(apply<op<"mul">()>(engine, x, Row::number(0x1p-64)));
+      detail::centre<Row>(engine, smaller, differences);
+      detail::normalize_any<Row>(engine, differences, eps * 0x1p-128, normal);
+    }
+  }
+  detail::elementwise<op<"mul">()>(engine, normal, weight, scaled);
+  detail::elementwise<op<"add">()>(engine, scaled, bias, out);
 }
 
 // The losses append one number, or one for each term where nothing is reduced. The mean of no term
@@ -161,18 +202,42 @@ void hinge_loss(Engine<Row>& engine, Items<Row> scores, Items<Row> targets, Redu
   reduce(engine, terms, reduction, out);
 }
 
-// -(target * log(p) + (1 - target) * log(1 - p)) of p = sigmoid(logit), as softplus(logit) - target
-// * logit, which cannot overflow.
+namespace detail {
+
+// softplus(x), or softplus(-x).
+template <class Row>
+typename Row::Item softplus_of(Engine<Row>& engine, const typename Row::Item& x, bool negated) {
+  if (!negated) return apply<op<"softplus">()>(engine, x);
+  const Held<Row> minus(engine, apply<op<"neg">()>(engine, x));
+  return apply<op<"softplus">()>(engine, minus);
+}
+
+// -(target * log(p) + (1 - target) * log(1 - p)) of p = sigmoid(x). Where x < 0 that is softplus(x)
+// - target * x, else softplus(-x) + (1 - target) * x: nothing cancels in value or derivative while
+// the target is between 0 and 1.
+template <class Row>
+typename Row::Item binary_surprisal(Engine<Row>& engine, const typename Row::Item& x,
+                                    const typename Row::Item& target) {
+  if (is_plain(target, 1.0)) return softplus_of<Row>(engine, x, true);
+  if (is_plain(target, 0.0)) return softplus_of<Row>(engine, x, false);
+  const Held<Row> minus(engine, apply<op<"neg">()>(engine, x));
+  const Held<Row> other(engine, apply<op<"sub">()>(engine, Row::number(1.0), target));
+  const Held<Row> minus_target(engine, apply<op<"neg">()>(engine, target));
+  const Held<Row> small(engine, apply<op<"softplus">()>(engine, below_zero(engine, x, x, minus)));
+  const auto weight = below_zero(engine, x, minus_target, other);
+  const Held<Row> large(engine, weighted(engine, weight, x));
+  return apply<op<"add">()>(engine, small, large);
+}
+
+}  // namespace detail
+
 template <class Row>
 void binary_cross_entropy(Engine<Row>& engine, Items<Row> logits, Items<Row> targets,
                           Reduction reduction, Row& out) {
   Row terms(engine);
   terms.reserve(logits.size());
-  for (std::size_t k = 0; k < logits.size(); ++k) {
-    const Held<Row> normalizer(engine, apply<op<"softplus">()>(engine, logits[k]));
-    const Held<Row> product(engine, apply<op<"mul">()>(engine, logits[k], targets[k]));
-    terms.adopt(apply<op<"sub">()>(engine, normalizer, product));
-  }
+  for (std::size_t k = 0; k < logits.size(); ++k)
+    terms.adopt(detail::binary_surprisal<Row>(engine, logits[k], targets[k]));
   reduce(engine, terms, reduction, out);
 }
 
@@ -188,12 +253,24 @@ void cross_entropy(Engine<Row>& engine, Items<Row> logits, std::size_t target, R
   out.adopt(apply<op<"surprisal">()>(engine, ordered));
 }
 
-// The same of probabilities: -sum(target * log_softmax(logits)).
+// The same of probabilities: -sum(target * log_softmax(logits)), without the logarithms of -inf
+// whose target is 0.
 template <class Row>
 void cross_entropy(Engine<Row>& engine, Items<Row> logits, Items<Row> targets, Row& out) {
-  Row both(engine);
-  log_softmax(engine, logits, both);
-  for (const auto& target : targets) both.add(target);
+  Row logs(engine), both(engine), shares(engine);
+  log_softmax(engine, logits, logs);
+  both.reserve(2 * logits.size());
+  shares.reserve(logits.size());
+  for (std::size_t k = 0; k < logits.size(); ++k) {
+    if (may_be_infinite(logs[k])) {
+      both.adopt(weighted(engine, targets[k], logs[k]));
+      shares.add(Row::number(1.0));
+    } else {
+      both.add(logs[k]);
+      shares.add(targets[k]);
+    }
+  }
+  for (const auto& share : shares) both.add(share);
   const Held<Row> total(engine, apply<op<"dot">()>(engine, both));
   out.reserve(1);
   out.adopt(apply<op<"neg">()>(engine, total));
@@ -279,6 +356,12 @@ inline std::vector<Value> matvec(std::span<const std::vector<Value>> w, std::spa
 inline Value logsumexp(std::span<const Value> xs) {
   const Argument result = apply<op<"logsumexp">()>(Value::tape(), detail::row_of(xs));
   return result.node != no_node ? Value::adopt(result.node) : Value(result.primal);
+}
+// -log of the first one's softmax.
+inline Value surprisal(std::span<const Value> xs) {
+  if (xs.empty()) throw std::invalid_argument("surprisal: no number");
+  const Argument result = apply<op<"surprisal">()>(Value::tape(), detail::row_of(xs));
+  return Value::adopt(result.node);
 }
 inline std::vector<Value> softmax(std::span<const Value> xs) {
   Row out(Value::tape());

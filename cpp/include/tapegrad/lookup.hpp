@@ -55,7 +55,7 @@ double partial_any(std::span<const double> x, double y, std::size_t k) {
     return k == 1 ? number(std::get<1>(e.partials)(x[0], x[1], x[2], y))
                   : number(std::get<2>(e.partials)(x[0], x[1], x[2], y));
   } else {
-    return std::get<0>(e.partials)(x, y, k);
+    return std::get<0>(e.partials)(x, y)(k);
   }
 }
 

@@ -11,8 +11,11 @@
 #include <iterator>
 #include <limits>
 #include <numbers>
+#include <span>
 #include <utility>
 #include <vector>
+
+#include "platform.hpp"
 
 namespace tapegrad::math {
 
@@ -87,26 +90,62 @@ inline double power(double x, double n) {
 // As a constant for derivatives.
 inline double stop(double x) { return x; }
 
-// NaN where that comes first.
-template <class Numbers>
-auto largest(const Numbers& x) {
-  auto most = x[0];
-  for (std::size_t k = 1; k < x.size(); ++k) most = where(x[k] > most, x[k], most);
-  return most;
+// A sum of exponentials without its largest term, the first of equal ones: the logarithm of the
+// sum is top + log1p(rest), which keeps the digits of a small rest.
+template <class Number>
+struct Exponentials {
+  Number top, rest;
+};
+
+// The first of the largest; 0 where a NaN comes first.
+inline std::size_t place_of_largest(std::span<const double> x) {
+  std::size_t at = 0;
+  for (std::size_t k = 1; k < x.size(); ++k)
+    if (x[k] > x[at]) at = k;
+  return at;
 }
-// The sum of exp(x - most) over all but the largest itself, of which most is the value. In a term
-// for each number that is less, so that none is lost beside a 1, nor in a derivative.
-template <class Numbers, class Number>
-auto exponentials_of_others(const Numbers& x, const Number& most) {
-  Number so_far = x[0], sum = x.size() > 1 ? -0.0 : 0.0;
-  for (std::size_t k = 1; k < x.size(); ++k) {
-    const auto is_more = x[k] > so_far;
-    const Number less = where(is_more, so_far, x[k]);
-    so_far = where(is_more, x[k], so_far);
-    sum = sum + exp(less - most);
-  }
-  return sum;
+inline double rest_of_exponentials(std::span<const double> x, std::size_t left_out, double shift) {
+  double rest = 0.0;
+  for (std::size_t k = 0; k < x.size(); ++k)
+    if (k != left_out) rest = rest + std::exp(x[k] - shift);
+  return rest;
 }
+
+// For logsumexp. Where `top` is infinite, the rest is that of the plain sum.
+inline Exponentials<double> exponentials(std::span<const double> x) {
+  const std::size_t at = place_of_largest(x);
+  return {x[at], rest_of_exponentials(x, at, std::isinf(x[at]) ? 0.0 : x[at])};
+}
+
+// For the difference to the first number, which may be infinite: no rest is left beside +inf.
+inline Exponentials<double> exponentials_beside(std::span<const double> x) {
+  const std::size_t at = place_of_largest(x);
+  const bool masked = x[at] == -std::numeric_limits<double>::infinity();
+  return {x[at], rest_of_exponentials(x, at, masked ? 0.0 : x[at])};
+}
+
+// The logarithm of a sum of exponentials. Where the largest is infinite it is that of the plain
+// sum, whose derivatives are PyTorch's.
+inline double log_sum(std::span<const double> x) {
+  const auto [top, rest] = exponentials(x);
+  return std::isinf(top) ? std::log(std::exp(top) + rest) : top + std::log1p(rest);
+}
+
+// The same minus the first number, which takes no part where it is the largest itself.
+inline double log_sum_above_first(std::span<const double> x) {
+  const auto [top, rest] = exponentials_beside(x);
+  const bool is_first = x[0] >= top && top != -std::numeric_limits<double>::infinity();
+  return (is_first ? 0.0 : top - x[0]) + std::log1p(rest);
+}
+
+}  // namespace tapegrad::math
+
+#if defined(__APPLE__)
+// macOS has it in its library; its <math.h> declares it only where _REENTRANT is defined.
+extern "C" double lgamma_r(double, int*);
+#endif
+
+namespace tapegrad::math {
 
 // std::lgamma writes the global `signgam`; the value is the same.
 inline double lgamma(double x) {

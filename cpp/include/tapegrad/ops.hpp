@@ -159,7 +159,8 @@ constexpr auto inner_product(const Numbers& x, const Numbers& y, const Number& s
   return total;
 }
 
-// Takes the operands as a span; the partial is that of operand k. `empty` is the value of none.
+// Takes the operands as a span. The partials are a function of the operand's number k, made once
+// for all operands: what they have in common is computed once. `empty` is the value of none.
 template <class Value, class Partial>
 constexpr auto n_ary(std::string_view name, std::string_view summary,
                      std::array<std::string_view, 3> parameters, std::optional<double> empty,
@@ -315,7 +316,7 @@ inline constexpr auto table = std::make_tuple(
           for (std::size_t k = 1; k < x.size(); ++k) total = total + x[k];
           return total;
         },
-        [](auto, auto, std::size_t) { return one; }),
+        [](auto, auto) { return [](std::size_t) { return 1.0; }; }),
   n_ary("dot", "The sum of the products of two sequences.", {"xs", "ys"}, 0.0,
         [](auto x) {
           using Number = std::remove_cvref_t<decltype(x[0])>;
@@ -323,9 +324,10 @@ inline constexpr auto table = std::make_tuple(
           const Number start = x.size() % 2 != 0 ? x.back() : Number(nothing);
           return inner_product(x.first(n), x.subspan(n, n), start);
         },
-        [](auto x, auto, std::size_t k) {
-          const std::size_t n = x.size() / 2;
-          return k == 2 * n ? 1.0 : x[k < n ? k + n : k - n];
+        [](auto x, auto) {
+          return [x, n = x.size() / 2](std::size_t k) {
+            return k == 2 * n ? 1.0 : x[k < n ? k + n : k - n];
+          };
         }),
   n_ary("squared_distance", "The sum of the squared differences of two sequences.", {"xs", "ys"}, 0.0,
         [](auto x) {
@@ -334,26 +336,28 @@ inline constexpr auto table = std::make_tuple(
           for (std::size_t k = 1; k < n; ++k) total = total + (x[k] - x[n + k]) * (x[k] - x[n + k]);
           return total;
         },
-        [](auto x, auto, std::size_t k) {
-          const std::size_t n = x.size() / 2;
-          return 2.0 * (x[k] - x[k < n ? k + n : k - n]);
+        [](auto x, auto) {
+          return [x, n = x.size() / 2](std::size_t k) {
+            return 2.0 * (x[k] - x[k < n ? k + n : k - n]);
+          };
         }),
   n_ary("logsumexp", "The logarithm of the sum of the exponentials, without overflow.", {"xs"},
         -std::numeric_limits<double>::infinity(),
-        [](auto x) {
-          const auto most = largest(x);
-          const auto sum = most + log1p(exponentials_of_others(x, most));
-          return where(abs(most) == std::numeric_limits<double>::infinity(), most, sum);
-        },
-        [](auto x, auto y, std::size_t k) { return exp(x[k] - y); }),
+        [](auto x) { return log_sum(x); },
+        [](auto x, auto) {
+          return [x, sum = exponentials(x)](std::size_t k) {
+            return exp((x[k] - sum.top) - log1p(sum.rest));
+          };
+        }),
   n_ary("surprisal", "logsumexp of all minus the first: -log of the first one's softmax.", {"xs"},
         {},
-        [](auto x) {
-          const auto most = largest(x);
-          const auto sum = log1p(exponentials_of_others(x, most));
-          return where(x[0] == most, sum, (most - x[0]) + sum);
-        },
-        [](auto x, auto y, std::size_t k) { return k == 0 ? expm1(-y) : exp((x[k] - x[0]) - y); }),
+        [](auto x) { return log_sum_above_first(x); },
+        [](auto x, auto y) {
+          return [x, y, sum = exponentials_beside(x)](std::size_t k) {
+            if (k == 0) return expm1(-y);
+            return exp((x[k] == sum.top ? 0.0 : x[k] - sum.top) - log1p(sum.rest));
+          };
+        }),
   // slopes: their partials by x are those along the curve that y = f(x) lies on
   inner(unary("sigmoid_slope", "", "sigmoid'", "The derivative of sigmoid.", everywhere,
         [](auto x) { return sigmoid_slope(x); }, [](auto x, auto y) { return -y * tanh(0.5 * x); })),

@@ -5,16 +5,27 @@
 #include <cstdint>
 #include <utility>
 
-#if defined(_WIN32)
-#define NOMINMAX
-#define WIN32_LEAN_AND_MEAN
-#include <windows.h>
-#else
+#include "platform.hpp"
+
+#if !defined(_WIN32)
 #include <sys/mman.h>
 #include <unistd.h>
 #endif
 
 namespace tapegrad {
+
+#if defined(_WIN32)
+// Declared as <windows.h> does, which would bring thousands of macros.
+namespace windows {
+extern "C" {
+__declspec(dllimport) void* __stdcall VirtualAlloc(void*, std::size_t, unsigned long,
+                                                   unsigned long);
+__declspec(dllimport) int __stdcall VirtualFree(void*, std::size_t, unsigned long);
+}
+inline constexpr unsigned long commit = 0x1000, reserve = 0x2000, release = 0x8000;  // MEM_
+inline constexpr unsigned long no_access = 0x01, read_write = 0x04;                  // PAGE_
+}  // namespace windows
+#endif
 
 class Pages {
  public:
@@ -28,7 +39,7 @@ class Pages {
   // False, with nothing changed, where the system refuses so much.
   bool reserve(std::size_t bytes) noexcept {
 #if defined(_WIN32)
-    void* address = VirtualAlloc(nullptr, bytes, MEM_RESERVE, PAGE_NOACCESS);
+    void* address = windows::VirtualAlloc(nullptr, bytes, windows::reserve, windows::no_access);
     if (address == nullptr) return false;
 #else
     bytes += huge_page;  // not every system begins where a huge page can
@@ -46,7 +57,8 @@ class Pages {
   // far from `begin`, where use is to begin, are huge.
   bool reserve_usable(std::size_t bytes, [[maybe_unused]] std::size_t begin = 0) noexcept {
 #if defined(_WIN32)
-    void* address = VirtualAlloc(nullptr, bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    void* address = windows::VirtualAlloc(nullptr, bytes, windows::reserve | windows::commit,
+                                          windows::read_write);
     if (address == nullptr) return false;
 #else
     void* address = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
@@ -68,7 +80,8 @@ class Pages {
   // Makes the bytes from `from` to `to` usable and zero.
   bool commit(std::size_t from, std::size_t to) noexcept {
 #if defined(_WIN32)
-    return VirtualAlloc(base_ + from, to - from, MEM_COMMIT, PAGE_READWRITE) != nullptr;
+    return windows::VirtualAlloc(base_ + from, to - from, windows::commit, windows::read_write) !=
+           nullptr;
 #else
     if (mprotect(base_ + from, to - from, PROT_READ | PROT_WRITE) != 0) return false;
 #if defined(MADV_HUGEPAGE)
@@ -111,7 +124,7 @@ class Pages {
   void release() noexcept {
     if (base_ == nullptr) return;
 #if defined(_WIN32)
-    VirtualFree(mapped_, 0, MEM_RELEASE);
+    windows::VirtualFree(mapped_, 0, windows::release);
 #else
     munmap(mapped_, bytes_);
 #endif

@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "platform.hpp"
+
 namespace tapegrad {
 
 // For each row the columns of its nonzeros, sorted.

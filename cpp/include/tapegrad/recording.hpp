@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -174,6 +175,14 @@ class Recording {
   void mark_pulled(Place group) { groups_[group].pulled = true; }
 
   void guard(const Guard& guard) { guards_.push_back(guard); }
+  // Whether x is less than y: what is recorded next holds while the answer is the same. An
+  // embedding may answer in its own way.
+  bool is_less(Place x, Place y) {
+    if (asked_ != nullptr) return asked_(*this, Guard::less, x, y) != 0.0;
+    const double outcome = ask(Guard::less, primal(x), primal(y));
+    guard({Guard::less, ~std::uint32_t{0}, {x, y}, outcome});
+    return outcome != 0.0;
+  }
 
   Place size() const noexcept { return static_cast<Place>(instructions_.size()); }
   const Instruction& operator[](Place i) const noexcept { return instructions_[i]; }
@@ -215,6 +224,10 @@ class Recording {
 
   // The one that symbols of this thread are recorded in; null when none is.
   static inline thread_local constinit Recording* current = nullptr;
+
+ protected:
+  using Asked = double (*)(Recording&, Guard::Kind, Place, Place);
+  Asked asked_ = nullptr;
 
  private:
   static constexpr std::size_t kept_capacity = std::size_t{1} << 20;
@@ -390,5 +403,54 @@ inline Symbol atan2_derivative(const Symbol& y, const Symbol& x, const Symbol& o
 inline Symbol hypot_derivative(const Symbol& x, const Symbol& y, const Symbol& order) { return Symbol::apply<op<"hypot_derivative">()>(x, y, order); }
 inline Symbol hypot_slope(const Symbol& x, const Symbol& y, const Symbol&) { return hypot_derivative(x, y, 1.0); }
 // clang-format on
+
+// The largest of symbols, the first of equal ones, and for each whether it is that one: found anew
+// in every run. None is where the largest is infinite; `or_infinite`, where it is -infinity.
+struct Peak {
+  Symbol top;
+  std::vector<Symbol> is_top;  // 1 or 0
+};
+inline Peak peak_of(std::span<const Symbol> x, bool or_infinite = false) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  Peak peak{x[0], {}};
+  std::vector<Condition> larger(1, Condition{1.0});  // than all before
+  for (const Symbol& item : x.subspan(1)) {
+    larger.push_back(item > peak.top);
+    peak.top = where(larger.back(), item, peak.top);
+  }
+  const Symbol bound =
+      where(or_infinite ? peak.top > -infinity : abs(peak.top) < infinity, peak.top, nan);
+  for (std::size_t k = 0; k < x.size(); ++k)
+    peak.is_top.push_back((larger[k] && x[k] >= bound).symbol);
+  return peak;
+}
+
+inline Symbol rest_of_exponentials(std::span<const Symbol> x, const Peak& peak,
+                                   const Symbol& shift) {
+  // The choice comes before exp, so that its derivative has nothing of inf - inf.
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  Symbol rest = ops::nothing;
+  for (std::size_t k = 0; k < x.size(); ++k)
+    rest = rest + exp(where(Condition{peak.is_top[k]}, -infinity, x[k] - shift));
+  return rest;
+}
+
+// As of doubles.
+inline Symbol log_sum(std::span<const Symbol> x) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  const Peak peak = peak_of(x);
+  const Condition infinite = abs(peak.top) == infinity;
+  const Symbol rest = rest_of_exponentials(x, peak, where(infinite, 0.0, peak.top));
+  return where(infinite, log(where(infinite, rest, 1.0)), peak.top + log1p(rest));
+}
+
+inline Symbol log_sum_above_first(std::span<const Symbol> x) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  const Peak peak = peak_of(x, true);
+  const Symbol shift = where(peak.top == -infinity, 0.0, peak.top);
+  const Symbol rest = rest_of_exponentials(x, peak, shift);
+  return where(Condition{peak.is_top[0]}, 0.0, peak.top - x[0]) + log1p(rest);
+}
 
 }  // namespace tapegrad

@@ -1,6 +1,7 @@
 // Arguments and results of layers, owned while they are on the way.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <span>
 #include <utility>
@@ -134,13 +135,6 @@ inline Argument sum_of_squares(Tape& tape, std::span<const Argument> xs) {
   return inner_product(tape, same, same);
 }
 
-// A number, of which nothing is recorded.
-inline Argument largest_of(Tape&, std::span<const Argument> xs) {
-  double largest = xs[0].primal;
-  for (const Argument& x : xs) largest = math::where(x.primal > largest, x.primal, largest);
-  return {no_node, largest};
-}
-
 // An operation of any number of nodes and numbers, as above.
 template <Op code>
 Argument apply(Tape& tape, std::span<const Argument> xs) {
@@ -155,6 +149,85 @@ Argument apply(Tape& tape, std::span<const Argument> xs) {
   primals.reserve(xs.size());
   for (const Argument& x : xs) primals.push_back(x.primal);
   return {no_node, entry<code>.value(std::span<const double>(primals))};
+}
+
+// The place of the largest number, the first of equal ones; 0 where that is a NaN.
+inline std::size_t place_of_largest(std::span<const Argument> xs) noexcept {
+  std::size_t at = 0;
+  for (std::size_t k = 1; k < xs.size(); ++k)
+    if (xs[k].primal > xs[at].primal) at = k;
+  return at;
+}
+
+// Appends x minus the largest of each x. The largest itself gives a plain 0, so that what is
+// computed of it has the derivatives by the others alone, and none that have to cancel.
+inline void subtract_largest(Tape& tape, std::span<const Argument> xs, Row& out) {
+  const std::size_t at = place_of_largest(xs);
+  const Argument top = xs[at];
+  out.reserve(xs.size());
+  // The difference from an infinite one is NaN. A single one makes a node like any other.
+  const bool defined = std::isfinite(top.primal) && xs.size() > 1;
+  const Argument& less = defined ? top : Argument{no_node, top.primal};
+  for (std::size_t k = 0; k < xs.size(); ++k) {
+    if (k == at && defined) out.adopt({no_node, 0.0});
+    else out.adopt(apply<op<"sub">()>(tape, xs[k], less));
+  }
+}
+
+// The logarithm of the sum of the exponentials of what subtract_largest() gave.
+inline Argument log_total(Tape& tape, const Row& shifted) {
+  return apply<op<"logsumexp">()>(tape, shifted);
+}
+
+// Appends each x divided by the largest |x| of all, or by `least` where that is larger, and returns
+// `least` divided by the same. The largest itself gives a plain 1 or -1.
+inline Argument divide_by_largest(Tape& tape, std::span<const Argument> xs, double least,
+                                  Row& out) {
+  std::size_t at = 0;
+  for (std::size_t k = 1; k < xs.size(); ++k)
+    if (std::fabs(xs[k].primal) > std::fabs(xs[at].primal)) at = k;
+  const double size = std::fabs(xs[at].primal);
+  const bool small = size < least;
+  const bool defined = !small && size > 0.0 && !std::isinf(size);
+  const Held top(tape, small ? Argument{no_node, least} : apply<op<"abs">()>(tape, xs[at]));
+  out.reserve(xs.size());
+  for (std::size_t k = 0; k < xs.size(); ++k) {
+    if (k == at && defined) out.adopt({no_node, std::copysign(1.0, xs[k].primal)});
+    else out.adopt(apply<op<"div">()>(tape, xs[k], top));
+  }
+  return apply<op<"div">()>(tape, Argument{no_node, least}, top);
+}
+
+// Whether all are known to be 0.
+inline bool all_zero(std::span<const Argument> xs) noexcept {
+  for (const Argument& x : xs)
+    if (x.primal != 0.0) return false;
+  return true;
+}
+
+// Whether x is less than a plain number.
+inline bool is_less(Tape&, const Argument& x, double bound) noexcept { return x.primal < bound; }
+
+// Whether it is this number, and nothing to differentiate by.
+inline bool is_plain(const Argument& x, double number) noexcept {
+  return x.node == no_node && x.primal == number;
+}
+
+// x where it is less than 0, else y.
+inline Argument below_zero(Tape&, const Argument& x, const Argument& yes, const Argument& no) {
+  return x.primal < 0.0 ? yes : no;
+}
+
+inline bool may_be_infinite(const Argument& x) noexcept { return std::isinf(x.primal); }
+
+// weight * x, and 0 where the weight is 0 and x infinite: its derivative by the weight is x there,
+// too.
+inline Argument weighted(Tape& tape, const Argument& weight, const Argument& x) {
+  if (weight.primal != 0.0 || !std::isinf(x.primal)) return apply<op<"mul">()>(tape, weight, x);
+  if (weight.node == no_node) return {no_node, 0.0};
+  const Argument product = apply<op<"mul">()>(tape, weight, x);
+  tape.cell(product.node).primal = 0.0;
+  return {product.node, 0.0};
 }
 
 }  // namespace tapegrad

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -26,6 +27,9 @@ class SymbolRow {
   void reserve(std::size_t more) { items_.reserve(items_.size() + more); }
 
   Recording& recording() const noexcept { return *recording_; }
+  // Of what subtract_largest() made, for each whether it is the largest.
+  std::vector<Symbol> is_top;
+
   std::size_t size() const noexcept { return items_.size(); }
   bool empty() const noexcept { return items_.empty(); }
   const Symbol& operator[](std::size_t k) const noexcept { return items_[k]; }
@@ -55,13 +59,66 @@ Symbol apply(Recording&, std::span<const Symbol> xs) {
   return entry<code>.value(xs);
 }
 
-// As a constant for derivatives, though it is computed anew in every run.
-inline Symbol largest_of(Recording&, std::span<const Symbol> xs) {
-  return Symbol::apply<op<"stop">()>(math::largest(xs));
-}
-
 inline Symbol sum_of_squares(Recording&, std::span<const Symbol> xs) {
   return ops::inner_product(xs, xs, Symbol(ops::nothing));
+}
+
+// As of Row. Which one is the largest is found anew in every run.
+inline void subtract_largest(Recording&, std::span<const Symbol> xs, SymbolRow& out) {
+  const Peak peak = peak_of(xs);
+  out.reserve(xs.size());
+  for (std::size_t k = 0; k < xs.size(); ++k)
+    out.adopt(where(Condition{peak.is_top[k]}, 0.0, xs[k] - peak.top));
+  out.is_top = peak.is_top;
+}
+
+inline Symbol log_total(Recording&, const SymbolRow& shifted) {
+  return log1p(rest_of_exponentials(shifted, {0.0, shifted.is_top}, 0.0));
+}
+
+inline Symbol divide_by_largest(Recording&, std::span<const Symbol> xs, double least,
+                                SymbolRow& out) {
+  std::vector<Symbol> sizes;
+  for (const Symbol& x : xs) sizes.push_back(abs(x));
+  const Peak peak = peak_of(sizes);
+  const Condition small = peak.top < least;
+  const Symbol top = where(small, least, peak.top);
+  const Condition defined = top > 0.0;
+  out.reserve(xs.size());
+  for (std::size_t k = 0; k < xs.size(); ++k) {
+    const Symbol sign = where(xs[k] < 0.0, -1.0, 1.0);
+    const Condition is_top{where(small, 0.0, (Condition{peak.is_top[k]} && defined).symbol)};
+    out.adopt(where(is_top, sign, xs[k] / top));
+  }
+  return least / top;
+}
+
+inline bool all_zero(std::span<const Symbol>) noexcept { return false; }
+
+// What is recorded next holds while the answer is the same.
+inline bool is_less(Recording& recording, const Symbol& x, double bound) {
+  if (x.is_constant()) return x.primal() < bound;
+  return recording.is_less(x.place(), recording.constant(bound));
+}
+
+inline bool is_plain(const Symbol& x, double number) noexcept {
+  return x.is_constant() && x.primal() == number;
+}
+
+inline Symbol below_zero(Recording&, const Symbol& x, const Symbol& yes, const Symbol& no) {
+  return where(x < 0.0, yes, no);
+}
+
+inline bool may_be_infinite(const Symbol&) noexcept { return true; }
+
+inline Symbol weighted(Recording&, const Symbol& weight, const Symbol& x) {
+  if (weight.is_constant()) return weight.primal() == 0.0 ? Symbol(0.0) : weight * x;
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  constexpr double least = std::numeric_limits<double>::denorm_min();
+  const Condition absent = weight == 0.0 && abs(x) == infinity;
+  // A quotient of 0, whose derivative by the weight is that infinity.
+  const Symbol divisor = where(absent, where(x < 0.0, -least, least), infinity);
+  return weight * where(absent, 0.0, x) + weight / divisor;
 }
 
 }  // namespace tapegrad

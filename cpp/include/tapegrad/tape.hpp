@@ -94,7 +94,8 @@ class Tape : public Arena {
         return place_lists(code, y, operands.list(), nullptr);
       } else {
         const double y = e.value(x);
-        for (std::size_t k = 0; k < x.size(); ++k) add(k, std::get<0>(e.partials)(x, y, k));
+        const auto partial = std::get<0>(e.partials)(x, y);
+        for (std::size_t k = 0; k < x.size(); ++k) add(k, partial(k));
         return place_lists(code, y, operands.list(), nullptr);
       }
     }

@@ -19,6 +19,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -267,7 +268,7 @@ class Trace {
     throw ArenaFull("the trace cannot begin: the system gives no address space");
   }
 
-  static inline thread_local constinit Trace* current_ = nullptr;
+  TAPEGRAD_ONE_TAPE static inline thread_local constinit Trace* current_ = nullptr;
 
   std::int32_t top_ = 1;    // the step at 0 is no number's
   std::int32_t end_ = 1;    // what lies before was touched
@@ -367,6 +368,81 @@ inline Traced sum(std::span<const Traced> xs) {
   Traced total = xs[0];
   for (const Traced& x : xs.subspan(1)) total = total + x;
   return total;
+}
+
+namespace detail {
+
+template <class Y>
+void check_lengths(const char* name, std::span<const Traced> xs, std::span<const Y> ys) {
+  if (xs.size() != ys.size())
+    throw std::invalid_argument(std::string(name) + ": sequences of different lengths");
+}
+
+template <class Y>
+Traced dot(std::span<const Traced> xs, std::span<const Y> ys) {
+  check_lengths("dot", xs, ys);
+  Traced total = 0.0;
+  for (std::size_t k = 0; k < xs.size(); ++k)
+    total = k == 0 ? Traced(xs[0] * ys[0]) : Traced(total + xs[k] * ys[k]);
+  return total;
+}
+
+template <class Y>
+Traced squared_distance(std::span<const Traced> xs, std::span<const Y> ys) {
+  check_lengths("squared_distance", xs, ys);
+  Traced total = 0.0;
+  for (std::size_t k = 0; k < xs.size(); ++k)
+    total = k == 0 ? Traced(square(xs[0] - ys[0])) : Traced(total + square(xs[k] - ys[k]));
+  return total;
+}
+
+// The sum of the exponentials but of the largest, relative to that or as they are.
+inline Traced rest_of_exponentials(std::span<const Traced> xs, std::size_t at, bool plain) {
+  Traced rest = 0.0;
+  for (std::size_t k = 0; k < xs.size(); ++k) {
+    if (k == at) continue;
+    rest = plain ? Traced(rest + exp(xs[k])) : Traced(rest + exp(xs[k] - xs[at]));
+  }
+  return rest;
+}
+inline std::size_t place_of_largest(std::span<const Traced> xs) {
+  std::size_t at = 0;
+  for (std::size_t k = 1; k < xs.size(); ++k)
+    if (xs[k] > xs[at]) at = k;
+  return at;
+}
+
+}  // namespace detail
+
+// As of Values, from left to right. Throw std::invalid_argument unless both have the same length.
+inline Traced dot(std::span<const Traced> xs, std::span<const Traced> ys) {
+  return detail::dot(xs, ys);
+}
+inline Traced dot(std::span<const Traced> xs, std::span<const double> ys) {
+  return detail::dot(xs, ys);
+}
+inline Traced squared_distance(std::span<const Traced> xs, std::span<const Traced> ys) {
+  return detail::squared_distance(xs, ys);
+}
+inline Traced squared_distance(std::span<const Traced> xs, std::span<const double> ys) {
+  return detail::squared_distance(xs, ys);
+}
+
+inline Traced logsumexp(std::span<const Traced> xs) {
+  if (xs.empty()) return -std::numeric_limits<double>::infinity();
+  const std::size_t at = detail::place_of_largest(xs);
+  const Traced rest = detail::rest_of_exponentials(xs, at, isinf(xs[at]));
+  if (isinf(xs[at])) return log(exp(xs[at]) + rest);
+  return xs[at] + log1p(rest);
+}
+// -log of the first one's softmax; throws std::invalid_argument for none.
+inline Traced surprisal(std::span<const Traced> xs) {
+  if (xs.empty()) throw std::invalid_argument("surprisal: no number");
+  constexpr double masked = -std::numeric_limits<double>::infinity();
+  const std::size_t at = detail::place_of_largest(xs);
+  const Traced rest = detail::rest_of_exponentials(xs, at, xs[at] == masked);
+  if (at == 0 && xs[0] != masked) return log1p(rest);
+  return (xs[at] - xs[0]) + log1p(rest);
 }
 
 }  // namespace tapegrad

@@ -7,6 +7,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -18,8 +21,23 @@
 
 namespace tapegrad {
 
+namespace detail {
+
+[[noreturn]] inline void refuse_foreign_value() {
+  std::fputs("tapegrad: a Value was used in another thread than the one that made it\n", stderr);
+  std::abort();
+}
+
+}  // namespace detail
+
+#if TAPEGRAD_CHECK_THREADS
+// A name of its own for the linker: parts of a program that disagree about checking do not link.
+inline namespace checked {
+#endif
+
 // One reference to a node of this thread's tape; copies refer to the same node. A Value belongs to
-// the thread that made it.
+// the thread that made it: where TAPEGRAD_CHECK_THREADS says so, its use in another one ends the
+// program with a message.
 class Value {
  public:
   using Whole = Value;
@@ -27,39 +45,45 @@ class Value {
   Value() : Value(0.0) {}
   Value(Number auto primal) : node_(tape().leaf(static_cast<double>(primal))) {}
   Value(const Value& other) noexcept : node_(other.node_) {
-    if (node_ != no_node) tape().own(node_);
+    if (node_ != no_node) other.home().own(node_);
   }
-  Value(Value&& other) noexcept : node_(std::exchange(other.node_, no_node)) {}
+  Value(Value&& other) noexcept : node_(std::exchange(other.node_, no_node)) {
+    if (node_ != no_node) other.check_thread();
+  }
   Value& operator=(Value other) noexcept {
+    if (node_ != no_node) check_thread();
     std::swap(node_, other.node_);
     return *this;
   }
   ~Value() {
-    if (node_ != no_node) tape().release(node_);
+    if (node_ != no_node) home().release(node_);
   }
 
   // Takes over the caller's ownership of a node.
   static Value adopt(Index node) noexcept { return Value(Adopted{}, node); }
 
-  double data() const noexcept { return tape().cell(node_).primal; }
-  double grad() const noexcept { return tape().link(node_).adjoint; }
-  void set_data(double primal) noexcept { tape().cell(node_).primal = primal; }
-  void set_grad(double adjoint) noexcept { tape().link(node_).adjoint = adjoint; }
-  Index node() const noexcept { return node_; }
+  double data() const noexcept { return home().cell(node_).primal; }
+  double grad() const noexcept { return home().link(node_).adjoint; }
+  void set_data(double primal) noexcept { home().cell(node_).primal = primal; }
+  void set_grad(double adjoint) noexcept { home().link(node_).adjoint = adjoint; }
+  Index node() const noexcept {
+    check_thread();
+    return node_;
+  }
 
   // Afterwards grad() of every Value that this one was computed from has grown by its derivative.
   void backward(double seed = 1.0) const {
     const Value root = *this;  // a backward function may drop the caller's
     tape().backward(root.node_, seed);
   }
-  void zero_grad() const { tape().zero_adjoints(node_); }
+  void zero_grad() const { home().zero_adjoints(node_); }
 
   const std::string& label() const {
     static const std::string no_label;
-    const Note* note = tape().find_note(node_);
+    const Note* note = home().find_note(node_);
     return note != nullptr ? note->label : no_label;
   }
-  void set_label(std::string label) { tape().need_note(node_).label = std::move(label); }
+  void set_label(std::string label) { home().need_note(node_).label = std::move(label); }
 
   // The tape of this thread, made at first use; it outlives every Value of the thread.
   static Tape& tape() {
@@ -82,12 +106,29 @@ class Value {
   static Argument argument(const Value& x) noexcept { return {x.node_, x.data()}; }
   static Argument argument(double x) noexcept { return {no_node, x}; }
 
+  // `x`, just recorded, with a primal that is rounded in another way.
+  static Value with_data(Value x, double primal) noexcept {
+    x.set_data(primal);
+    return x;
+  }
+
  private:
-  static Index node_or_number(const Value& x) noexcept { return x.node_; }
+  static Index node_or_number(const Value& x) noexcept { return x.node(); }
   static double node_or_number(double x) noexcept { return x; }
 
   struct Adopted {};
   Value(Adopted, Index node) noexcept : node_(node) {}
+
+  void check_thread() const noexcept {
+#if TAPEGRAD_CHECK_THREADS
+    if (home_ != tape_) [[unlikely]]
+      detail::refuse_foreign_value();
+#endif
+  }
+  Tape& home() const noexcept {
+    check_thread();
+    return *tape_;
+  }
 
   // With the thread goes its tape, unless a Value lives on: in a static variable, say.
   struct Keeper {
@@ -103,10 +144,17 @@ class Value {
   }
 
   // A raw pointer, constant-initialised: reading it needs no guard.
-  static inline thread_local constinit Tape* tape_ = nullptr;
+  TAPEGRAD_ONE_TAPE static inline thread_local constinit Tape* tape_ = nullptr;
 
   Index node_;
+#if TAPEGRAD_CHECK_THREADS
+  const Tape* home_ = tape_;
+#endif
 };
+
+#if TAPEGRAD_CHECK_THREADS
+}  // namespace checked
+#endif
 
 // One node, however many operands.
 inline Value sum(std::span<const Value> xs) {
@@ -119,25 +167,38 @@ inline Value sum(std::span<const Value> xs) {
 
 namespace detail {
 
-template <class Y>
-Value dot(std::span<const Value> xs, std::span<const Y> ys) {
-  if (xs.size() != ys.size()) throw std::invalid_argument("dot: sequences of different lengths");
+template <Op code, class Y>
+Value of_two_rows(const char* name, std::span<const Value> xs, std::span<const Y> ys) {
+  if (xs.size() != ys.size())
+    throw std::invalid_argument(std::string(name) + ": sequences of different lengths");
   if (xs.empty()) return Value(0.0);
   std::vector<Argument> arguments;
   arguments.reserve(xs.size() + ys.size());
   for (const Value& x : xs) arguments.push_back(Value::argument(x));
   for (const Y& y : ys) arguments.push_back(Value::argument(y));
-  return Value::adopt(Value::tape().record<op<"dot">()>(std::span<const Argument>(arguments)));
+  return Value::adopt(Value::tape().record<code>(std::span<const Argument>(arguments)));
 }
 
 }  // namespace detail
 
 // Throws std::invalid_argument unless both have the same length.
 inline Value dot(std::span<const Value> xs, std::span<const Value> ys) {
-  return detail::dot(xs, ys);
+  return detail::of_two_rows<op<"dot">()>("dot", xs, ys);
 }
 inline Value dot(std::span<const Value> xs, std::span<const double> ys) {
-  return detail::dot(xs, ys);
+  return detail::of_two_rows<op<"dot">()>("dot", xs, ys);
+}
+
+// The sum of the squares of the differences. Throws std::invalid_argument unless both have the same
+// length.
+inline Value squared_distance(std::span<const Value> xs, std::span<const Value> ys) {
+  return detail::of_two_rows<op<"squared_distance">()>("squared_distance", xs, ys);
+}
+inline Value squared_distance(std::span<const Value> xs, std::span<const double> ys) {
+  return detail::of_two_rows<op<"squared_distance">()>("squared_distance", xs, ys);
 }
 
 }  // namespace tapegrad
+
+template <>
+class std::numeric_limits<tapegrad::Value> : public tapegrad::detail::Limits<tapegrad::Value> {};

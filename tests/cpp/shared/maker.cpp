@@ -1,0 +1,8 @@
+// A library with hidden visibility that makes Values.
+#include "shared.hpp"
+
+[[gnu::visibility("default")]] tapegrad::Value made(double x) { return tapegrad::Value(x); }
+
+[[gnu::visibility("default")]] tapegrad::Traced doubled(const tapegrad::Traced& x) {
+  return 2.0 * x;
+}
