@@ -44,8 +44,8 @@ SENSITIVE = {
     "logsumexp": "the value has a zero where the exponentials add up to 1",
 }
 
-# Where the functions have to be right, beyond the intervals of the table. test_extreme_derivatives.py
-# goes to the ends, with a bound that is less strict.
+# Where the functions have to be right beyond the intervals of the table. At all extremes they are
+# tested by test_extreme_derivatives.py, to a bound that is less strict.
 WIDE: dict[str, tuple[tuple[float, float], ...]] = {
     "add": ((-1e307, 1e307),) * 2,
     "sub": ((-1e307, 1e307),) * 2,
