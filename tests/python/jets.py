@@ -289,6 +289,7 @@ SLOPES: dict[str, tuple[Callable[..., Jet], ...]] = {
 # Where the functions of jets have no value, or another one.
 VALUES: dict[str, Callable[..., Number]] = {
     "expm1": lambda x: mp.expm1(held(x)),
+    "log1p": lambda x: mp.log1p(x),
     "tanh": lambda x: mp.tanh(held(x)),
     "sigmoid": lambda x: 1 / (1 + mp.exp(held(-x))),
     "softplus": lambda x: max(x, 0) + mp.log1p(mp.exp(held(-abs(x)))),

@@ -44,8 +44,8 @@ SENSITIVE = {
     "logsumexp": "the value has a zero where the exponentials add up to 1",
 }
 
-# Where the functions have to be right, beyond the intervals of the table. Derivatives by way of
-# x * x, PyTorch's formulas, reach to 1e154.
+# Where the functions have to be right beyond the intervals of the table. At all extremes they are
+# tested by test_extreme_derivatives.py, to a bound that is less strict.
 WIDE: dict[str, tuple[tuple[float, float], ...]] = {
     "add": ((-1e307, 1e307),) * 2,
     "sub": ((-1e307, 1e307),) * 2,
@@ -76,8 +76,8 @@ WIDE: dict[str, tuple[tuple[float, float], ...]] = {
     "sinh": ((-709.0, 709.0),),
     "cosh": ((-709.0, 709.0),),
     "tanh": ((-350.0, 350.0),),
-    "asinh": ((-1e154, 1e154),),
-    "acosh": ((1.0 + EPSILON, 1e154),),
+    "asinh": ((-1e300, 1e300),),
+    "acosh": ((1.0 + EPSILON, 1e300),),
     "atanh": ((-BELOW_ONE, BELOW_ONE),),
     "hypot": ((1e-300, 1e300),) * 2,
     "sigmoid": ((-700.0, 700.0),),
