@@ -49,6 +49,15 @@ class Handles {
     return found;
   }
 
+  // Of a node whose handle is being deallocated.
+  Handle* dying(Index node) const {
+    for (Handle* const handle : all_)
+      if (handle->node == node && !lives(handle) &&
+          Py_TYPE(reinterpret_cast<PyObject*>(handle)) != value_type)
+        return handle;
+    return nullptr;
+  }
+
   void remember(Handle* handle) noexcept {
     if (places_.size() > 2 * all_.size()) forget();
     try {
@@ -59,11 +68,8 @@ class Handles {
   }
 
  private:
-  // Of handles that wait, nobody owns any; what is left of a subclass is never kept waiting.
-  static bool lives(Handle* handle) {
-    auto* const object = reinterpret_cast<PyObject*>(handle);
-    return Py_REFCNT(object) > 0 || Py_TYPE(object) != value_type;
-  }
+  // Of handles that wait or die, nobody owns any.
+  static bool lives(Handle* handle) { return Py_REFCNT(reinterpret_cast<PyObject*>(handle)) > 0; }
 
   Handle* remembered(Index node) const {
     const auto found = places_.find(node);
