@@ -88,7 +88,8 @@ class Opened {
   Handle* handle_;
 };
 
-// Whether no reference cycle can go through the object: numbers, strings, and tuples of such.
+// Whether no reference cycle can go through the object: numbers, strings, and tuples of such. The
+// collector's own view of a dict does not tell: since CPython 3.14 it tracks each from its begin.
 bool is_atomic(PyObject* object, int depth = 8) {
   if (!PyObject_IS_GC(object)) return true;
   if (!PyTuple_CheckExact(object) || depth == 0) return false;
@@ -233,7 +234,7 @@ extern "C" int value_setattro(PyObject* self, PyObject* name, PyObject* value) {
   const int failed = PyObject_GenericSetAttr(self, name, value);
   const bool has_slots = Py_TYPE(self)->tp_basicsize != static_cast<Py_ssize_t>(sizeof(Handle));
   if (attributes_of(handle) == nullptr && !has_slots) return failed;
-  track(handle);
+  handle->plain = false;
   if (failed != 0 || value == nullptr || is_atomic(value)) return failed;
   return let_collect(handle) ? 0 : -1;
 }
@@ -243,7 +244,7 @@ bool add_attributes(PyObject* self, PyObject* attributes) {
   const Opened opened(handle);
   PyObject* const dict = PyObject_GenericGetDict(self, nullptr);
   if (dict == nullptr) return false;
-  track(handle);
+  handle->plain = false;
   const int failed = PyDict_Update(dict, attributes);
   bool atomic = true;
   PyObject *name, *value;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "arrays.hpp"
 #include "module.hpp"
 
 namespace tapegrad::python {
@@ -17,6 +18,7 @@ Parameters::Parameters(py::handle given, const char* name) : name_(name) {
     sequence_ = py::make_tuple(given);
     return;
   }
+  if (refuse_array_subclass(given.ptr(), name)) throw py::error_already_set();
   sequence_ = py::reinterpret_steal<py::object>(PySequence_Fast(given.ptr(), ""));
   if (sequence_) return;
   if (PyErr_ExceptionMatches(PyExc_TypeError) && Py_TYPE(given.ptr())->tp_iter == nullptr)

@@ -5,6 +5,7 @@
 
 #include <pybind11/pybind11.h>
 
+#include "arrays.hpp"
 #include "module.hpp"
 #include "signature.hpp"
 #include "traced.hpp"
@@ -42,6 +43,8 @@ class Gathered {
 
   bool add_all(const Description& what, std::string_view parameter, PyObject* iterable) {
     const std::size_t before = arguments.size();
+    if (refuse_array_subclass(iterable, std::string(what.name) + "(): " + std::string(parameter)))
+      return false;
     PyObject* iterator = PyObject_GetIter(iterable);
     if (iterator == nullptr) {
       if (PyErr_ExceptionMatches(PyExc_TypeError))

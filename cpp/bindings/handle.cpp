@@ -2,9 +2,10 @@
 #include "handle.hpp"
 #include "handles.hpp"
 
-#include <cmath>
-#include <string>
+#include <algorithm>
 #include <unordered_set>
+#include <utility>
+#include <vector>
 
 namespace tapegrad::python {
 
@@ -14,9 +15,10 @@ void set_memory_error(const std::bad_alloc& error) {
 }
 
 Handle* allocate_handle() {
+  if (Handle* const handle = all_handles().take()) return handle;
   Handle* handle = PyObject_GC_New(Handle, value_type);
   if (handle == nullptr) return nullptr;
-  handle->node = unset_node;  // not what this memory was before: a look at all handles would see it
+  handle->node = unset_node;  // not what this memory was before: a search would see it
   handle->place = 0;
   handle->plain = true;
   handle->dict = no_attributes;
@@ -30,10 +32,7 @@ Handle* find_handle(Index node) {
   return tape().has_handle(node) ? all_handles().find(node) : nullptr;
 }
 
-void remember(Handle* handle) { all_handles().remember(handle); }
-
 void track(Handle* handle) {
-  if (!handle->plain) return;
   handle->plain = false;
   auto* object = reinterpret_cast<PyObject*>(handle);
   if (!PyObject_GC_IsTracked(object)) PyObject_GC_Track(object);
@@ -46,7 +45,9 @@ Held::~Held() {
   }
 }
 
-static bool hold(Index node) {
+// Appends the operands that may have to hold others and hold none yet, as nodes do that a layer
+// recorded on the way to its results.
+static bool hold_operands_of(Index node, std::vector<Index>& waiting) {
   auto held = std::make_unique<Held>();
   tape().unshare(node);  // what is held counts one owner for each
   std::vector<Index> operands;
@@ -63,10 +64,21 @@ static bool hold(Index node) {
     if (object == nullptr) return false;
     ++note.held_by;
     held->handles.push_back(object);
+    if (tape().cell(operand).op != Op::leaf && note.held == nullptr) waiting.push_back(operand);
   }
   Note& note = tape().need_note(node);
   tape().discard(std::exchange(note.held, std::move(held)));
   if (Handle* const handle = find_handle(node)) track(handle);
+  return true;
+}
+
+static bool hold(Index node) {
+  std::vector<Index> waiting{node};
+  while (!waiting.empty()) {
+    const Index next = waiting.back();
+    waiting.pop_back();
+    if (!hold_operands_of(next, waiting)) return false;
+  }
   return true;
 }
 
@@ -77,39 +89,115 @@ PyObject* hold_operands(Handle* handle) {
   return nullptr;
 }
 
-static bool is_accounted_for(Index node) {
+bool is_accounted_for(Index node) {
   const Note* note = tape().find_note(node);
   return tape().cell(node).owners == handle_owner + (note != nullptr ? note->held_by : 0);
 }
 
-// Users recorded before their operand owned anything: found by a scan of all that is newer.
-static bool hold_in_users(Index node) {
-  std::unordered_set<Index> below{node};
-  std::vector<Index> users;
-  tape().blocks().each_newer(node, [&](Index user) {
-    bool uses = false;
-    tape().each_operand(user, [&](Index operand, double) { uses |= below.contains(operand); });
-    if (!uses) return;
-    below.insert(user);
-    users.push_back(user);
+namespace {
+
+// Nodes that became heritable when others used them already, dead ones among them. The users know
+// nothing of it and are found by a scan of all that is newer: one scan for all of these nodes, when
+// the collector begins, since nobody else asks.
+std::vector<Index> unannounced;
+
+// Whether the node is one of them still.
+bool take_unannounced(Index node) {
+  if (!tape().blocks().is_there(node) || tape().cell(node).owners == 0) return false;
+  Note* const note = tape().find_note(node);
+  return note != nullptr && std::exchange(note->unannounced, false);
+}
+
+bool announce() {
+  std::vector<Index> nodes = std::exchange(unannounced, {});
+  std::erase_if(nodes, [](Index node) { return !take_unannounced(node); });
+  if (nodes.empty()) return true;
+  const Blocks& blocks = tape().blocks();
+  const Index oldest = *std::min_element(nodes.begin(), nodes.end(), [&](Index a, Index b) {
+    return blocks.order(a) < blocks.order(b);
   });
-  for (const Index user : users) tape().own(user);  // making handles may run the collector
-  bool done = true;
-  for (const Index user : users) {
+  std::unordered_set<Index> below(nodes.begin(), nodes.end());
+  std::vector<Index> users;
+  blocks.each_newer(oldest, [&](Index user) {
+    bool uses = false;
+    tape().each_operand(user, [&](Index operand, double) {
+      uses |= tape().cell(operand).flags & flag::heritable && below.contains(operand);
+    });
+    if (!uses) return;
+    users.push_back(user);
+    below.insert(user);
     tape().cell(user).flags |= flag::heritable;
-    done = done && hold(user);
-  }
+  });
+  ++inheritances;
+  for (const Index user : users) tape().own(user);  // making handles may run Python code
+  bool done = true;
+  for (const Index user : users) done = done && hold(user);
   for (const Index user : users) tape().release(user);
   return done;
 }
 
+// A scan costs as much as this many nodes' worth for each collection of the youngest generation.
+constexpr std::size_t nodes_a_collection = 16384;
+
+// One of gc.callbacks: called with "start" or "stop" and a dict.
+PyObject* collection_changes(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  static bool announcing = false;
+  static std::size_t waited = 0;
+  if (count != 2 || !PyUnicode_Check(args[0]) || !PyDict_Check(args[1])) Py_RETURN_NONE;
+  if (announcing || unannounced.empty()) Py_RETURN_NONE;
+  if (PyUnicode_CompareWithASCIIString(args[0], "start") != 0) Py_RETURN_NONE;
+  PyObject* const generation = PyDict_GetItemString(args[1], "generation");
+  const bool full =
+      generation == nullptr || !PyLong_Check(generation) || PyLong_AsLong(generation) >= 2;
+  if (!full && ++waited * nodes_a_collection < tape().blocks().capacity()) Py_RETURN_NONE;
+  waited = 0;
+  announcing = true;
+  const bool done = guarded([] { return announce(); });
+  announcing = false;
+  if (!done) return nullptr;
+  Py_RETURN_NONE;
+}
+PyMethodDef collection_changes_definition = {
+    "tapegrad_collection",
+    reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(collection_changes)), METH_FASTCALL,
+    "Shows the collector what depends on Values that own Python objects."};
+
+// Has the collector call the function above; once.
+bool hear_of_collections() {
+  static bool heard = false;
+  if (heard) return true;
+  PyObject* const module = PyImport_ImportModule("gc");
+  PyObject* const callbacks =
+      module != nullptr ? PyObject_GetAttrString(module, "callbacks") : nullptr;
+  PyObject* const function =
+      callbacks != nullptr ? PyCFunction_New(&collection_changes_definition, nullptr) : nullptr;
+  heard = function != nullptr && PyList_Check(callbacks) && PyList_Append(callbacks, function) == 0;
+  Py_XDECREF(function);
+  Py_XDECREF(callbacks);
+  Py_XDECREF(module);
+  return heard || PyErr_Occurred() == nullptr;
+}
+
+bool await_announcement(Index node) {
+  if (!hear_of_collections()) return false;
+  Note& note = tape().need_note(node);
+  if (note.unannounced) return true;
+  unannounced.push_back(node);
+  note.unannounced = true;
+  return true;
+}
+
+}  // namespace
+
 bool let_collect(Handle* handle) {
   track(handle);
-  if (handle->node == unset_node) return true;  // refill() asks again
-  tape().cell(handle->node).flags |= flag::heritable;
+  const Index node = handle->node;
+  if (node == unset_node) return true;                         // refill() asks again
+  if (tape().cell(node).flags & flag::heritable) return true;  // all users know
+  tape().cell(node).flags |= flag::heritable;
   ++inheritances;
   look_around();
-  return is_accounted_for(handle->node) || guarded([&] { return hold_in_users(handle->node); });
+  return is_accounted_for(node) || guarded([&] { return await_announcement(node); });
 }
 
 PythonBackward* python_backward(Index node) {
@@ -136,7 +224,7 @@ PyObject* handle_of(Index node, PyTypeObject* type) {
   // that looks at the graph. The node then parts from that handle.
   Handle* const dying = tape().has_handle(node) ? all_handles().dying(node) : nullptr;
   if (dying != nullptr) {
-    dying->node = unset_node;
+    all_handles().move(dying, unset_node);
     tape().cell(node).owners -= handle_owner;
   }
   Handle* const handle =
@@ -154,15 +242,12 @@ PyObject* handle_of(Index node, PyTypeObject* type) {
     return reinterpret_cast<PyObject*>(other);
   }
   PyObject* const object = refer(handle, node);
-  remember(handle);
   if (Attachment* left = attachment_of(node)) {
     if (left->dict != nullptr) handle->dict = std::exchange(left->dict, nullptr);
     tape().discard(std::move(tape().find_note(node)->attachment));
   }
-  const Note* note = tape().find_note(node);
-  if (attributes_of(handle) != nullptr || python_backward(node) != nullptr ||
-      (note != nullptr && note->held))
-    track(handle);
+  if (tape().cell(node).flags & flag::heritable) track(handle);
+  else if (attributes_of(handle) != nullptr) handle->plain = false;
   return object;
 }
 
@@ -209,15 +294,15 @@ static void leave_attributes(Handle* handle) {
   PyObject_GC_UnTrack(self);
   if (type != value_type && is_used(node)) return put_to_sleep(handle);
   tape().take_from_handle(node);
+  const bool known = all_handles().has(handle);
+  if (known) all_handles().forget(handle);
   leave_attributes(handle);  // before a weak reference's callback asks for the node again
   handle->node = unset_node;
   release_replaced(handle);
   if (handle->weakrefs != nullptr) PyObject_ClearWeakRefs(self);
   PyObject* dict = take_attributes(handle);
-  const bool known = all_handles().has(handle);
   if (type == value_type && known && !free_handles().full()) {
-    handle->plain = true;
-    free_handles().push(handle);
+    all_handles().let_wait(handle);
   } else {
     if (known) all_handles().remove(handle);
     type->tp_free(self);

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "modes.hpp"
 #include "tapegrad/lookup.hpp"
 #include "tapegrad/tape.hpp"
 
@@ -21,8 +22,8 @@ struct Handle {
   PyObject_HEAD
   Index node;
   std::uint32_t place : 31;  // among all handles
-  // Exactly a Value, and not tracked by the collector, which it is only while the node owns a
-  // Python object. False where memory is zero.
+  // Exactly a Value, without attributes, neither tracked by the collector nor indexed by its node:
+  // nothing needs a look when it dies. False where memory is zero.
   std::uint32_t plain : 1;
   PyObject* dict;  // no_attributes, or its own
   PyObject* weakrefs;
@@ -92,20 +93,11 @@ inline void reserve_unset_node() {
 inline std::uint64_t changes = 0;
 // Counts nodes that became heritable: what was recorded before has not inherited it.
 inline std::uint64_t inheritances = 0;
-// Whether detect_anomaly() is on.
-inline bool anomaly_on = false;
-// Whether no_grad() is: results then depend on nothing.
-inline bool no_grad_on = false;
-// Whether either is, so that fresh nodes need a look.
-inline bool watching = false;
-// value_type while neither is and no node has ever been heritable, so that fresh nodes need no
-// look, nor a Held; else null, which is no operand's type.
+// value_type while no thread has a mode on and no node has ever been heritable, so that fresh nodes
+// need no look, nor a Held; else null, which is no operand's type.
 inline PyTypeObject* quiet_type = nullptr;
-// To be called when any of these has changed, value_type among them.
-inline void look_around() {
-  watching = anomaly_on || no_grad_on;
-  quiet_type = !watching && inheritances == 0 ? value_type : nullptr;
-}
+// To be called when any of these has changed.
+inline void look_around() { quiet_type = !watching && inheritances == 0 ? value_type : nullptr; }
 
 // A Python callable in the place of recorded partials.
 struct PythonBackward : Backward {
@@ -158,13 +150,13 @@ inline bool is_set(PyObject* self) {
 }
 
 Handle* allocate_handle();
-bool check_anomaly(Index node);  // false, with FloatingPointError set, if it is one
-// A fresh node as those switches want it; no_node, with it released, on an error.
+// A fresh node as this thread's modes want it; no_node, with it released, on an error.
 Index watched(Index node);
 Handle* find_handle(Index node);  // null if it has none
+// Whether each owner of the node is its handle, or holds its handle and so is seen by the collector.
+bool is_accounted_for(Index node);
 // The node's handle, a new reference; where it has none, one of that type is made.
 PyObject* handle_of(Index node, PyTypeObject* type = value_type);
-void remember(Handle* handle);  // makes it easier to find
 void track(Handle* handle);
 PythonBackward* python_backward(Index node);
 void set_memory_error(const std::bad_alloc& error);
@@ -215,8 +207,6 @@ inline PyObject* point(Handle* handle, Index node) {
 inline PyObject* refer(Handle* handle, Index node) {
   PyObject* const object = point(handle, node);
   tape().give_to_handle(node);
-  if (quiet_type == nullptr) [[unlikely]]
-    remember(handle);
   return object;
 }
 

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "anomalies.hpp"
 #include "signature.hpp"
 #include "snapshot.hpp"
 #include "type.hpp"
@@ -60,7 +61,7 @@ PyObject* backward(PyObject* self, PyObject* const* args, Py_ssize_t count, PyOb
   if (!is_set(self)) return nullptr;
   ++changes;
   return guarded([&]() -> PyObject* {
-    if (anomaly_on) checked_backward(node_of(self), seed);
+    if (anomaly_on()) checked_backward(node_of(self), seed);
     else tape().backward(node_of(self), seed);
     Py_RETURN_NONE;
   });

@@ -26,11 +26,13 @@ PYBIND11_MODULE(_core_of_main_interpreter, module) {
   register_losses(module);
   register_snapshots(module);
   register_inspection(module);
+  register_modes(module);
   register_bulk(module);
   register_optimizers(module);
   register_trees(module);
   register_recordings(module);
   register_programs(module);
+  register_compiled(module);
   register_sparsity(module);
   register_c_text(module);
 }

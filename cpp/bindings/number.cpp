@@ -3,6 +3,8 @@
 
 #include <cstring>
 
+#include "arrays.hpp"
+
 namespace tapegrad::python {
 
 namespace {
@@ -20,9 +22,24 @@ bool has_kind(PyObject* dtype, const char* kinds) {
   return found;
 }
 
+// Whether it has no dimensions, or none that it knows of.
+bool has_no_axes(PyObject* object) {
+  PyObject* ndim = PyObject_GetAttrString(object, "ndim");
+  if (ndim == nullptr) {
+    PyErr_Clear();
+    return true;
+  }
+  const long dimensions = PyLong_Check(ndim) ? PyLong_AsLong(ndim) : 0;
+  Py_DECREF(ndim);
+  return dimensions == 0;
+}
+
 // NumPy's scalars and 0-d arrays are numbers; longer arrays, complex numbers and objects are none,
-// though all of them have __float__.
+// though all of them have __float__. Nor is np.ma.masked, which is an array.
 bool is_real_array_scalar(PyObject* object) {
+  // Of one with axes NumPy knows what to do; np.ma.masked would be read as NaN.
+  if (is_array_subclass(object) && has_no_axes(object))
+    return !refuse_array_subclass(object, "a number");
   PyObject* dtype = PyObject_GetAttrString(object, "dtype");
   if (dtype == nullptr) {
     if (!PyErr_ExceptionMatches(PyExc_Exception)) return false;  // KeyboardInterrupt and its like
@@ -32,14 +49,7 @@ bool is_real_array_scalar(PyObject* object) {
   const bool number = has_kind(dtype, "fiub") || !PyObject_HasAttrString(dtype, "kind");
   Py_DECREF(dtype);
   if (!number) return false;
-  PyObject* ndim = PyObject_GetAttrString(object, "ndim");
-  if (ndim == nullptr) {
-    PyErr_Clear();
-    return true;
-  }
-  const long dimensions = PyLong_Check(ndim) ? PyLong_AsLong(ndim) : 0;
-  Py_DECREF(ndim);
-  return dimensions == 0;
+  return has_no_axes(object);
 }
 
 }  // namespace

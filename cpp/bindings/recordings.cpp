@@ -60,6 +60,20 @@ class Passing {
   std::uint32_t level_;
 };
 
+// While it lives, nothing is lost where a number becomes a constant: derivatives are numbers.
+class Ruling {
+ public:
+  explicit Ruling(LiveRecording& recording) : recording_(recording) {
+    recording_.dependence.begin_rule(false);
+  }
+  Ruling(const Ruling&) = delete;
+  Ruling& operator=(const Ruling&) = delete;
+  ~Ruling() { recording_.dependence.end_rule(); }
+
+ private:
+  LiveRecording& recording_;
+};
+
 // A rule that Python functions know: of a list of numbers, and of whether to record.
 struct PythonRule : Rule {
   PythonRule(py::object pull, py::object push, bool forward, std::size_t operands,
@@ -83,7 +97,11 @@ struct PythonRule : Rule {
                                   std::size_t count, bool record) {
     auto& recording = static_cast<LiveRecording&>(*Recording::current);
     std::optional<Passing> passing;
-    if (!record) passing.emplace(recording);
+    std::optional<Ruling> ruling;
+    if (!record) {
+      passing.emplace(recording);
+      ruling.emplace(recording);
+    }
     std::vector<Symbol> results;
     {
       py::list numbers;
@@ -103,6 +121,13 @@ struct PythonRule : Rule {
   std::size_t operands, outputs;
 };
 
+// A program, and the lines that its guards name.
+struct RecordedProgram : Program {
+  RecordedProgram(Program program, const SourceLease& sources)
+      : Program(std::move(program)), sources(sources) {}
+  SourceLease sources;
+};
+
 // What Python holds: open until it is closed, and there for sweeps until it goes.
 class Opened {
  public:
@@ -115,6 +140,7 @@ class Opened {
     recording_->id = recording_->open_id = ++last_id;
     recording_->guarding = guarding;
     recording_->passing.assign(1, {0, 0, 0});
+    recording_->dependence.clear();
     Recording::current = recording_;
     current = this;
   }
@@ -124,11 +150,14 @@ class Opened {
     close();
     recording_->id = 0;
     recording_->clear();
+    recording_->sources.clear();
+    recording_->lines.clear();
     spare.push_back(recording_);
   }
 
   void close() {
     recording_->open_id = 0;
+    recording_->dependence.clear();
     if (Recording::current == recording_) {
       Recording::current = nullptr;
       current = nullptr;
@@ -143,14 +172,21 @@ class Opened {
     return as_traced(number.ptr())->place;
   }
 
-  Numbers inputs(const Numbers& numbers) {
+  // Variables of as many transforms, until these are closed; or inputs of the function that is
+  // being compiled.
+  Numbers inputs(const Numbers& numbers, std::size_t transforms) {
     Numbers made;
+    const tapegrad::Place first = recording_->size();
     for (const py::object& number : numbers) {
       const Symbol x = symbol_of(number, recording_);
       const tapegrad::Place place = x.is_constant() ? recording_->input(x.primal())
                                                     : recording_->record<op<"copy">()>(x.place());
       made.push_back(object(*recording_, Symbol::at(*recording_, place)));
     }
+    if (transforms == 0 && recording_->guarding)
+      recording_->dependence.set_inputs(first, recording_->size());
+    for (std::size_t k = 0; k < transforms; ++k)
+      recording_->dependence.open(first, recording_->size());
     return made;
   }
 
@@ -160,18 +196,27 @@ class Opened {
   auto derive(bool record, Sweep sweep) {
     if (record && Recording::current == nullptr)
       throw std::runtime_error("nothing is recorded: no recording is open");
-    if (record) return sweep(Symbol(), static_cast<LiveRecording&>(*Recording::current));
-    // Rules may record, behind what is there.
+    if (record) {
+      auto& in = static_cast<LiveRecording&>(*Recording::current);
+      const SweepLines lines(in, *recording_);
+      return sweep(Symbol(), in);
+    }
+    // Rules may record, behind what is there, and open no recording of their own.
     struct Again {
-      explicit Again(LiveRecording& recording)
-          : recording(recording),
+      explicit Again(Opened& opened)
+          : recording(*opened),
             in(recording),
-            was(std::exchange(recording.open_id, recording.id)) {}
-      ~Again() { recording.open_id = was; }
+            was(std::exchange(recording.open_id, recording.id)),
+            before(std::exchange(current, &opened)) {}
+      ~Again() {
+        recording.open_id = was;
+        current = before;
+      }
       LiveRecording& recording;
       RecordingIn in;
       std::uint64_t was;
-    } again(*recording_);
+      Opened* before;
+    } again(*this);
     return sweep(double(), *recording_);
   }
 
@@ -207,12 +252,15 @@ class Opened {
     return derive(record, [&](auto zero, LiveRecording& in) {
       using Number = decltype(zero);
       ReverseSweep<Number> sweep(stretch);
+      std::vector<double> seeds(to.size());
       for (std::size_t k = 0; k < to.size(); ++k) {
         if (to[k] == no_place) continue;
-        sweep.seed(to[k], detail::as<Number>(symbol_of(weights[k], &in)));
+        const Symbol weight = symbol_of(weights[k], &in);
+        seeds[k] = weight.primal();
+        sweep.seed(to[k], detail::as<Number>(weight));
       }
       sweep.run();
-      if (anomaly_on) check_adjoints(stretch, sweep);
+      if (anomaly_on()) check_sweep(stretch, std::as_const(sweep), to, seeds);
       Numbers adjoints;
       for (const tapegrad::Place input : from) adjoints.push_back(object(in, sweep.adjoint(input)));
       return adjoints;
@@ -272,6 +320,7 @@ class Opened {
               },
               in);
         sweep.run();
+        if (anomaly_on()) check_sweep(stretch, std::as_const(sweep), count, to);
         for (std::size_t d = 0; d < count; ++d) {
           Numbers& row = tangents.emplace_back();
           for (const tapegrad::Place output : to)
@@ -315,7 +364,18 @@ class Opened {
   std::shared_ptr<Program> program(const Numbers& inputs, const Numbers& outputs) {
     std::vector<Symbol> results;
     for (const py::object& number : outputs) results.push_back(symbol_of(number, recording_));
-    return std::make_shared<Program>(simplified(*recording_, places(inputs), results));
+    return std::make_shared<RecordedProgram>(simplified(*recording_, places(inputs), results),
+                                             recording_->sources);
+  }
+
+  // Whether the outputs depend on the inputs through a rule that knows backward mode alone.
+  bool needs_backward(const Numbers& inputs, const Numbers& outputs) const {
+    const auto& groups = recording_->groups();
+    if (groups.empty()) return false;
+    const Stretch stretch(*recording_, places(inputs), end_of(roots(outputs)));
+    return std::any_of(groups.begin(), groups.end(), [&](const Recording::Group& group) {
+      return !group.rule->goes_forward() && !group.pulled && stretch.varies(group.first);
+    });
   }
 
   // The numbers from before `begin` that were used since, or are among the results.
@@ -361,13 +421,23 @@ void register_recordings(py::module_& module) {
       .def("close", &Opened::close)
       .def("__len__", [](Opened& self) { return (*self).size(); })
       .def_property_readonly("guarding", [](Opened& self) { return (*self).guarding; })
-      .def("inputs", &Opened::inputs, py::arg("numbers"))
+      .def("inputs", &Opened::inputs, py::arg("numbers"), py::arg("transforms") = 0)
+      .def(
+          "close_transforms",
+          [](Opened& self, std::size_t count) { (*self).dependence.close(count); },
+          py::arg("count"))
+      .def(
+          "begin_rule", [](Opened& self, bool once) { (*self).dependence.begin_rule(once); },
+          py::arg("once"))
+      .def("end_rule", [](Opened& self) { (*self).dependence.end_rule(); })
       .def("reverse", &Opened::reverse, py::arg("inputs"), py::arg("outputs"), py::arg("weights"),
            py::arg("record"), py::arg("begin") = 0)
       .def("forward", &Opened::forward, py::arg("inputs"), py::arg("directions"),
            py::arg("outputs"), py::arg("record"), py::arg("begin") = 0)
       .def("rows", &Opened::rows, py::arg("inputs"), py::arg("outputs"), py::arg("record"))
       .def("columns", &Opened::columns, py::arg("inputs"), py::arg("outputs"), py::arg("record"))
+      .def("needs_backward", &Opened::needs_backward, py::arg("inputs"), py::arg("outputs"),
+           "Whether a rule that knows backward mode alone is between them.")
       .def("rule", &Opened::rule, py::arg("operands"), py::arg("values"), py::arg("pull"),
            py::arg("push"), py::arg("forward") = true)
       .def("stopped", &Opened::stopped, py::arg("numbers"))

@@ -5,34 +5,15 @@
 #include <utility>
 #include <vector>
 
+#include "anomalies.hpp"
+#include "arrays.hpp"
 #include "module.hpp"
-#include "traced.hpp"
 
 namespace tapegrad::python {
 
 namespace py = pybind11;
 
 namespace {
-
-// Nodes recorded on the way to the results have no handles, and so have not been looked at yet.
-bool check_anomalies(const Row& row) {
-  std::vector<Index> found, waiting;
-  for (const Argument& item : row)
-    if (item.node != no_node) waiting.push_back(item.node);
-  while (!waiting.empty()) {
-    const Index node = waiting.back();
-    waiting.pop_back();
-    if (std::find(found.begin(), found.end(), node) != found.end()) continue;
-    found.push_back(node);
-    tape().each_operand(node, [&](Index operand, double) {
-      if (!tape().has_handle(operand)) waiting.push_back(operand);
-    });
-  }
-  const Blocks& blocks = tape().blocks();
-  std::sort(found.begin(), found.end(),
-            [&](Index a, Index b) { return blocks.order(a) < blocks.order(b); });
-  return std::all_of(found.begin(), found.end(), check_anomaly);
-}
 
 // A list of what make(k) gives.
 template <class Make>
@@ -70,6 +51,7 @@ py::object settled(PyObject* given, bool rows) {
     return itself;
   py::object items = itself;
   if (!PyList_CheckExact(given) && !PyTuple_CheckExact(given)) {
+    if (is_array_subclass(given)) return itself;  // refused where it is read
     const auto iterator = py::reinterpret_steal<py::object>(PyObject_GetIter(given));
     if (!iterator) {
       if (!PyErr_ExceptionMatches(PyExc_TypeError)) return {};
@@ -102,13 +84,13 @@ bool has_traced(PyObject* object, int depth) {
 }  // namespace
 
 PyObject* list_of(Row& row) {
-  if (anomaly_on && !check_anomalies(row)) return nullptr;
+  if (anomaly_on() && !check_nodes(row)) return nullptr;
   const bool any_node = row.any_node();
   return list_from(row.size(), [&](std::size_t k) { return wrapped(row.take(k), any_node); });
 }
 
 PyObject* scalar_of(Row& row) {
-  if (anomaly_on && !check_anomalies(row)) return nullptr;
+  if (anomaly_on() && !check_nodes(row)) return nullptr;
   return wrapped(row.take(0), false);
 }
 
@@ -137,8 +119,15 @@ PyObject* call_in_recording(PyObject* const (&given)[4], Py_ssize_t matrices, Bo
   auto& recording = static_cast<LiveRecording&>(*Recording::current);
   const tapegrad::Place begin = recording.size();
   PyObject* result = recorded(recording, arguments);
-  for (tapegrad::Place k = begin; anomaly_on && result != nullptr && k < recording.size(); ++k)
-    if (!check_instruction(recording, k)) Py_CLEAR(result);
+  if (result == nullptr || !anomaly_on()) return result;
+  std::vector<tapegrad::Place> places;
+  const auto add = [&](PyObject* object) {
+    if (is_traced(object)) places.push_back(as_traced(object)->place);
+  };
+  add(result);
+  for (Py_ssize_t k = 0; PyList_CheckExact(result) && k < PyList_GET_SIZE(result); ++k)
+    add(PyList_GET_ITEM(result, k));
+  if (!check_recorded(recording, begin, places)) Py_CLEAR(result);
   return result;
 }
 

@@ -1,6 +1,7 @@
 // Sequences of Values and numbers, read into the core.
 #include "sequences.hpp"
 
+#include "arrays.hpp"
 #include "traced.hpp"
 
 namespace tapegrad::python {
@@ -10,6 +11,7 @@ bool Sequence::open(PyObject* given, const Place& place, const char* what, Py_ss
     object_ = Py_NewRef(given);
     return true;
   }
+  if (refuse_array_subclass(given, place.text(k))) return false;
   object_ = Py_NewRef(given);  // what holds it may let go of it while its own code runs
   PyObject* iterator = PyObject_GetIter(given);
   if (iterator == nullptr) {

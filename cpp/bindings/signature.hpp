@@ -24,6 +24,5 @@ std::string documentation(const Description& what, std::string_view name, bool m
 const char* kept(std::string text);
 
 // backward() that raises FloatingPointError where a gradient becomes NaN or infinite.
-void checked_backward(Index root, double seed);
 
 }  // namespace tapegrad::python

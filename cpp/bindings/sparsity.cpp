@@ -68,8 +68,16 @@ Entries entries_of(const Numbers& inputs, const Numbers& outputs, bool record, C
   const auto make = [&](const auto& numbers) {
     for (const auto& number : numbers) made.push_back(object(recording, number));
   };
-  const auto watch = [&](const auto& sweep) {
-    if (anomaly_on) check_adjoints(stretch, sweep);
+  const SweepLines lines(recording, recording);
+  const auto watch = [&]<class Sweep>(const Sweep& sweep, std::size_t k) {
+    if (!anomaly_on()) return;
+    constexpr bool forward = !requires { sweep.adjoint(0); };
+    if constexpr (forward) {
+      check_sweep(stretch, sweep, k, to);
+    } else {
+      const std::vector<double> seeds(to.size(), 1.0);
+      check_sweep(stretch, sweep, to, seeds);
+    }
   };
   if (record) make(nonzeros<Symbol>(stretch, from, to, *compression, watch));
   else make(nonzeros<double>(stretch, from, to, *compression, watch));

@@ -4,7 +4,7 @@
 // references and __del__ belong to the object. When its last variable goes, the handle sleeps with
 // its node, and wakes when it is asked for. CPython empties the slots of an instance before it
 // calls the base's tp_dealloc, too late for that; so a subclass gets subclass_dealloc() in its own
-// place of it.
+// place of it; and subclass_traverse(), since CPython reports slots whoever needs them.
 #include <unordered_map>
 #include <vector>
 
@@ -42,7 +42,6 @@ PyObject* wake(Index node) {
   if (attached == nullptr || attached->handle == nullptr) return nullptr;
   PyObject* const handle = std::exchange(attached->handle, nullptr);
   tape().cell(node).owners += handle_owner;
-  remember(as_handle(handle));
   tape().discard(std::move(note->attachment));
   return handle;
 }
@@ -79,11 +78,22 @@ extern "C" void subclass_dealloc(PyObject* self) {
   // From here on no code that slots and attributes run finds the handle by its node.
   const Index node = handle->node;
   tape().take_from_handle(node);
+  if (all_handles().has(handle)) all_handles().move(handle, unset_node);
   handle->node = unset_node;
   release_replaced(handle);
   tape().release(node);
   Py_TRASHCAN_BEGIN(self, subclass_dealloc) finish(self);
   Py_TRASHCAN_END
+}
+
+// Slots are reported like attributes: only where no live graph needs them.
+extern "C" int subclass_traverse(PyObject* self, visitproc visit, void* arg) {
+  const Handle* const handle = as_handle(self);
+  if (handle->node == unset_node || is_accounted_for(handle->node)) {
+    auto* const slots = reinterpret_cast<PyObject* const*>(handle + 1);
+    for (std::size_t k = 0; k < slots_of(Py_TYPE(self)); ++k) Py_VISIT(slots[k]);
+  }
+  return handle_traverse(self, visit, arg);
 }
 
 // Whether all that instances have beside a Value is slots of Python classes.
@@ -103,7 +113,10 @@ bool prepare(PyTypeObject* type) {
     dealloc_of_python_classes = reinterpret_cast<PyTypeObject*>(made)->tp_dealloc;
     Py_DECREF(made);
   }
-  if (is_python_class(type)) type->tp_dealloc = subclass_dealloc;
+  if (is_python_class(type)) {
+    type->tp_dealloc = subclass_dealloc;
+    type->tp_traverse = subclass_traverse;
+  }
   return true;
 }
 
@@ -201,9 +214,8 @@ bool refill(Handle* handle, Index node) {
     set_memory_error(error);
     return fail();
   }
-  handle->node = node;
+  all_handles().move(handle, node);
   tape().give_to_handle(node);
-  remember(handle);
   if (owns_containers(handle) && !let_collect(handle)) return false;
   if (!(tape().cell(node).flags & flag::heritable)) return true;
   auto* const self = reinterpret_cast<PyObject*>(handle);

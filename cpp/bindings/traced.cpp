@@ -4,6 +4,8 @@
 #include <cmath>
 #include <map>
 
+#include "anomalies.hpp"
+#include "float_methods.hpp"
 #include "module.hpp"
 #include "signature.hpp"
 
@@ -28,10 +30,24 @@ bool set_of_two() {
   return false;
 }
 
-// Of a fresh operation.
-PyObject* finished(LiveRecording& recording, tapegrad::Place place) {
-  if (anomaly_on && !check_instruction(recording, place)) return nullptr;
+PyObject* set_lost() {
+  const Line line = Line::here();
+  PyErr_Format(PyExc_TypeError,
+               "a traced number is not converted to float at %s, since its derivative would be "
+               "lost: use tapegrad.exp(x) in place of math.exp(x), np.zeros_like(x) in place of "
+               "np.zeros(n), tapegrad.isnan(x) in place of math.isnan(x), or "
+               "tapegrad.stop_gradient(x) for a constant",
+               line.is_known() ? line.text().c_str() : "an unknown line");
+  return nullptr;
+}
+
+// Of a fresh operation, recorded from `begin` on.
+PyObject* finished(LiveRecording& recording, tapegrad::Place place, tapegrad::Place begin) {
+  if (anomaly_on() && !check_recorded(recording, begin, {&place, 1})) return nullptr;
   return result_at(recording, place);
+}
+PyObject* finished(LiveRecording& recording, tapegrad::Place place) {
+  return finished(recording, place, place);
 }
 
 template <Op code>
@@ -155,10 +171,24 @@ int traced_bool(PyObject* self) {
       -1);
 }
 
+// The number itself, read so that no derivative can be lost: its digits, not a factor.
+PyObject* digits(PyObject* self) {
+  Traced* const x = as_traced(self);
+  if (!is_alive(x)) return nullptr;
+  return guarded([&] { return PyFloat_FromDouble(answer(x, Guard::digits)); });
+}
+
+// A constant from here on. The derivative of what is made of it would be 0.
 PyObject* traced_float(PyObject* self) {
   Traced* const x = as_traced(self);
   if (!is_alive(x)) return nullptr;
-  return guarded([&] { return PyFloat_FromDouble(answer(x, Guard::value)); });
+  return guarded([&]() -> PyObject* {
+    LiveRecording& recording = *x->recording;
+    if (no_grad_on()) return digits(self);
+    if (recording.dependence.is_differentiated(recording, x->place)) return set_lost();
+    const bool kept = !recording.dependence.depends_on_inputs(recording, x->place);
+    return PyFloat_FromDouble(answer(x, kept ? Guard::digits : Guard::value));
+  });
 }
 
 PyObject* whole(PyObject* self, Guard::Kind kind) {
@@ -175,7 +205,9 @@ PyObject* traced_ceil(PyObject* self, PyObject*) { return whole(self, Guard::cei
 PyObject* traced_index(PyObject* self) {
   Traced* const x = as_traced(self);
   if (!is_alive(x)) return nullptr;
-  if (primal_of(x) != std::trunc(primal_of(x))) {
+  const bool is_whole = guarded([&] { return tells_whole(x); });
+  if (PyErr_Occurred()) return nullptr;
+  if (!is_whole) {
     PyObject* number = PyFloat_FromDouble(primal_of(x));
     if (number != nullptr)
       PyErr_Format(PyExc_TypeError, "a traced number of value %R is no index: it is not whole",
@@ -183,7 +215,7 @@ PyObject* traced_index(PyObject* self) {
     Py_XDECREF(number);
     return nullptr;
   }
-  return guarded([&] { return PyLong_FromDouble(answer(x, Guard::value)); });
+  return guarded([&] { return PyLong_FromDouble(answer(x, Guard::digits)); });
 }
 
 PyObject* traced_round(PyObject* self, PyObject* const* args, Py_ssize_t count) {
@@ -192,7 +224,7 @@ PyObject* traced_round(PyObject* self, PyObject* const* args, Py_ssize_t count) 
     return nullptr;
   }
   if (count == 0 || args[0] == Py_None) return whole(self, Guard::rounded);
-  PyObject* number = traced_float(self);
+  PyObject* number = digits(self);
   if (number == nullptr) return nullptr;
   PyObject* result = PyObject_CallMethod(number, "__round__", "O", args[0]);
   Py_DECREF(number);
@@ -200,7 +232,7 @@ PyObject* traced_round(PyObject* self, PyObject* const* args, Py_ssize_t count) 
 }
 
 Py_hash_t traced_hash(PyObject* self) {
-  PyObject* number = traced_float(self);
+  PyObject* number = digits(self);
   if (number == nullptr) return -1;
   const Py_hash_t hash = PyObject_Hash(number);
   Py_DECREF(number);
@@ -217,7 +249,7 @@ PyObject* traced_richcompare(PyObject* a, PyObject* b, int comparison) {
     // An int too large for a float still compares with one.
     if (!PyErr_ExceptionMatches(PyExc_OverflowError)) return nullptr;
     PyErr_Clear();
-    PyObject* number = traced_float(a);
+    PyObject* number = digits(a);
     PyObject* result = number != nullptr ? PyObject_RichCompare(number, b, comparison) : nullptr;
     Py_XDECREF(number);
     return result;
@@ -252,28 +284,29 @@ PyObject* traced_richcompare(PyObject* a, PyObject* b, int comparison) {
   });
 }
 
+// A function may decide by what it reads.
 PyObject* traced_repr(PyObject* self) {
   const Traced* const x = as_traced(self);
   if (x->id != x->recording->open_id)
     return PyUnicode_FromString("Traced(of a trace that has ended)");
-  char* text = PyOS_double_to_string(primal_of(x), 'r', 0, Py_DTSF_ADD_DOT_0, nullptr);
-  if (text == nullptr) return nullptr;
-  PyObject* result = PyUnicode_FromFormat("Traced(%s)", text);
-  PyMem_Free(text);
+  PyObject* number = digits(self);
+  if (number == nullptr) return nullptr;
+  PyObject* result = PyUnicode_FromFormat("Traced(%R)", number);
+  Py_DECREF(number);
   return result;
 }
 
 PyObject* traced_format(PyObject* self, PyObject* specification) {
   if (PyUnicode_Check(specification) && PyUnicode_GET_LENGTH(specification) == 0)
     return PyObject_Str(self);
-  PyObject* number = traced_float(self);
+  PyObject* number = digits(self);
   if (number == nullptr) return nullptr;
   PyObject* text = PyObject_Format(number, specification);
   Py_DECREF(number);
   return text;
 }
 
-PyObject* traced_data(PyObject* self, void*) { return traced_float(self); }
+PyObject* traced_data(PyObject* self, void*) { return digits(self); }
 
 // Copies are the number itself, as a float's are.
 PyObject* traced_itself(PyObject* self, PyObject*) { return Py_NewRef(self); }
@@ -355,26 +388,8 @@ PyObject* traced_at(LiveRecording& recording, tapegrad::Place place) {
   return reinterpret_cast<PyObject*>(traced);
 }
 
-bool check_instruction(const LiveRecording& recording, tapegrad::Place place) {
-  const Instruction& made = recording[place];
-  const Description* const what = description(made.op);
-  if (what == nullptr) return true;
-  bool inherited = std::isfinite(made.primal);
-  for (std::size_t k = 0; k < operand_count(made.op); ++k) {
-    const double x = recording.primal(made.operand[k]);
-    inherited |= std::isnan(x) || (std::isinf(made.primal) && std::isinf(x));
-  }
-  if (inherited) return true;
-  PyErr_Format(PyExc_FloatingPointError, "%s of traced numbers gave %s",
-               std::string(what->name).c_str(),
-               std::isnan(made.primal) ? "nan"
-               : made.primal > 0       ? "inf"
-                                       : "-inf");
-  return false;
-}
-
 PyObject* result_at(LiveRecording& recording, tapegrad::Place place) {
-  return traced_at(recording, no_grad_on ? recording.record<op<"stop">()>(place) : place);
+  return traced_at(recording, no_grad_on() ? recording.record<op<"stop">()>(place) : place);
 }
 
 PyObject* set_mixed(const char* function) {
@@ -397,6 +412,15 @@ Reading read_symbol(PyObject* object, LiveRecording*& recording, Symbol& symbol)
   return reading;
 }
 
+bool tells_whole(Traced* x) {
+  LiveRecording& recording = *x->recording;
+  const double number = primal_of(x);
+  if (!recording.guarding) return std::isfinite(number) && number == std::trunc(number);
+  const tapegrad::Place rest =
+      recording.record<op<"remainder">()>(x->place, recording.constant(1.0));
+  return told(recording, Guard::equal, rest, recording.constant(0.0)) != 0.0;
+}
+
 double told(LiveRecording& recording, Guard::Kind kind, tapegrad::Place x, tapegrad::Place y) {
   const double outcome = ask(kind, recording.primal(x), y == no_place ? 0.0 : recording.primal(y));
   if (recording.guarding) recording.guard({kind, source_here(), {x, y}, outcome});
@@ -405,35 +429,20 @@ double told(LiveRecording& recording, Guard::Kind kind, tapegrad::Place x, tapeg
 
 PyObject* apply_to_symbols(std::size_t k, LiveRecording& recording, std::span<const Symbol> x) {
   const RecordingIn here(recording);
+  const tapegrad::Place begin = recording.size();
   const Symbol result = applications[k](x);
   if (result.is_constant()) return PyFloat_FromDouble(result.primal());
-  return finished(recording, result.place());
+  return finished(recording, result.place(), begin);
 }
-
-namespace {
-std::map<std::pair<PyObject*, int>, std::uint32_t> known_sources;
-std::vector<std::pair<PyObject*, int>> sources;
-}  // namespace
 
 std::uint32_t source_here() {
   PyFrameObject* const frame = PyEval_GetFrame();
-  if (frame == nullptr) return ~std::uint32_t{0};
+  if (frame == nullptr || Recording::current == nullptr) return ~std::uint32_t{0};
   auto* const code = reinterpret_cast<PyObject*>(PyFrame_GetCode(frame));
-  const std::pair key(code, PyFrame_GetLineNumber(frame));
-  const auto [at, is_new] =
-      known_sources.try_emplace(key, static_cast<std::uint32_t>(sources.size()));
-  if (is_new) sources.push_back(key);  // keeps its code for ever
-  else Py_DECREF(code);
-  return at->second;
-}
-
-std::string source_text(std::uint32_t source) {
-  if (source >= sources.size()) return "an unknown line";
-  const auto& [code, line] = sources[source];
-  PyObject* const file = reinterpret_cast<PyCodeObject*>(code)->co_filename;
-  const char* const text = PyUnicode_AsUTF8(file);
-  if (text == nullptr) PyErr_Clear();
-  return std::string(text != nullptr ? text : "?") + ":" + std::to_string(line);
+  const std::uint32_t source = static_cast<LiveRecording*>(Recording::current)
+                                   ->sources.of(code, PyFrame_GetLineNumber(frame));
+  Py_DECREF(code);
+  return source;
 }
 
 void register_traced(pybind11::module_& module) {
@@ -444,6 +453,7 @@ void register_traced(pybind11::module_& module) {
     static std::vector<PyMethodDef> methods;
     [&]<std::size_t... K>(std::index_sequence<K...>) { (add_methods<K>(methods), ...); }
     (std::make_index_sequence<ops::count>());
+    for (const PyMethodDef& definition : float_methods()) methods.push_back(definition);
     const auto fast = [](auto* function) {
       return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
     };
@@ -458,9 +468,13 @@ void register_traced(pybind11::module_& module) {
              {"__reduce_ex__", traced_reduce, METH_O, nullptr},
              {nullptr, nullptr, 0, nullptr}})
       methods.push_back(definition);
-    static PyGetSetDef attributes[] = {
-        {"data", traced_data, nullptr, "The number, as a float.", nullptr},
-        {nullptr, nullptr, nullptr, nullptr, nullptr}};
+    static std::vector<PyGetSetDef> attributes = float_attributes();
+    for (const PyGetSetDef& definition : std::initializer_list<PyGetSetDef>{
+             {"data", traced_data, nullptr,
+              "The number, as a float: a constant, through which nothing is differentiated.",
+              nullptr},
+             {nullptr, nullptr, nullptr, nullptr, nullptr}})
+      attributes.push_back(definition);
     PyType_Slot slots[] = {slot(Py_tp_dealloc, traced_dealloc),
                            slot(Py_nb_add, traced_add),
                            slot(Py_nb_subtract, traced_subtract),
@@ -481,7 +495,7 @@ void register_traced(pybind11::module_& module) {
                            slot(Py_tp_richcompare, traced_richcompare),
                            slot(Py_tp_repr, traced_repr),
                            slot(Py_tp_methods, methods.data()),
-                           slot(Py_tp_getset, attributes),
+                           slot(Py_tp_getset, attributes.data()),
                            slot(Py_tp_doc,
                                 "A number that a function sees inside a transform: as a float is, "
                                 "and recorded."),

@@ -2,12 +2,34 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
 #include <vector>
 
+#include "dependence.hpp"
 #include "handle.hpp"
+#include "lines.hpp"
 #include "tapegrad/recording.hpp"
 
 namespace tapegrad::python {
+
+// Lines of Python that must not be forgotten. Forgets them, and their files, with the last lease.
+class SourceLease {
+ public:
+  SourceLease() = default;
+  SourceLease(const SourceLease& other);
+  SourceLease& operator=(const SourceLease&) = delete;
+  ~SourceLease() { clear(); }
+
+  // The line that runs now in `code`, which lives as long as the lease: looked up once.
+  std::uint32_t of(PyObject* code, int line);
+  void clear();
+
+ private:
+  std::map<std::pair<PyObject*, int>, std::uint32_t> known_;
+  std::vector<std::uint32_t> sources_;
+};
 
 // A recording as Python has it open. Never destroyed, but used again: numbers that outlive it can
 // tell by its id, which every opening changes.
@@ -15,6 +37,8 @@ struct LiveRecording : Recording {
   std::uint64_t id = 0;
   std::uint64_t open_id = 0;  // its id while it is open, else 0
   bool guarding = false;      // whether what the function is told becomes a guard
+  SourceLease sources;        // of its guards
+  Dependence dependence;
   // What may be forgotten again: where it begins, the constants there are before it, and how many
   // numbers of it Python still has.
   struct Passing {
@@ -23,6 +47,7 @@ struct LiveRecording : Recording {
     std::uint32_t alive;
   };
   std::vector<Passing> passing{{0, 0, 0}};
+  Lines lines;  // of what was recorded while detect_anomaly() was on
 
   std::uint32_t begin_passing() {
     passing.push_back({size(), constants().size(), 0});
@@ -34,6 +59,8 @@ struct LiveRecording : Recording {
     for (std::size_t k = level; k < passing.size(); ++k)
       if (passing[k].alive != 0) return;
     rewind(passing[level].begin, passing[level].constants);
+    lines.rewind(passing[level].begin);
+    dependence.forget_from(passing[level].begin);
     passing.resize(level);
   }
 };
@@ -74,14 +101,16 @@ inline double answer(const Traced* traced, Guard::Kind kind) {
   return told(*traced->recording, kind, traced->place);
 }
 
-// False, with FloatingPointError set, where an operation has made NaN or an infinity of others.
-bool check_instruction(const LiveRecording& recording, tapegrad::Place place);
+// Whether it is a whole number, of which Python is told.
+bool tells_whole(Traced* traced);
+
 // A new object for the result of an operation, which no_grad() cuts off from its operands.
 PyObject* result_at(LiveRecording& recording, tapegrad::Place place);
 // Null, with TypeError set, for arguments of which no operation can be recorded.
 PyObject* set_mixed(const char* function);
 
-// The line of Python that runs now, as a number that `source_text` knows.
+// The line of Python that runs now, as a number that `source_text` knows while a lease has it: the
+// open recording's, and those of the programs made of it.
 std::uint32_t source_here();
 std::string source_text(std::uint32_t source);
 

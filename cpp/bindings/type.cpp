@@ -2,6 +2,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "float_methods.hpp"
 #include "module.hpp"
 #include "type.hpp"
 
@@ -33,7 +34,10 @@ static PyTypeObject* make_type(pybind11::module_& module) {
   // CPython keeps pointers to these for as long as the type lives.
   static std::vector<PyGetSetDef> attributes = attribute_definitions();
   static std::vector<PyMethodDef> methods = operation_methods();
+  for (const PyMethodDef& definition : float_methods()) methods.push_back(definition);
   for (const PyMethodDef& definition : other_methods()) methods.push_back(definition);
+  for (const PyGetSetDef& definition : float_attributes())
+    attributes.insert(attributes.begin(), definition);
   static PyMemberDef members[] = {
       {"__weaklistoffset__", T_PYSSIZET, offsetof(Handle, weakrefs), READONLY, nullptr},
       {"__dictoffset__", T_PYSSIZET, offsetof(Handle, dict), READONLY, nullptr},

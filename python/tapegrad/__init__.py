@@ -15,6 +15,9 @@ import importlib
 from tapegrad import _core
 from tapegrad._core import *  # noqa: F403  # Value and the functions of the table of operations
 from tapegrad._core import __version__
+from tapegrad._core import abs as abs
+from tapegrad._core import pow as pow
+from tapegrad._core import sum as sum
 from tapegrad.anomaly import detect_anomaly
 
 # Where the functions are that are imported when they are first used.
@@ -25,6 +28,10 @@ _homes = {
     "set_grad": "bulk",
     "compile": "compiled",
     "gradcheck": "check",
+    "isclose": "predicates",
+    "isfinite": "predicates",
+    "isinf": "predicates",
+    "isnan": "predicates",
     "no_grad": "switches",
     "checkpoint": "rules",
     "custom_jvp": "rules",
@@ -45,7 +52,6 @@ _lazy_modules = frozenset({"bulk", "draw", "dropin", "graph", "nn", "optim"})
 __all__ = [
     "__version__",
     "checkpoint",
-    "compile",
     "custom_jvp",
     "custom_vjp",
     "detect_anomaly",
@@ -58,6 +64,10 @@ __all__ = [
     "hessian",
     "hvp",
     "install_as_micrograd",
+    "isclose",
+    "isfinite",
+    "isinf",
+    "isnan",
     "jacfwd",
     "jacobian",
     "jacrev",
@@ -72,6 +82,12 @@ __all__ = [
     "vjp",
 ]
 __all__ += _core.__all__
+# A star import replaces no function of Python's. Python's own sum, abs and pow take Values as they
+# are; ours, and compile, are meant where somebody writes their names.
+__all__.remove("abs")
+__all__.remove("pow")
+__all__.remove("sum")
+_not_starred = ("abs", "compile", "pow", "sum")
 
 
 def install_as_micrograd() -> None:
@@ -87,7 +103,8 @@ if TYPE_CHECKING:
     from tapegrad import draw, graph, nn, optim
     from tapegrad.bulk import get_data, get_grad, set_data, set_grad
     from tapegrad.check import gradcheck
-    from tapegrad.compiled import compile
+    from tapegrad.compiled import compile as compile
+    from tapegrad.predicates import isclose, isfinite, isinf, isnan
     from tapegrad.rules import checkpoint, custom_jvp, custom_vjp
     from tapegrad.switches import no_grad
     from tapegrad.transforms import (
@@ -115,4 +132,6 @@ else:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_lazy_modules, *_homes})
+    """The public names, whether they were imported yet or not, and the module's own attributes."""
+    own = {name for name in globals() if name.startswith("__") and name.endswith("__")}
+    return sorted({*__all__, *_not_starred, *own} - {"__dir__", "__getattr__"})

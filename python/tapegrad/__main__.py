@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import tapegrad
+from tapegrad._pipe import ends_with_its_reader
 
 _COMMANDS = {
     "run": "run a script or a notebook with tapegrad in the place of micrograd",
@@ -72,6 +73,14 @@ def run_command(name: str, argv: Sequence[str]) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the arguments (by default the process's) say and return the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] == "run":
+        # A program that is run meets a broken pipe as it does under Python.
+        return run_command(arguments[0], arguments[1:])
+    with ends_with_its_reader():
+        return _do(arguments)
+
+
+def _do(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] in _COMMANDS:
         return run_command(arguments[0], arguments[1:])
     parser = make_parser()

@@ -18,7 +18,8 @@ from collections.abc import Collection
 from importlib import import_module
 from typing import Any
 
-from tapegrad._replace import parse_source, say
+from tapegrad._notes import say
+from tapegrad._replace import parse_source
 
 _FUTURES = [getattr(__future__, name).compiler_flag for name in __future__.all_feature_names]
 _FUTURE_FLAGS = sum(set(_FUTURES))

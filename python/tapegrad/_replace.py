@@ -1,53 +1,29 @@
-"""Put tapegrad's Value in the place of a class that a program defines for itself."""
+"""Find the classes in a program's sources that tapegrad's Value is to replace."""
 
 from __future__ import annotations
 
 import ast
+import contextlib
+import copy
 import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
-from types import (
-    CellType,
-    CodeType,
-    FunctionType,
-    GetSetDescriptorType,
-    MemberDescriptorType,
-    ModuleType,
-)
+from types import CodeType, ModuleType
 from typing import Any
 
-from tapegrad._core import Value
+from tapegrad._notes import say
+from tapegrad._source import ClassSource, Uses, modules_beside
+from tapegrad.dropin import stand_in_for
 
-# Names of classes met in sources, and of what Value got from them: a class may be defined again
-# (notebooks do), and its newer methods then count.
+_MOST_MODULES = 100
+_LARGEST_MODULE = 500_000
+
+# Names of classes met in sources, the class definitions, and the modules that were looked at.
 _met: set[str] = set()
-_adopted: set[str] = set()
-
-_ARITHMETIC = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"]
-_OPERATORS = {f"__{side}{name}__" for side in ("", "r", "i") for name in _ARITHMETIC} | {
-    "__abs__",
-    "__neg__",
-    "__pos__",
-}
-# Python's own bookkeeping, and how tapegrad's Value copies itself.
-_MACHINERY = {
-    "__annotate__",
-    "__annotate_func__",
-    "__getnewargs__",
-    "__getnewargs_ex__",
-    "__getstate__",
-    "__reduce__",
-    "__reduce_ex__",
-    "__replace__",
-    "__setstate__",
-}
-
-
-def say(message: str) -> None:
-    """Write a note about the run to stderr, where it is not taken for the program's output."""
-    print(f"tapegrad run: {message}", file=sys.stderr)
+_sources: list[ClassSource] = []
+_looked_at: dict[str, ast.Module] = {}
 
 
 def is_met(name: str) -> bool:
@@ -55,84 +31,64 @@ def is_met(name: str) -> bool:
     return name in _met
 
 
-def adopt(cls: Any) -> Any:
-    """Give Value the methods of `cls` that it lacks, and return it to be used instead.
+def adopt(number: int) -> Callable[[Any], Any]:
+    """A class decorator, outside all others, that `parse_source` puts before a class.
 
-    This is a class decorator, outside all others, that `compile_source` puts there.
+    The number says which class definition of those met so far it is.
     """
-    if not isinstance(cls, type):
-        say(f"{cls!r} is no class once it is decorated: left as it is")
-        return cls
-    own = _attributes_of_program(cls)
-    added = {name: own[name] for name in own if name in _adopted or not _has(name)}
-    _point_super_at_value(cls)
-    for name, attribute in added.items():
-        setattr(Value, name, attribute)
-    _adopted.update(added)
-    say(
-        f"class {cls.__name__} of {cls.__module__} is now tapegrad's Value; "
-        f"kept tapegrad's own: {_listed(own.keys() - added.keys())}; "
-        f"added from {cls.__name__}: {_listed(added)}"
-    )
-    return Value
+    outer = sys._getframe(1).f_globals
+
+    def decorate(cls: Any) -> Any:
+        # Imported here: a program whose classes stay does not wait for it.
+        from tapegrad import _adopt
+
+        source = _sources[number]
+        return _adopt.adopt(cls, source, outer, _uses_around(source))
+
+    return decorate
 
 
-def _attributes_of_program(cls: type) -> dict[str, Any]:
-    """The attributes of a class and its bases, without those of Python and its library."""
-    attributes: dict[str, Any] = {}
-    for base in reversed(cls.__mro__):
-        library = base.__module__.partition(".")[0] in sys.stdlib_module_names
-        if base is cls or not (library or base in Value.__mro__):
-            attributes.update(vars(base))
-    return {name: value for name, value in attributes.items() if not _is_machinery(name, value)}
+def look_at(text: str | bytes, filename: str, *folders: str) -> None:
+    """Note what a source of the program does with nodes, for the decision about its classes.
 
-
-def _has(name: str) -> bool:
-    # Not hasattr: every type has a __call__, its instances need not.
-    return any(name in vars(base) for base in Value.__mro__)
-
-
-def _is_machinery(name: str, attribute: Any) -> bool:
-    if isinstance(attribute, GetSetDescriptorType | MemberDescriptorType):
-        return True
-    special = name.startswith("__") and name.endswith("__")
-    return special and (
-        name in _MACHINERY or not callable(getattr(attribute, "__func__", attribute))
-    )
-
-
-def _point_super_at_value(cls: type) -> None:
-    """Let `super()` and `__class__` in the methods of the replaced class mean Value."""
-    for attribute in vars(cls).values():
-        accessor = getattr(attribute, "fget", attribute)
-        function = getattr(accessor, "__func__", accessor)
-        if isinstance(function, FunctionType) and "__class__" in function.__code__.co_freevars:
-            position = function.__code__.co_freevars.index("__class__")
-            cells: tuple[CellType, ...] = function.__closure__ or ()
-            cells[position].cell_contents = Value
-
-
-def _listed(names: Collection[str]) -> str:
-    """The names in order, the operators as one.
-
-    >>> _listed({"__add__", "__rmul__", "relu", "__eq__"})
-    'operators, __eq__, relu'
+    The same of the modules that it imports from its own folder or one of `folders`.
     """
-    others = sorted(name for name in names if name not in _OPERATORS)
-    operators = ["operators"] if len(others) < len(names) else []
-    return ", ".join(operators + others) or "nothing"
+    if filename in _looked_at or len(_looked_at) > _MOST_MODULES:
+        return
+    with contextlib.suppress(SyntaxError, ValueError):
+        module = _looked_at[filename] = ast.parse(text, filename)
+        _look_around(module, filename, folders)
+
+
+def _look_around(module: ast.Module, filename: str, folders: Sequence[str]) -> None:
+    own = os.path.dirname(os.path.realpath(filename))
+    for folder in dict.fromkeys([own, *folders]):
+        for path in modules_beside(module, folder):
+            with contextlib.suppress(OSError):
+                if path.stat().st_size < _LARGEST_MODULE:
+                    look_at(path.read_bytes(), os.path.realpath(path), *folders)
+
+
+def _uses_around(source: ClassSource) -> Uses:
+    uses = Uses()
+    for module in [source.module, *_looked_at.values()]:
+        uses.add(module, source.name)
+    return uses
 
 
 class _AdoptClasses(ast.NodeTransformer):
     """Decorates the classes of the given names, at module level only, with `adopt`."""
 
-    def __init__(self, names: Collection[str]) -> None:
+    def __init__(self, names: Collection[str], module: ast.Module, filename: str) -> None:
         self.names = names
+        self.module = module
+        self.filename = filename
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
         if node.name in self.names:
             _met.add(node.name)
-            node.decorator_list.insert(0, _adopt_expression(node))
+            _sources.append(ClassSource(copy.deepcopy(node), self.module, self.filename))
+            node.decorator_list.insert(0, _adopt_expression(node, len(_sources) - 1))
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
@@ -142,9 +98,9 @@ class _AdoptClasses(ast.NodeTransformer):
         return node
 
 
-def _adopt_expression(node: ast.ClassDef) -> ast.expr:
+def _adopt_expression(node: ast.ClassDef, number: int) -> ast.expr:
     # An import, not a name: the program's namespace stays its own.
-    source = f"__import__({__name__!r}, fromlist=['adopt']).adopt"
+    source = f"__import__({__name__!r}, fromlist=['adopt']).adopt({number})"
     expression = ast.parse(source, mode="eval").body
     place = node.decorator_list[0] if node.decorator_list else node
     for part in ast.walk(expression):
@@ -163,7 +119,7 @@ def parse_source(
     tree = compile(source, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
     assert isinstance(tree, ast.Module)
     if names:
-        _AdoptClasses(names).visit(tree)
+        _AdoptClasses(names, tree, filename).visit(tree)
     return tree
 
 
@@ -190,35 +146,76 @@ class _NeighbourLoader(SourceFileLoader):
         return compile_source(self.get_data(path), path, self._names)
 
 
-class NeighbourFinder:
-    """Finds modules where Python would, and replaces classes in those of one folder."""
+class _OwnMicrogradLoader(_NeighbourLoader):
+    """Loads a program's own package micrograd, or tapegrad's in its place where that fails."""
 
-    def __init__(self, folder: str, names: Collection[str]) -> None:
-        self._folder = Path(folder).resolve()
+    def exec_module(self, module: ModuleType) -> None:
+        try:
+            super().exec_module(module)
+        except Exception as error:
+            say(
+                f"the program's own micrograd fails ({type(error).__name__}: {error}); "
+                "micrograd is tapegrad's"
+            )
+            stand_in_for(module)
+
+
+class NeighbourFinder:
+    """Finds modules where Python would, and replaces classes in those of some folders."""
+
+    def __init__(
+        self, folders: Sequence[str], names: Collection[str], own_micrograd: bool = False
+    ) -> None:
+        self._folders = [Path(folder).resolve() for folder in folders]
         self._names = names
+        self._own_micrograd = own_micrograd
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The spec of a module in the folder, None for any other."""
+        """The spec of a module in the folders, None for any other."""
+        is_micrograd = self._own_micrograd and fullname.partition(".")[0] == "micrograd"
+        names = {*self._names, "Value"} if is_micrograd else self._names
+        if not names:
+            return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is None or spec.origin is None or type(spec.loader) is not SourceFileLoader:
             return None
         if not self._is_neighbour(fullname, spec.origin):
             return None
-        spec.loader = _NeighbourLoader(fullname, spec.origin, self._names)
+        loader = _OwnMicrogradLoader if is_micrograd and "." not in fullname else _NeighbourLoader
+        spec.loader = loader(fullname, spec.origin, names)
         return spec
 
     def _is_neighbour(self, fullname: str, origin: str) -> bool:
         # The first name decides: a virtual environment in the folder is not the program's.
         top = fullname.partition(".")[0]
-        home = [self._folder / f"{top}.py", self._folder / top]
         file = Path(os.path.realpath(origin))
-        return file == home[0] or home[1] in file.parents
+        return any(
+            file == folder / f"{top}.py" or folder / top in file.parents for folder in self._folders
+        )
 
 
-def install_neighbour_finder(folder: str, names: Collection[str]) -> None:
-    """Replace classes of these names in modules that are imported from this folder."""
+def find_own_micrograd(folders: Sequence[str]) -> str:
+    """Where a program has a module or package of this name beside it; "" where it has none."""
+    # A folder without __init__.py comes after an installed package, as it does for Python.
+    spec = PathFinder.find_spec("micrograd", [*folders, *sys.path[1:]])
+    if spec is None:
+        return ""
+    if spec.origin is None:
+        # It may hold anything.
+        found = [x for x in spec.submodule_search_locations or [] if any(Path(x).glob("*.py"))]
+    elif spec.submodule_search_locations is None:
+        found = [spec.origin]
+    else:
+        found = [os.path.dirname(spec.origin)]
+    return next((place for place in found if os.path.dirname(place) in folders), "")
+
+
+def install_neighbour_finder(
+    folders: Sequence[str], names: Collection[str], own_micrograd: bool = False
+) -> None:
+    """Replace classes of these names in modules that are imported from these folders."""
     finders = sys.meta_path
     place = finders.index(PathFinder) if PathFinder in finders else len(finders)
-    finders.insert(place, NeighbourFinder(folder, names))
+    finders.insert(place, NeighbourFinder(folders, names, own_micrograd))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -17,10 +18,16 @@ class Trace:
     """This thread's open recording, or one that is open for as long as the trace is entered.
 
     `nested` says that somebody else opened it: results then stay traced numbers, since they may
-    be differentiated again.
+    be differentiated again. `order` is how many derivatives are taken by its variables, one after
+    the other: a number that depends on them is not converted to a float until `end` was called as
+    often, or the trace is left.
     """
 
-    __slots__ = ("nested", "recording")
+    __slots__ = ("nested", "open", "order", "recording")
+
+    def __init__(self, order: int = 1) -> None:
+        self.order = order
+        self.open = 0
 
     def __enter__(self) -> Trace:
         recording = _core.Recording.current()
@@ -36,11 +43,25 @@ class Trace:
     ) -> None:
         if not self.nested:
             self.recording.close()
+        elif self.open:
+            self.recording.close_transforms(self.open)
 
-    def vary(self, tree: object, name: str, constants: bool = False) -> Variables:
-        """The tree with a variable for each number in it."""
-        numbers, structure = _core.flatten(tree, name, constants)
-        return Variables(self.recording.inputs(numbers), structure)
+    def vary(self, tree: object, name: Callable[[], str]) -> Variables:
+        """The tree with a variable for each number in it. `name` is what messages call it."""
+        if type(tree) is float:
+            numbers, structure = [tree], _NUMBER
+        else:
+            numbers, structure = _core.flatten(tree, name())
+        variables = self.recording.inputs(numbers, self.order)
+        self.open = self.order
+        return Variables(variables, structure)
+
+    def end(self) -> None:
+        """Says that the function has returned: the next derivative is being taken."""
+        # Where it is the last of all, derivatives are floats, and nothing is asked any more.
+        if self.nested or self.order > 1:
+            self.recording.close_transforms(1)
+            self.open -= 1
 
     def outcome(self, tree: object) -> Any:
         """A result as the caller gets it: floats, or in a nested trace as it is."""
@@ -48,6 +69,9 @@ class Trace:
             return tree
         numbers, structure = _core.flatten(tree, "the result", True)
         return structure.unflatten([_core.primal(number) for number in numbers])
+
+
+_NUMBER = _core.flatten(0.0, "a number")[1]
 
 
 class Variables:
@@ -60,7 +84,11 @@ class Variables:
         self.structure = structure
 
     def tree(self) -> Any:
-        return self.structure.unflatten(self.numbers)
+        return self.like(self.numbers)
+
+    def like(self, numbers: Numbers) -> Any:
+        """A tree of the same structure with other numbers in it."""
+        return numbers[0] if self.structure is _NUMBER else self.structure.unflatten(numbers)
 
 
 class Chosen:
@@ -81,6 +109,10 @@ class Chosen:
         if not self.positions:
             raise ValueError(f"{transform}(): argnums is empty: nothing to differentiate by")
 
+    @property
+    def argnums(self) -> int | tuple[int, ...]:
+        return self.positions[0] if self.one else self.positions
+
     def apply(
         self,
         trace: Trace,
@@ -91,30 +123,40 @@ class Chosen:
     ) -> tuple[Variables, Any, Any]:
         """Variables for the chosen arguments, and what `f` returns of them: result and aux."""
         variables, varied = self._vary(trace, args, f)
-        return (variables, *split_aux(f(*varied, **keywords), has_aux, self.transform, f))
+        result = f(*varied, **keywords)
+        trace.end()
+        return (variables, *split_aux(result, has_aux, self.transform, f))
 
     def _vary(
         self, trace: Trace, args: tuple[Any, ...], f: Function
-    ) -> tuple[Variables, list[Any]]:
+    ) -> tuple[Variables, Sequence[Any]]:
         positions = self._among(args, f)
-        name = f"{self.transform}(): argument {positions[0]} of {name_of(f)}"
+
+        def name() -> str:
+            return f"{self.transform}(): argument {positions[0]} of {name_of(f)}"
+
         if self.one:
             variables = trace.vary(args[positions[0]], name)
+            made = (variables.tree(),)
         else:
             variables = trace.vary(
                 tuple(args[k] for k in positions),
-                f"{self.transform}(): the arguments of {name_of(f)}",
+                lambda: f"{self.transform}(): the arguments of {name_of(f)}",
             )
+            made = variables.tree()
         if not variables.numbers:
-            raise TypeError(f"{name} has no number to differentiate by")
-        made = variables.tree()
+            raise TypeError(f"{name()} has no number to differentiate by")
+        if len(args) == 1:
+            return variables, made
         varied = list(args)
-        for k, argument in zip(positions, [made] if self.one else made, strict=True):
+        for k, argument in zip(positions, made, strict=True):
             varied[k] = argument
         return variables, varied
 
-    def _among(self, args: tuple[Any, ...], f: Function) -> list[int]:
+    def _among(self, args: tuple[Any, ...], f: Function) -> Sequence[int]:
         count = len(args)
+        if self.one and 0 <= self.positions[0] < count:
+            return self.positions
         for k in self.positions:
             if not -count <= k < count:
                 raise TypeError(
@@ -127,6 +169,16 @@ class Chosen:
                 f"{self.transform}(): argnums names an argument twice: {self.positions}"
             )
         return positions
+
+
+@functools.lru_cache
+def _chosen(position: int, transform: str) -> Chosen:
+    return Chosen(position, transform)
+
+
+def chosen(argnums: int | Sequence[int], transform: str) -> Chosen:
+    """As `Chosen`, which is made once for an int."""
+    return _chosen(argnums, transform) if type(argnums) is int else Chosen(argnums, transform)
 
 
 def need_function(f: Any, transform: str = "a transform") -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-
-from tapegrad import _core
+from tapegrad._modes import Mode
 
 
-class detect_anomaly:  # noqa: N801  # a context manager used like a function, as PyTorch's
-    """While it lasts, an operation or a gradient that becomes NaN or infinite raises.
+class detect_anomaly(Mode):  # noqa: N801  # a context manager used like a function, as PyTorch's
+    """While it lasts, a value or derivative that becomes NaN or infinite raises.
 
-    Without it, numbers follow IEEE and nothing raises. The check concerns results made by
-    operations, not data that is NaN or infinite from the start. Nests; for all threads.
+    Without it, numbers follow IEEE and nothing raises. The check concerns numbers that operations
+    make of others, not data that is NaN or infinite from the start: NaN raises unless it comes of
+    NaN, an infinity unless it comes of either. It covers values and derivatives of every mode: of
+    `Value`, of transforms, and of compiled functions, which run as plain ones meanwhile. What a
+    derivative passes on its way counts if the result is not finite.
+
+    Nests, and decorates functions. For this thread.
 
     Raises:
-        FloatingPointError: names the operation, the labels and the values.
+        FloatingPointError: names the operation, the labels and the values; for a derivative also
+            the line of the program that made the value, if it ran inside the block.
 
     >>> import tapegrad
     >>> x = tapegrad.Value(0.0, label="x")
@@ -24,13 +28,4 @@ class detect_anomaly:  # noqa: N801  # a context manager used like a function, a
     FloatingPointError: log of 0.0 (label 'x') gave -inf
     """
 
-    def __enter__(self) -> None:
-        self._before = _core.set_anomaly(True)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        _core.set_anomaly(self._before)
+    _name = "detect_anomaly"

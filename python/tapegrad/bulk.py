@@ -81,7 +81,7 @@ def set_grad(values: _Values, numbers: Any) -> None:
 
 def _read(read: Callable[[Any, Any], None], name: str, values: _Values, out: Any) -> _Array:
     np = _numpy(name)
-    flat, shape = _flattened(values, np)
+    flat, shape = _flattened(values, name, np)
     target: Any = np.empty(shape) if out is None else _checked(name, out, shape, np)
     as_it_lies = target.dtype == np.float64 and target.flags.c_contiguous and target.flags.writeable
     made: _Array = target if as_it_lies else np.empty(shape)
@@ -95,6 +95,7 @@ def _read(read: Callable[[Any, Any], None], name: str, values: _Values, out: Any
 def _checked(name: str, out: Any, shape: tuple[int, ...], np: ModuleType) -> Any:
     if not isinstance(out, np.ndarray):
         raise TypeError(f"{name}(): out must be a NumPy array, not '{type(out).__name__}'")
+    _refuse_subclass(out, f"{name}(): out", np)
     if out.shape != shape:
         raise ValueError(f"{name}(): values have the shape {shape}, and out {out.shape}")
     return out
@@ -105,10 +106,11 @@ def _write(write: Callable[[Any, Any], None], name: str, values: _Values, number
         write(values, numbers)
         return
     np = _numpy(name)
+    _refuse_subclass(numbers, f"{name}(): numbers", np)
     given = np.asarray(numbers)
     if given.dtype.kind not in "fiubO":
         raise TypeError(f"{name}(): numbers must be real numbers, not of NumPy's {given.dtype}")
-    flat, shape = _flattened(values, np)
+    flat, shape = _flattened(values, name, np)
     if given.shape not in ((), shape):
         raise ValueError(f"{name}(): values have the shape {shape}, and numbers {given.shape}")
     if given.dtype.kind == "O":  # fractions and their like; what is no number is refused by name
@@ -129,10 +131,19 @@ def _is_plain(numbers: Any) -> bool:
     return type(numbers) in (float, int)
 
 
-def _flattened(values: Any, np: ModuleType) -> tuple[Any, tuple[int, ...]]:
+def _refuse_subclass(x: Any, what: str, np: ModuleType) -> None:
+    if isinstance(x, np.ndarray) and type(x) is not np.ndarray:
+        raise TypeError(
+            f"{what} is a '{type(x).__name__}', a subclass of NumPy's array: pass a plain array, "
+            f"np.asarray(x)"
+        )
+
+
+def _flattened(values: Any, name: str, np: ModuleType) -> tuple[Any, tuple[int, ...]]:
     """The Values in a row, and the shape that they had."""
     if _is_flat(values):
         return values, (len(values),)
+    _refuse_subclass(values, f"{name}(): values", np)
     if not isinstance(values, (list, tuple, np.ndarray, _core.Value)):
         values = list(values)
     nested = np.array(values, dtype=object)

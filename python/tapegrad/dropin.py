@@ -11,7 +11,7 @@ from types import ModuleType
 # Importing typing would be most of the time that `import tapegrad` takes.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
 __all__ = ["install_as_micrograd"]
@@ -28,6 +28,9 @@ _ALIASES = {
 
 class MicrogradImporter:
     """Finds and loads the modules called micrograd, so that they also survive a reload."""
+
+    def __init__(self, note: Callable[[str], None] | None = None) -> None:
+        self._note = note
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -47,6 +50,8 @@ class MicrogradImporter:
     def exec_module(self, module: ModuleType) -> None:
         """Fill the module, or put tapegrad's own in its place."""
         name = module.__name__
+        if self._note is not None:
+            self._note(f"{name} is tapegrad's, since the program's own micrograd has none")
         if name in _ALIASES:
             # Not create_module: the import system would overwrite tapegrad's __spec__.
             sys.modules[name] = import_module(_ALIASES[name])
@@ -67,6 +72,22 @@ def _submodule_getter(package: str) -> Any:
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     return getter
+
+
+def stand_in_for(module: ModuleType) -> None:
+    """Let a module called micrograd that could not be loaded be tapegrad's."""
+    for name in [name for name in sys.modules if name.startswith("micrograd.")]:
+        del sys.modules[name]
+    sys.meta_path.insert(0, MicrogradImporter())
+    _fill(module, __path__=[], __getattr__=_submodule_getter("micrograd"))
+
+
+def install_behind(note: Callable[[str], None]) -> None:
+    """Make imports find tapegrad's modules where a program's own micrograd has none.
+
+    Each is noted when it is loaded.
+    """
+    sys.meta_path.append(MicrogradImporter(note))
 
 
 def _is_ours(module: ModuleType) -> bool:

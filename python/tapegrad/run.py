@@ -1,6 +1,6 @@
 """Run a program that was written for micrograd, or for a class of its own, on tapegrad.
 
-`python -m tapegrad run [--replace-class NAME] script.py|notebook.ipynb [args...]`
+`python -m tapegrad run [options] script.py|notebook.ipynb|-m module [args...]`
 
 A process that the program starts by multiprocessing's spawn or forkserver is a new Python, in
 which micrograd is not tapegrad.
@@ -13,27 +13,42 @@ import builtins
 import os
 import sys
 import traceback
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from importlib.machinery import SourceFileLoader
+from importlib import import_module
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
 from tapegrad import _notebook
-from tapegrad._replace import compile_source, install_neighbour_finder, is_met, say
-from tapegrad.dropin import install_as_micrograd
+from tapegrad._notes import say
+from tapegrad._pipe import ends_with_its_reader
+from tapegrad._replace import (
+    compile_source,
+    find_own_micrograd,
+    install_neighbour_finder,
+    is_met,
+    look_at,
+)
+from tapegrad.dropin import install_as_micrograd, install_behind
 
 # Modules whose frames are no part of the program's tracebacks.
-_OWN_MODULES = {"tapegrad.run", "tapegrad._notebook", "tapegrad._replace"}
+_OWN_MODULES = {
+    f"tapegrad.{name}" for name in ("run", "_adopt", "_facade", "_notebook", "_replace")
+}
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of what stands before the script's own arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m tapegrad run",
-        description="Run a script or a notebook as Python would, with micrograd being tapegrad.",
-        usage="%(prog)s [-h] [--replace-class NAME] script.py|notebook.ipynb [args ...]",
+        description="Run a script, a notebook or a module as Python would, with micrograd being "
+        "tapegrad. A package called micrograd that the program has beside it stays its own, but "
+        "for its class Value.",
+        usage="%(prog)s [-h] [--replace-class NAME] [--root DIR] "
+        "(script.py | notebook.ipynb | -m module) [args ...]",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -44,21 +59,42 @@ def make_parser() -> argparse.ArgumentParser:
         help="also use tapegrad's Value for a class of this name that the program defines "
         "for itself, at the top level of the script or of a module beside it; may be repeated",
     )
-    parser.add_argument("script", help="the program, everything after it is the program's own")
+    parser.add_argument(
+        "--root",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="a folder besides the script's own where the program's modules are, such as src, "
+        "or . for a script in tests/; may be repeated",
+    )
+    parser.add_argument(
+        "-m",
+        dest="module",
+        metavar="module",
+        help="run a module or a package, found in the current folder, as python -m does",
+    )
+    parser.add_argument(
+        "script", nargs="?", help="the program, everything after it is the program's own"
+    )
     return parser
 
 
 def split_arguments(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The arguments up to and with the script, and those after it.
+    """The arguments up to and with the program, and those after it.
 
     argparse.REMAINDER would not do: it lets go of a `--` among the script's arguments.
 
     >>> split_arguments(["--replace-class", "Value", "train.py", "-h", "--", "x"])
     (['--replace-class', 'Value', 'train.py'], ['-h', '--', 'x'])
+    >>> split_arguments(["--root", "src", "-m", "package.train", "-m", "x"])
+    (['--root', 'src', '-m', 'package.train'], ['-m', 'x'])
     """
     position = 0
     while position < len(argv) and argv[position].startswith("-"):
-        position += 2 if argv[position] == "--replace-class" else 1
+        if argv[position].startswith("-m"):
+            position += 1 if argv[position] == "-m" else 0
+            break
+        position += 2 if argv[position] in ("--replace-class", "--root") else 1
     return list(argv[: position + 1]), list(argv[position + 1 :])
 
 
@@ -111,43 +147,124 @@ def main(argv: Sequence[str]) -> int:
     for a program that it cannot run.
     """
     own, arguments = split_arguments(argv)
-    options = make_parser().parse_args(own)
+    parser = make_parser()
+    with ends_with_its_reader():
+        options = parser.parse_args(own)
+        if (options.module is None) == (options.script is None):
+            parser.error("give one of a script, a notebook or -m module")
+        for root in options.root:
+            if not os.path.isdir(root):
+                parser.error(f"--root {root}: no such folder")
     names: list[str] = options.replace_class
     try:
-        program = read_program(options.script)
+        if options.module is None:
+            program: Program | None = read_program(options.script)
+            folder = program.folder if program is not None else ""
+        else:
+            program, folder = None, os.getcwd()
+        folders = [folder, *(os.path.realpath(root) for root in options.root)]
+        _prepare(folders, names, program)
+        sys.argv[:] = [options.script or "-m", *arguments]
+        # In place of the folder that `python -m` put there; `python -P` put none.
+        if getattr(sys.flags, "safe_path", False):
+            sys.path[:0] = folders[1:]
+        else:
+            sys.path[:1] = folders
+        if program is None:
+            _execute(lambda: _run_module(options.module), names)
+        else:
+            _execute(lambda: _run_program(program, names), names, program.cells is not None)
     except ProgramError as problem:
         say(str(problem))
         return problem.status
-    install_as_micrograd()
-    if names:
-        install_neighbour_finder(program.folder, names)
-    sys.argv[:] = [options.script, *arguments]
-    # In place of the folder that `python -m` put there; `python -P` put none.
-    if not getattr(sys.flags, "safe_path", False):
-        sys.path[0] = program.folder
-    _execute(program, names)
     return 0
 
 
-def _execute(program: Program, names: Collection[str]) -> None:
+def _prepare(folders: Sequence[str], names: Collection[str], program: Program | None) -> None:
+    """See that imports of the program find tapegrad, its own modules and their classes."""
+    own_micrograd = find_own_micrograd(folders)
+    if own_micrograd:
+        say(f"micrograd is the program's own, {own_micrograd}")
+        install_behind(say)
+    else:
+        install_as_micrograd()
+    if names or own_micrograd:
+        install_neighbour_finder(folders, names, bool(own_micrograd))
+        if program is not None:
+            cells: Sequence[str | bytes] = program.cells or [program.source]
+            for number, cell in enumerate(cells):
+                look_at(cell, f"{program.path}, cell {number}", *folders)
+
+
+def _execute(run: Callable[[], None], names: Collection[str], is_notebook: bool = False) -> None:
     try:
-        if program.cells is None:
-            loader = SourceFileLoader("__main__", program.path)
-            namespace = _make_main(__file__=program.path, __cached__=None, __loader__=loader)
-            exec(compile_source(program.source, program.path, names), namespace)
-        else:
-            # Without __file__ and in its own folder, as a kernel runs it.
-            os.chdir(os.path.dirname(program.path))
-            _notebook.run_cells(program.path, program.cells, _make_main(), names)
-    except SystemExit:
+        run()
+    except (SystemExit, ProgramError):
         raise
     except BaseException as error:
-        _show_program_only(error, is_notebook=program.cells is not None)
+        _show_program_only(error, is_notebook)
         raise
     finally:
         for name in names:
             if not is_met(name):
                 say(f"--replace-class {name}: the program defines no such class at its top level")
+
+
+def _run_program(program: Program, names: Collection[str]) -> None:
+    if program.cells is None:
+        loader = SourceFileLoader("__main__", program.path)
+        namespace = _make_main(__file__=program.path, __cached__=None, __loader__=loader)
+        exec(compile_source(program.source, program.path, names), namespace)
+    else:
+        # Without __file__ and in its own folder, as a kernel runs it.
+        os.chdir(os.path.dirname(program.path))
+        _notebook.run_cells(program.path, program.cells, _make_main(), names)
+
+
+def _run_module(name: str) -> None:
+    """Run a module by its name; raises ProgramError where there is none that can be run."""
+    spec = _find_module(name)
+    if spec is not None and spec.submodule_search_locations is not None:
+        if name == "__main__" or name.endswith(".__main__"):
+            raise ProgramError(f"cannot use the package {name} as __main__ module", 1)
+        main = _find_module(f"{name}.__main__")
+        if main is None:
+            raise ProgramError(
+                f"No module named {name}.__main__; {name!r} is a package and cannot be directly "
+                "executed",
+                1,
+            )
+        spec = main
+    if spec is None:
+        raise ProgramError(f"No module named {name}", 1)
+    loader: Any = spec.loader
+    code = loader.get_code(spec.name) if hasattr(loader, "get_code") else None
+    if code is None:
+        raise ProgramError(f"No code object available for {name}", 1)
+    sys.argv[0] = str(spec.origin)
+    namespace = _make_main(
+        __file__=spec.origin,
+        __cached__=spec.cached,
+        __loader__=loader,
+        __package__=spec.parent,
+        __spec__=spec,
+    )
+    exec(code, namespace)
+
+
+def _find_module(name: str) -> ModuleSpec | None:
+    """The spec of a module; its packages are imported, and their exceptions come out."""
+    package, _, _ = name.rpartition(".")
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise ProgramError(f"{name!r} is no module name (a script needs no -m)", 1)
+    if package:
+        parent = _find_module(package)
+        if parent is None:
+            raise ProgramError(f"No module named {package}", 1)
+        if parent.submodule_search_locations is None:
+            raise ProgramError(f"No module named {name}; {package!r} is not a package", 1)
+        import_module(package)
+    return find_spec(name)
 
 
 def _make_main(**attributes: Any) -> dict[str, Any]:

@@ -329,3 +329,49 @@ TEST_CASE("a random history never loses blocks") {
   }
   CHECK(room_for_nodes(pool) >= 31 * size);
 }
+
+TEST_CASE("blocks that nobody uses give their memory back, and get it again when they are used") {
+  constexpr std::size_t group = 256 * size;
+  Pool pool;
+  const std::vector<Index> first = pool.push(3 * group);
+  const std::vector<Index> kept = {first[5], first[2 * group + 7]};
+  const std::vector<Index> rest = pool.push(12 * group);
+  const std::size_t full = pool.blocks.bytes();
+  CHECK(full >= 15 * group * bytes_per_node);
+  for (std::size_t k = rest.size(); k-- > 0;) pool.take_back(rest[k]);
+  CHECK(pool.blocks.bytes() <= full - 8 * group * bytes_per_node);
+  for (const Index i : rest) {
+    if (!pool.blocks.is_there(i)) continue;
+    CHECK(pool.blocks.bytes() >= 3 * group * bytes_per_node);
+    break;
+  }
+  CHECK(pool.blocks.alive() == first.size());
+  CHECK(pool.blocks.is_there(kept[0]));
+  CHECK(pool.blocks.is_there(kept[1]));
+  pool.blocks.cells()[kept[0]].primal = 5.0;
+  // What is used again holds what is written, in the order of creation, and is not lost to leaves.
+  const std::vector<Index> again = pool.push(9 * group);
+  const std::vector<Index> leaves = pool.push_leaves(3 * group);
+  for (std::size_t k = 1; k < again.size(); ++k)
+    REQUIRE(pool.blocks.order(again[k - 1]) < pool.blocks.order(again[k]));
+  const std::set<Index> all(again.begin(), again.end());
+  CHECK(all.size() == again.size());
+  for (const Index leaf : leaves) REQUIRE(!all.contains(leaf));
+  for (const Index i : again) REQUIRE(pool.blocks.is_there(i));
+  CHECK(pool.blocks.cells()[kept[0]].primal == 5.0);
+  CHECK(pool.blocks.bytes() <= full);
+}
+
+TEST_CASE("a loop keeps the memory that it uses again at once") {
+  constexpr std::size_t nodes = 10 * 256 * size;
+  Pool pool;
+  std::vector<std::size_t> left;
+  for (int step = 0; step < 4; ++step) {
+    const std::vector<Index> graph = pool.push(nodes);
+    for (std::size_t k = graph.size(); k-- > 0;) pool.take_back(graph[k]);
+    left.push_back(pool.blocks.bytes());
+  }
+  CHECK(left[0] < nodes * bytes_per_node / 2);
+  CHECK(left[1] >= nodes * bytes_per_node * 9 / 10);
+  CHECK(left[3] >= nodes * bytes_per_node * 9 / 10);
+}

@@ -173,7 +173,7 @@ TEST_CASE("of several paths the one is taken whose guards hold, and it moves to 
       if (x.primal() < 1.0) break;
       x = x * 0.5;
     }
-    paths.add(std::make_shared<const Program>(session.program({x, Symbol(count)})), nullptr);
+    paths.add(std::make_shared<const Program>(session.program({x, Symbol(count)})), nullptr, 0);
   };
   for (const double at : {0.5, 1.5, 3.0, 100.0}) record(at);
   const auto count_of = [&](double x) {

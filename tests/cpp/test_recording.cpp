@@ -225,6 +225,8 @@ TEST_CASE("guards are told what Python's conversions give") {
   CHECK(ask(Guard::ceiled, -2.7, 0.0) == -2.0);
   CHECK(ask(Guard::rounded, 2.5, 0.0) == 2.0);
   CHECK(ask(Guard::quotient, 7.0, -2.0) == -4.0);
+  CHECK(ask(Guard::value, 2.5, 0.0) == 2.5);
+  CHECK(ask(Guard::digits, -2.5, 0.0) == -2.5);
   CHECK(ask(Guard::less, 1.0, 2.0) == 1.0);
   CHECK(ask(Guard::equal, std::nan(""), std::nan("")) == 0.0);
   CHECK(same(std::nan(""), std::nan("")));

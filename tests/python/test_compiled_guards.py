@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import array
+import io
 import math
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +14,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import tapegrad
-from tapegrad import compile, exp, grad, jacfwd, sin, value_and_grad
+from tapegrad import (
+    compile,
+    exp,
+    grad,
+    hessian,
+    jacfwd,
+    jacobian,
+    jvp,
+    sin,
+    stop_gradient,
+    value_and_grad,
+    vjp,
+)
 
 Function = Callable[..., Any]
 
@@ -40,7 +54,6 @@ TWO = [(x, y) for x in NUMBERS for y in NUMBERS]
 QUESTIONS: dict[str, Function] = {
     "bool": lambda x: x * 2.0 if x else x + 7.0,
     "not": lambda x: x * 2.0 if not x else x + 7.0,
-    "float": lambda x: x * float(x),
     "data": lambda x: x * (x.data if hasattr(x, "data") else x),
     "int": lambda x: x * int(x),
     "round": lambda x: x * round(x),
@@ -48,23 +61,85 @@ QUESTIONS: dict[str, Function] = {
     "floor": lambda x: x * math.floor(x),
     "ceil": lambda x: x * math.ceil(x),
     "trunc": lambda x: x * math.trunc(x),
-    "format": lambda x: x * len(f"{x:.3e}"),
+    "format with digits": lambda x: x * len(f"{x:.3e}"),
     "float format": lambda x: x * float(f"{x:.1f}"),
     "hash": lambda x: x + hash(x) % 3,
     "in a dict": lambda x: x + {2.5: 1.0, 0.0: 2.0}.get(x, 3.0),
     "in a set": lambda x: x * (2.0 if x in {3.0, 0.5} else 5.0),
     "in a list": lambda x: x * (2.0 if x in [3.0, 0.5] else 5.0),
-    "math.isnan": lambda x: x * 2.0 if math.isnan(x) else x * 3.0,
-    "math.copysign": lambda x: x * math.copysign(2.0, x),
-    "math.sin": lambda x: x + math.sin(x),
+    "isnan": lambda x: x * 2.0 if tapegrad.isnan(x) else x * 3.0,
+    "isinf": lambda x: x * 2.0 if tapegrad.isinf(x) else x * 3.0,
+    "isfinite": lambda x: x * 2.0 if tapegrad.isfinite(1.0 / (x + 2.0**-1074)) else x * 3.0,
+    "isclose": lambda x: x * 2.0 if tapegrad.isclose(x, 2.0, rel_tol=0.3) else x * 3.0,
+    "is_integer": lambda x: x * 2.0 if x.is_integer() else x * 3.0,
+    "rint": lambda x: x * np.round(x),
+    "round in an array": lambda x: np.sum(np.round(np.array([x, -x]), 1) * x),
+    "float of a constant": lambda x: x * float(stop_gradient(x)),
+    "digits": lambda x: x * len(bare(str(x))),
+    "repr": lambda x: x * len(bare(repr(x))),
+    "a sign in the text": lambda x: 2.0 * x if "-" in str(x) else x,
+    "f-string": lambda x: 2.0 * x if "5" in f"{x}" else x,
+    "f-string of repr": lambda x: 2.0 * x if "5" in f"{x!r}" else x,
+    "f-string, aligned": lambda x: 2.0 * x if "5" in f"{x!s:>30}" else x,
+    "% s": lambda x: 2.0 * x if "5" in "%s" % x else x,  # noqa: UP031
+    "% r": lambda x: 2.0 * x if "5" in "%r" % (x,) else x,  # noqa: UP031
+    "% d": lambda x: 2.0 * x if "3" in "%d" % x else x,  # noqa: UP031
+    "str.format": lambda x: 2.0 * x if "5" in "{} {}".format(x, 1) else x,  # noqa: UP032
+    "format": lambda x: 2.0 * x if "5" in format(x) else x,
+    "text of a list": lambda x: 2.0 * x if "5" in str([x]) else x,
+    "text of an array": lambda x: 2.0 * x if "5" in str(np.array([x])) else x,
+    "print": lambda x: x * len(printed(x)),
     "abs": lambda x: abs(x) + x,
     "range": lambda x: sum(x for _ in range(int(abs(x)) % 5)) + 0.0 * 1.0,
 }
 
 
+def bare(text: str) -> str:
+    """A traced number as a float is written."""
+    return text.replace("Traced(", "").replace(")", "")
+
+
+def printed(x: Any) -> str:
+    text = io.StringIO()
+    print("x is", x, file=text)
+    return bare(text.getvalue())
+
+
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_what_a_function_is_told_of_a_number(name: str) -> None:
     assert_same(QUESTIONS[name], ONE)
+
+
+# The same, where a derivative is lost.
+CONVERSIONS: dict[str, Function] = {
+    "float": lambda x: x * float(x),
+    "math.isnan": lambda x: x * 2.0 if math.isnan(x) else x * 3.0,
+    "math.copysign": lambda x: x * math.copysign(2.0, x),
+    "math.sin": lambda x: x + math.sin(x),
+    "complex": lambda x: x * complex(x).real,
+    "% f": lambda x: x * float("%.2f" % x),  # noqa: UP031
+    "array": lambda x: x * array.array("d", [x])[0],
+    "numpy": lambda x: x * np.array([x], dtype=float)[0],
+}
+
+
+@pytest.mark.parametrize("name", CONVERSIONS)
+def test_a_number_that_becomes_a_float_is_a_guard_and_has_no_derivative(name: str) -> None:
+    f = CONVERSIONS[name]
+    compiled = compile(f)
+    for (x,) in [*ONE, *reversed(ONE)]:
+        assert compiled(x) == f(x)
+        for derivative in (grad, value_and_grad, jacobian, jacfwd, hessian):
+            with pytest.raises(TypeError, match=f"not converted to float at {__file__}:"):
+                derivative(compiled)(x)
+        with pytest.raises(TypeError, match="not converted to float"):
+            jvp(compiled, (x,), (1.0,))
+        with pytest.raises(TypeError, match="not converted to float"):
+            vjp(compiled, x)
+        with pytest.raises(TypeError, match="not converted to float"):
+            grad(lambda x: 2.0 * compiled(x))(x)
+        assert compiled(x) == f(x)
+    assert all(guard.startswith("float(a) == ") for p in compiled.programs for guard in p.guards)
 
 
 COMPARISONS: dict[str, Function] = {
@@ -200,7 +275,9 @@ class TestIndexing:
 
 
 class TestSpecialNumbers:
-    @pytest.mark.parametrize("name", ["bool", "float", "hash", "math.copysign", "in a list"])
+    @pytest.mark.parametrize(
+        "name", ["bool", "data", "hash", "float of a constant", "a sign in the text", "in a list"]
+    )
     def test_nan_and_zeros_of_both_signs(self, name: str) -> None:
         f = QUESTIONS[name]
         g = compile(f)
@@ -322,11 +399,44 @@ class TestQuestionsInsideTransforms:
         assert h.programs[0].guards == ()
 
 
-def test_printing_asks_nothing() -> None:
-    g = compile(lambda x: (repr(x), str(x), f"{x}", x * 2.0)[3])
-    for x in (1.0, 2.0, 3.0):
+def test_that_a_number_is_no_index_is_a_guard() -> None:
+    def f(x: Any) -> Any:
+        try:
+            return x * range(1, 9)[x]
+        except TypeError:
+            return -x
+
+    g = compile(f)
+    for x in (2.5, 3.0, 0.0, 7.5, 3.0):
+        assert g(x) == (x * (x + 1.0) if x == int(x) else -x)
+    assert grad(g)(2.5) == -1.0
+    assert grad(g)(3.0) == 4.0
+
+
+@pytest.mark.parametrize("text", [repr, str, format, "{:}".format, "%s".__mod__, ascii])
+def test_digits_that_are_read_are_a_guard(text: Function) -> None:
+    """A function may decide by them: printing is recorded again for each number."""
+    g = compile(lambda x: (text(x), x * 2.0)[1])
+    for x in (1.0, 2.0, 3.0, 1.0):
         assert g(x) == 2.0 * x
-    assert len(g.programs) == 1
+    assert [p.guards[0].split("  #")[0] for p in g.programs] == [
+        f"digits(a) == {x}" for x in (1.0, 3.0, 2.0)
+    ]
+
+
+def test_a_number_can_be_shown_wherever_it_is() -> None:
+    """Also where its trace has ended, and in the middle of an error."""
+    kept: list[Any] = []
+
+    def f(x: Any) -> Any:
+        kept.append(x)
+        with pytest.raises(ValueError, match=r"what about Traced\(2.0\)\?"):
+            raise ValueError(f"what about {x!r}?")
+        return x * x
+
+    assert grad(f)(2.0) == 4.0
+    assert compile(f)(2.0) == 4.0
+    assert {repr(x) for x in kept} == {"Traced(of a trace that has ended)"}
 
 
 class TestProgram:

@@ -17,7 +17,7 @@ from tapegrad.optim import lr_scheduler
 PACKAGES = (nn, optim, lr_scheduler)
 FUNCTIONS = [
     f"tapegrad.{name}"
-    for name in ("check", "compiled", "program", "rules", "switches", "transforms")
+    for name in ("check", "compiled", "predicates", "program", "rules", "switches", "transforms")
 ]
 MODULES = ["tapegrad.bulk", *FUNCTIONS, *(package.__name__ for package in PACKAGES)] + [
     module.name

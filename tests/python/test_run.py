@@ -177,9 +177,12 @@ print("trained")
 
 def test_a_program_for_micrograd_runs_unchanged(tmp_path: Path) -> None:
     write(tmp_path, "train.py", TRAINING)
-    write(tmp_path, "micrograd/__init__.py", "raise RuntimeError('this is not tapegrad')")
     found = run(tmp_path, "train.py")
     assert (found.stdout, found.stderr) == ("trained\n", "")
+    write(tmp_path, "micrograd/__init__.py", "raise RuntimeError('this is not tapegrad')")
+    found = run(tmp_path, "train.py")
+    assert found.stdout == "trained\n"
+    assert "(RuntimeError: this is not tapegrad); micrograd is tapegrad's\n" in found.stderr
 
 
 def test_a_class_of_its_own_stays_its_own_unless_told(tmp_path: Path) -> None:

@@ -485,6 +485,23 @@ def test_slots_that_lead_back_are_collected_and_not_before() -> None:
     assert gone() is None
 
 
+@pytest.mark.parametrize("generation", [0, 1, 2])
+def test_slots_in_a_cycle_that_a_live_graph_needs_are_never_cleared(generation: int) -> None:
+    before = nodes()
+    value = Slotted(2.0)
+    user = value * 3
+    value.a, value.b = [value], user
+    again = user + 1
+    del value, user
+    for _ in range(3):
+        gc.collect(generation)
+    slotted = again._children[0]._children[0]
+    assert slotted.a == [slotted]  # type: ignore[attr-defined]
+    assert slotted.b is again._children[0]  # type: ignore[attr-defined]
+    del slotted, again
+    assert nodes() == before
+
+
 def test_an_object_of_a_subclass_lives_as_long_as_its_node() -> None:
     finalised = []
 

@@ -348,6 +348,7 @@ class Arena {
     set_aside(std::move(found->second.backward));
     set_aside(std::move(found->second.attachment));
     set_aside(std::move(found->second.held));
+    set_aside(std::move(found->second.origin));
     notes_.erase(found);
     return true;
   }

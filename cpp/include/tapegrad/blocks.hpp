@@ -7,6 +7,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -175,11 +176,32 @@ class Blocks {
   Index limit() const noexcept { return limit_; }
   std::size_t capacity() const noexcept { return committed_; }
   std::size_t bytes() const noexcept {
-    return blocks_.size() * size * bytes_per_node + blocks_.capacity() * sizeof(Block);
+    std::size_t count = blocks_.size();
+    for (std::size_t k = 0; k < groups_.size(); ++k)
+      if (groups_[k].returned) count -= std::min<std::size_t>(group, blocks_.size() - k * group);
+    return count * size * bytes_per_node + blocks_.capacity() * sizeof(Block);
+  }
+
+  // Whether a node's memory can be read, of a dead one too.
+  bool is_there(Index node) const noexcept {
+    return node / size < blocks_.size() && !groups_[node / size / group].returned;
   }
 
  private:
   static constexpr Index commit_step = 131072;  // nodes: two megabytes, a huge page, of each array
+  // Blocks that get their memory together, and give it back together.
+  static constexpr Index group = commit_step / size;
+  struct Group {
+    std::uint16_t used = 0;  // blocks of it that are not free
+    bool returned = false;   // its memory is the system's again; it has no block that is used
+  };
+  // Groups without a used block that keep their memory, 25 megabytes in all.
+  static constexpr std::size_t least_kept = 4;
+  // A program that fills returned groups again so soon is a loop, and keeps what it uses.
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::seconds soon{2};
+  // Until it has not used that much for so long.
+  static constexpr std::chrono::seconds long_unused{10};
   // The three records of a node lie at different places in their pages: a processor takes a load
   // for one of what was just stored if the lowest twelve bits of both addresses are the same.
   static constexpr std::size_t skew = 1344;  // a third of a page, in whole cache lines
@@ -201,19 +223,100 @@ class Blocks {
 
   Index take_block() {
     if (free_ == none && spare_ != none) return_to_block(std::exchange(spare_, none));
-    if (free_ != none) return std::exchange(free_, blocks_[free_].next);
+    if (free_ == none && returned_ != none) get_group();
+    if (free_ != none) return use(std::exchange(free_, blocks_[free_].next));
     const auto block = static_cast<Index>(blocks_.size());
     if (block >= limit_ / size)
       throw ArenaFull("the arena is full: " + std::to_string(alive()) + " of " +
                       std::to_string(limit_) + " nodes are in use");
     if (block * size >= committed_) commit();
+    const bool is_first = block / group == groups_.size();
+    if (is_first) {
+      going_.resize(groups_.size() + 1);
+      groups_.reserve(groups_.size() + 1);
+    }
     blocks_.emplace_back();
+    if (is_first) {
+      groups_.emplace_back();
+      ++empty_groups_;
+    }
+    return use(block);
+  }
+
+  Index use(Index block) noexcept {
+    if (groups_[block / group].used++ == 0) {
+      --empty_groups_;
+      if (kept_ > least_kept && groups_in_use() >= kept_) used_so_much_ = Clock::now();
+    }
     return block;
   }
 
   void free_block(Index block) noexcept {
     blocks_[block] = {.next = free_};
     free_ = block;
+    if (--groups_[block / group].used == 0 && ++empty_groups_ > least_kept) return_groups();
+  }
+
+  std::size_t groups_in_use() const noexcept {
+    return groups_.size() - empty_groups_ - returned_groups_;
+  }
+
+  // Gives the memory of empty groups back to the system, as far as they are more than a loop uses.
+  [[gnu::noinline, gnu::cold]] void return_groups() noexcept {
+    const Clock::time_point now = Clock::now();
+    if (now - used_so_much_ > long_unused) kept_ = least_kept;
+    if (empty_groups_ <= kept_) return;
+    returned_at_ = now;
+    std::size_t count = empty_groups_ - (kept_ == least_kept ? kept_ / 2 : kept_);
+    going_.assign(groups_.size(), false);  // does not allocate
+    for (std::size_t k = groups_.size(); count > 0; --count) {
+      do --k;
+      while (groups_[k].used != 0 || groups_[k].returned);
+      going_[k] = groups_[k].returned = true;
+      --empty_groups_, ++returned_groups_;
+    }
+    Index* end = &free_;  // of the chain of those that stay
+    for (Index block = free_; block != none; block = blocks_[block].next) {
+      if (going_[block / group]) continue;
+      *end = block;
+      end = &blocks_[block].next;
+    }
+    *end = none;
+    for (std::size_t k = groups_.size(); k-- > 0;)
+      if (going_[k]) return_group(k);
+  }
+
+  // The blocks of a group go to the other chain, where they stay together.
+  void return_group(std::size_t k) noexcept {
+    const std::size_t last = std::min<std::size_t>((k + 1) * group, blocks_.size());
+    for (std::size_t block = last; block-- > k * group;)
+      blocks_[block].next = std::exchange(returned_, static_cast<Index>(block));
+    const std::size_t from = k * commit_step, to = from + commit_step;
+    const bool first = k == 0 || groups_[k - 1].returned;
+    const bool after = k + 1 < groups_.size() && groups_[k + 1].returned;
+    links_.decommit(from, to, first, after);
+    partials_.decommit(from, to, first, after);
+    cells_.decommit(from, to, first, after);
+  }
+
+  // Gives memory to the returned group that comes first in its chain: its blocks are free ones.
+  [[gnu::noinline, gnu::cold]] void get_group() {
+    const std::size_t k = returned_ / group;
+    const std::size_t from = k * commit_step, to = from + commit_step;
+    if (!links_.commit(from, to) || !partials_.commit(from, to) || !cells_.commit(from, to))
+      throw ArenaFull("the arena cannot grow past " +
+                      std::to_string(groups_in_use() * commit_step) +
+                      " nodes: the system gives no more memory");
+    groups_[k].returned = false;
+    ++empty_groups_, --returned_groups_;
+    free_ = returned_;
+    Index last = free_;
+    while (blocks_[last].next != none && blocks_[last].next / group == k) last = blocks_[last].next;
+    returned_ = std::exchange(blocks_[last].next, none);
+    const Clock::time_point now = Clock::now();
+    if (now - returned_at_ > soon) return;
+    returned_at_ = used_so_much_ = now;
+    kept_ = std::max(kept_, groups_in_use() + 1);
   }
 
   void unlink(Index block) noexcept {
@@ -304,6 +407,13 @@ class Blocks {
   std::size_t reserved_ = 0;
   std::uint64_t sequence_ = 0;
   std::vector<Block> blocks_;
+  std::vector<Group> groups_;
+  std::vector<bool> going_;       // of groups: memory for return_groups(), which must not fail
+  std::size_t empty_groups_ = 0;  // of those that have memory
+  std::size_t returned_groups_ = 0;
+  Index returned_ = none;          // chain of the blocks of returned groups
+  std::size_t kept_ = least_kept;  // how many empty groups keep their memory
+  Clock::time_point returned_at_{}, used_so_much_{};
 };
 
 }  // namespace tapegrad

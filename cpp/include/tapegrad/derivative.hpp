@@ -147,6 +147,19 @@ struct Maybe {
 template <class Number>
 inline constexpr bool records = std::is_same_v<Number, Symbol>;
 
+namespace detail {
+
+template <class Number>
+void note_cause(Place i) {
+  if constexpr (records<Number>) {
+    Recording* const recording = Recording::current;
+    if (recording != nullptr && recording->causes != nullptr) [[unlikely]]
+      recording->causes->emplace_back(recording->size(), i);
+  }
+}
+
+}  // namespace detail
+
 // Adjoints, from the results back to the inputs.
 template <class Number>
 class ReverseSweep {
@@ -161,6 +174,7 @@ class ReverseSweep {
 
   void run() {
     for (Place i = stretch_.end(); i-- > stretch_.from();) {
+      detail::note_cause<Number>(i);
       const Op op = stretch_.recording()[i].op;
       if (op == Op::open) i = pull_rule(i);
       else if (op != Op::leaf && at(i).there) pulls[static_cast<std::size_t>(op)](*this, i);
@@ -240,6 +254,7 @@ class ForwardSweep {
 
   void run() {
     for (Place i = stretch_.from(); i < stretch_.end(); ++i) {
+      detail::note_cause<Number>(i);
       const Op op = stretch_.recording()[i].op;
       if (op == Op::open) i = push_rule(i);
       else if (op != Op::leaf && stretch_.varies(i)) pushes[static_cast<std::size_t>(op)](*this, i);

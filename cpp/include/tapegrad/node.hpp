@@ -99,7 +99,9 @@ struct Note {
   std::unique_ptr<Backward> backward;
   std::unique_ptr<Owned> attachment;
   std::unique_ptr<Owned> held;  // what the embedding keeps alive for as long as the node is
-  Index held_by = 0;            // how many such objects hold this node's handle
+  std::unique_ptr<Owned> origin;  // where the embedding made the node
+  Index held_by = 0;              // how many such objects hold this node's handle
+  bool unannounced = false;       // older users do not know that the node is heritable
 };
 
 }  // namespace tapegrad

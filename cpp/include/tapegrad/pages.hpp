@@ -79,6 +79,26 @@ class Pages {
 #endif
   }
 
+  // Gives the pages from `from` to `to` back to the system: they must be committed before they are
+  // used again, and are zero then. A page that lies in part before `from` goes as well if `first`
+  // says that nobody uses that part, and one at the end if `last` does.
+  void decommit(std::size_t from, std::size_t to, bool first, bool last) noexcept {
+    const std::size_t size = page();
+    const auto up = [size](std::size_t n) { return (n + size - 1) / size * size; };
+    from = first ? from / size * size : up(from);
+    to = last ? up(to) : to / size * size;
+    if (from >= to) return;
+#if defined(_WIN32)
+    VirtualFree(base_ + from, to - from, MEM_DECOMMIT);
+#elif defined(__linux__)
+    madvise(base_ + from, to - from, MADV_DONTNEED);
+#else
+    // Elsewhere the advice alone leaves the pages in place.
+    mmap(base_ + from, to - from, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+         -1, 0);
+#endif
+  }
+
   // Has the pages from `from` to `to` there before they are touched, where the system knows how:
   // many together cost half of as many one by one.
   void touch([[maybe_unused]] std::size_t from, [[maybe_unused]] std::size_t to) noexcept {
@@ -105,9 +125,13 @@ class Pages {
   static constexpr std::size_t small_for_nodes = std::size_t{16} << 20;
   static constexpr std::size_t small_for_traces = std::size_t{2} << 20;
 
-#if !defined(_WIN32)
-  static std::size_t page() noexcept { return static_cast<std::size_t>(sysconf(_SC_PAGESIZE)); }
+  static std::size_t page() noexcept {
+#if defined(_WIN32)
+    return 4096;
+#else
+    return static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
 #endif
+  }
 
   void hold(void* address, std::size_t bytes) noexcept {
     release();
@@ -133,6 +157,9 @@ class Column {
   }
   bool commit(std::size_t from, std::size_t to) noexcept {
     return pages_.commit(from * sizeof(Record), end(to));
+  }
+  void decommit(std::size_t from, std::size_t to, bool first, bool last) noexcept {
+    pages_.decommit(skew + from * sizeof(Record), skew + to * sizeof(Record), first, last);
   }
 
   Record* records() const noexcept { return records_; }

@@ -31,7 +31,7 @@ struct Path {
   std::shared_ptr<const void> attachment;  // the embedding's
   std::vector<double> numbers;
   std::uint64_t tried = 0;  // in which search
-  std::uint64_t used = 0;   // when last
+  std::uint64_t used = 0;   // when last, by the clock of whoever has the paths
 };
 
 class Paths {
@@ -48,7 +48,6 @@ class Paths {
       path.tried = search;
       const std::size_t broken = path.replay(inputs);
       if (broken == Program::all_hold) {
-        path.used = search;
         std::rotate(paths_.begin(), paths_.begin() + static_cast<std::ptrdiff_t>(k),
                     paths_.begin() + static_cast<std::ptrdiff_t>(k) + 1);
         return &path;
@@ -63,12 +62,20 @@ class Paths {
     }
   }
 
-  void add(std::shared_ptr<const Program> program, std::shared_ptr<const void> attachment) {
+  void add(std::shared_ptr<const Program> program, std::shared_ptr<const void> attachment,
+           std::uint64_t used) {
     paths_.insert(paths_.begin(),
                   std::make_unique<Path>(std::move(program), std::move(attachment)));
-    paths_.front()->used = searches_;
+    paths_.front()->used = used;
   }
-  void drop_last() { paths_.pop_back(); }
+
+  // The path that was used least recently; there must be one. What is dropped is the caller's.
+  const Path* oldest() const { return paths_.back().get(); }
+  std::unique_ptr<Path> drop_oldest() {
+    std::unique_ptr<Path> path = std::move(paths_.back());
+    paths_.pop_back();
+    return path;
+  }
 
   const std::vector<std::unique_ptr<Path>>& all() const { return paths_; }
 

@@ -13,6 +13,7 @@
 #include <optional>
 #include <span>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "blocks.hpp"
@@ -62,7 +63,8 @@ struct Guard {
     floored,
     ceiled,
     rounded,
-    quotient
+    quotient,
+    digits,  // as value, where no derivative is lost: x itself was read, and not used as a number
   };
   Kind kind;
   std::uint32_t source;  // the embedding's name for the line that asked
@@ -83,6 +85,7 @@ Number ask(Guard::Kind kind, const Number& x, const Number& y) {
     case Guard::equal:
       return where(x == y, 1.0, 0.0);
     case Guard::value:
+    case Guard::digits:
       return x;
     case Guard::truncated:
       return trunc(x);
@@ -196,6 +199,11 @@ class Recording {
     groups_.clear();
     if (instructions_.capacity() > kept_capacity) instructions_ = {};
   }
+
+  // Where it is not null, a sweep notes there which instruction it records the derivative of, and
+  // from which place on.
+  using Causes = std::vector<std::pair<Place, Place>>;
+  Causes* causes = nullptr;
 
   // The one that symbols of this thread are recorded in; null when none is.
   static inline thread_local constinit Recording* current = nullptr;

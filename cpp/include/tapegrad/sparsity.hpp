@@ -227,12 +227,12 @@ inline Compression compress_symmetric(Pattern pattern) {
 }
 
 struct Unwatched {
-  void operator()(const auto&) const noexcept {}
+  void operator()(const auto&, std::size_t) const noexcept {}
 };
 
 // The derivatives of the outputs by the inputs at the nonzeros of the pattern, in its order: by a
-// sweep for each colour, as numbers or, over Symbols, recorded. `watch` is called with each reverse
-// sweep when it is done.
+// sweep for each colour, as numbers or, over Symbols, recorded. `watch` is called with each sweep
+// when it is done, and with its number of directions or, backwards, with its colour.
 template <class Number, class Watch = Unwatched>
 std::vector<Number> nonzeros(const Stretch& stretch, std::span<const Place> inputs,
                              std::span<const Place> outputs, const Compression& compression,
@@ -262,6 +262,7 @@ std::vector<Number> nonzeros(const Stretch& stretch, std::span<const Place> inpu
         if (color[j] >= first && color[j] < first + directions)
           sweep.seed(inputs[j], color[j] - first, 1.0);
       sweep.run();
+      watch(std::as_const(sweep), directions);
       for (std::size_t d = 0; d < directions; ++d)
         read(first + d, [&](std::uint32_t i) { return sweep.tangent(outputs[i], d); });
     }
@@ -271,7 +272,7 @@ std::vector<Number> nonzeros(const Stretch& stretch, std::span<const Place> inpu
       for (std::size_t i = 0; i < outputs.size(); ++i)
         if (color[i] == c) sweep.seed(outputs[i], 1.0);
       sweep.run();
-      watch(std::as_const(sweep));
+      watch(std::as_const(sweep), c);
       read(c, [&](std::uint32_t j) { return sweep.adjoint(inputs[j]); });
     }
   }
