@@ -1,10 +1,14 @@
 """What is checked before a change lands: `nox` runs all of it, `nox -s tests` one session.
 
-The sessions dev, release, sanitize and bench are the CMake presets of these names.
+The sessions dev, release, sanitize and bench are the CMake presets of these names;
+`nox -s sanitize_python` takes half an hour and is not among the sessions that run by default.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import nox
@@ -55,6 +59,50 @@ def tests(session: nox.Session) -> None:
     """The Python tests against a package built and installed afresh; arguments go to pytest."""
     session.install("cmake>=3.25", ".[test]")
     session.run("pytest", *(session.posargs or ["-m", "not torch"]))
+
+
+@nox.session
+def sanitize_python(session: nox.Session) -> None:
+    """The Python tests with the bindings under AddressSanitizer and UBSan; arguments go to pytest.
+
+    Without a leak check, since CPython keeps objects to its end, and without the timing of tests
+    of memory and speed, which the sanitizers change.
+    """
+    session.install("cmake>=3.25", "pybind11>=2.13", ".[test]")
+    folder = str(Path(session.create_tmp()).resolve())
+    flags = "-O1 -g1 -fno-omit-frame-pointer"
+    pybind11 = session.run("python", "-m", "pybind11", "--cmakedir", silent=True)
+    assert isinstance(pybind11, str)
+    session.run(
+        *("cmake", "-S", ".", "-B", f"{folder}/build", "-DCMAKE_BUILD_TYPE=None"),
+        f"-DCMAKE_CXX_FLAGS={flags}",
+        *("-DTAPEGRAD_SANITIZE=ON", "-DTAPEGRAD_PYTHON=ON", "-DTAPEGRAD_TESTS=OFF"),
+        f"-Dpybind11_DIR={pybind11.strip()}",
+        f"-DPython_EXECUTABLE={session.bin}/python",
+    )
+    session.run("cmake", "--build", f"{folder}/build", "--parallel")
+    shutil.rmtree(f"{folder}/python", ignore_errors=True)
+    shutil.copytree("python/tapegrad", f"{folder}/python/tapegrad")
+    for built in Path(folder, "build", "cpp", "bindings").glob("_core*"):
+        if built.suffix in (".so", ".pyd"):
+            shutil.copy(built, f"{folder}/python/tapegrad")
+    runtimes = [
+        subprocess.run(
+            [os.environ.get("CXX", "c++"), f"-print-file-name={name}"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for name in ("libasan.so", "libubsan.so")
+    ]
+    environment = {
+        "PYTHONPATH": f"{folder}/python",
+        "LD_PRELOAD": " ".join(runtimes),
+        "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:handle_segv=0",
+        "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+        "PYTHONMALLOC": "malloc",  # else the sanitizer sees pools and no objects
+    }
+    session.run("pytest", *(session.posargs or ["-m", "not torch"]), env=environment)
 
 
 @nox.session

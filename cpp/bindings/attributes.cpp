@@ -25,6 +25,8 @@ int set_data(PyObject* self, PyObject* value) {
   if (value == nullptr) return refuse_deletion("data");
   double number = 0.0;
   if (!read_small(value, number) && !need_number(value, "data", number)) return -1;
+  if (node_of(self) == unset_node) [[unlikely]]  // an __init__ that sets all by itself
+    return guarded([&] { return refill(as_handle(self), tape().leaf(number)) ? 0 : -1; }, -1);
   tape().cell(node_of(self)).primal = number;
   ++changes;
   return 0;
@@ -34,6 +36,7 @@ int set_grad(PyObject* self, PyObject* value) {
   if (value == nullptr) return refuse_deletion("grad");
   double number = 0.0;
   if (!read_small(value, number) && !need_number(value, "grad", number)) return -1;
+  if (!is_set(self)) return -1;
   tape().link(node_of(self)).adjoint = number;
   ++changes;
   return 0;
@@ -97,6 +100,7 @@ bool is_atomic(PyObject* object, int depth = 8) {
 
 template <class Make>
 PyObject* tuple_of_operands(PyObject* self, Make make) {
+  if (!is_set(self)) return nullptr;
   return guarded([&]() -> PyObject* {
     const std::vector<Operand> operands = shown_operands(node_of(self));
     PyObject* tuple = PyTuple_New(static_cast<Py_ssize_t>(operands.size()));
@@ -112,33 +116,37 @@ PyObject* tuple_of_operands(PyObject* self, Make make) {
 extern "C" {
 
 PyObject* get_data(PyObject* self, void*) {
+  if (!is_set(self)) return nullptr;
   return PyFloat_FromDouble(tape().cell(node_of(self)).primal);
 }
 PyObject* get_grad(PyObject* self, void*) {
+  if (!is_set(self)) return nullptr;
   return PyFloat_FromDouble(tape().link(node_of(self)).adjoint);
 }
 int put_data(PyObject* self, PyObject* value, void*) { return set_data(self, value); }
 int put_grad(PyObject* self, PyObject* value, void*) { return set_grad(self, value); }
 
 PyObject* get_label(PyObject* self, void*) {
+  if (!is_set(self)) return nullptr;
   const Note* note = tape().find_note(node_of(self));
   return note != nullptr ? to_text(note->label) : PyUnicode_FromStringAndSize(nullptr, 0);
 }
 int put_label(PyObject* self, PyObject* value, void*) {
   if (value == nullptr) return refuse_deletion("label");
   std::string text;
-  if (!need_text(value, "label", text)) return -1;
+  if (!need_text(value, "label", text) || !is_set(self)) return -1;
   ++changes;
   return guarded([&] { return tape().need_note(node_of(self)).label = std::move(text), 0; }, -1);
 }
 
 PyObject* get_op(PyObject* self, void*) {
+  if (!is_set(self)) return nullptr;
   return guarded([&] { return to_text(symbol_of(node_of(self))); });
 }
 int put_op(PyObject* self, PyObject* value, void*) {
   if (value == nullptr) return refuse_deletion("_op");
   std::string text;
-  if (!need_text(value, "_op", text)) return -1;
+  if (!need_text(value, "_op", text) || !is_set(self)) return -1;
   ++changes;
   return guarded(
       [&] {
@@ -174,12 +182,14 @@ PyMethodDef push_definition = {"_backward", push_recorded, METH_NOARGS,
                                "_backward()\n--\n\nPass this node's gradient on to its operands."};
 
 PyObject* get_backward(PyObject* self, void*) {
+  if (!is_set(self)) return nullptr;
   const PythonBackward* backward = python_backward(node_of(self));
   if (backward != nullptr && backward->callable != nullptr) return Py_NewRef(backward->callable);
   return PyCFunction_New(&push_definition, self);
 }
 int put_backward(PyObject* self, PyObject* value, void*) {
   if (value == nullptr) return refuse_deletion("_backward");
+  if (!is_set(self)) return -1;
   if (!PyCallable_Check(value)) {
     PyErr_Format(PyExc_TypeError, "_backward must be callable, not '%s'", Py_TYPE(value)->tp_name);
     return -1;
@@ -219,10 +229,12 @@ extern "C" int value_setattro(PyObject* self, PyObject* name, PyObject* value) {
     if (name == name_grad) return set_grad(self, value);
   }
   ++changes;
+  if (value != nullptr && PyType_Check(value) && !prepare_class(value)) return -1;
   Handle* const handle = as_handle(self);
   const Opened opened(handle);
   const int failed = PyObject_GenericSetAttr(self, name, value);
-  if (attributes_of(handle) == nullptr) return failed;
+  const bool has_slots = Py_TYPE(self)->tp_basicsize != static_cast<Py_ssize_t>(sizeof(Handle));
+  if (attributes_of(handle) == nullptr && !has_slots) return failed;
   handle->plain = false;
   if (failed != 0 || value == nullptr || is_atomic(value)) return failed;
   return let_collect(handle) ? 0 : -1;
@@ -240,6 +252,18 @@ bool add_attributes(PyObject* self, PyObject* attributes) {
   for (Py_ssize_t at = 0; PyDict_Next(dict, &at, &name, &value);) atomic &= is_atomic(value);
   Py_DECREF(dict);
   return (atomic || let_collect(handle)) && failed == 0;
+}
+
+bool owns_containers(Handle* handle) {
+  auto* const slots = reinterpret_cast<PyObject**>(handle + 1);
+  const std::size_t count = slots_of(Py_TYPE(reinterpret_cast<PyObject*>(handle)));
+  for (std::size_t k = 0; k < count; ++k)
+    if (slots[k] != nullptr && !is_atomic(slots[k])) return true;
+  PyObject* const dict = attributes_of(handle);
+  PyObject *name, *value;
+  for (Py_ssize_t at = 0; dict != nullptr && PyDict_Next(dict, &at, &name, &value);)
+    if (!is_atomic(value)) return true;
+  return false;
 }
 
 std::vector<PyGetSetDef> attribute_definitions() {

@@ -16,19 +16,26 @@ struct Reference {
   PyObject* object;
 };
 
-// Appends an operand for each child; the children stay alive through `sequence`.
-bool read_children(PyObject* sequence, const char* name, std::vector<Operand>& operands) {
-  const Py_ssize_t count = PySequence_Fast_GET_SIZE(sequence);
-  for (Py_ssize_t k = 0; k < count; ++k) {
-    PyObject* child = PySequence_Fast_GET_ITEM(sequence, k);
+// Appends an operand for each child; the children stay alive through `tuple`.
+bool read_children(PyObject* tuple, const char* name, std::vector<Operand>& operands) {
+  for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(tuple); ++k) {
+    PyObject* child = PyTuple_GET_ITEM(tuple, k);
     if (!is_value(child)) {
-      PyErr_Format(PyExc_TypeError, "%s[%zd] must be a Value, not '%s'", name, k,
-                   Py_TYPE(child)->tp_name);
+      if (PyType_IsSubtype(Py_TYPE(child), value_type)) refuse_unset(child);
+      else
+        PyErr_Format(PyExc_TypeError, "%s[%zd] must be a Value, not '%s'", name, k,
+                     Py_TYPE(child)->tp_name);
       return false;
     }
     operands.push_back({node_of(child), 0.0});
   }
   return true;
+}
+
+// Conversions may have run __init__ of a child, which then has another node.
+void read_nodes(PyObject* tuple, std::vector<Operand>& operands) {
+  for (std::size_t k = 0; k < operands.size(); ++k)
+    operands[k].node = node_of(PyTuple_GET_ITEM(tuple, static_cast<Py_ssize_t>(k)));
 }
 
 bool read_local_grads(PyObject* given, std::vector<Operand>& operands) {
@@ -83,6 +90,7 @@ Index make_node(const Arguments& given) {
   if (!read_children(children.object, given.children_name, operands)) return no_node;
   if (given.local_grads != nullptr && !read_local_grads(given.local_grads, operands))
     return no_node;
+  read_nodes(children.object, operands);
   return guarded(
       [&] {
         const Index node = tape().open(primal, operands);
@@ -151,6 +159,10 @@ bool split_arguments(const char* function, PyObject* const* args, Py_ssize_t cou
   const Py_ssize_t keyword_count = keywords != nullptr ? PyTuple_GET_SIZE(keywords) : 0;
   for (Py_ssize_t j = 0; j < keyword_count; ++j) {
     PyObject* name = PyTuple_GET_ITEM(keywords, j);
+    if (!PyUnicode_Check(name)) {
+      PyErr_SetString(PyExc_TypeError, "keywords must be strings");
+      return false;
+    }
     Py_ssize_t k = 0;
     while (k < most && PyUnicode_CompareWithASCIIString(name, names[k]) != 0) ++k;
     if (k == most) {
@@ -187,6 +199,21 @@ bool split_arguments(const char* function, PyObject* const* args, Py_ssize_t cou
   return PyType_Type.tp_call(type, positional.object, by_name.object);
 }
 
+// A program's __init__ in the place of Value's need not call that.
+[[gnu::noinline]] static PyObject* filled(PyObject* made, PyObject* const* args, Py_ssize_t count,
+                                          PyObject* names) {
+  if (made == nullptr || Py_TYPE(made) != value_type || node_of(made) != unset_node) return made;
+  const bool done = guarded([&] {
+    Arguments given{};
+    if (!read_arguments(args, count, names, given)) return false;
+    const Index node = make_node(given);
+    return node != no_node && refill(as_handle(made), node);
+  });
+  if (done) return made;
+  Py_DECREF(made);
+  return nullptr;
+}
+
 [[gnu::noinline]] static PyObject* make_value(PyObject* const* args, Py_ssize_t count,
                                               PyObject* names) {
   if (count == 1 && names == nullptr) {
@@ -208,36 +235,71 @@ extern "C" PyObject* value_vectorcall(PyObject* type, PyObject* const* args, siz
   auto* const wanted = reinterpret_cast<PyTypeObject*>(type);
   if (wanted != value_type || wanted->tp_init != value_init || wanted->tp_new != value_new)
       [[unlikely]]
-    return call_type(type, args, count, names);
+    return filled(call_type(type, args, count, names), args, count, names);
   if (count == 1 && names == nullptr && PyFloat_CheckExact(args[0]) && ready_for_leaf()) [[likely]]
     return wrap(tape().leaf(PyFloat_AS_DOUBLE(args[0])));
   return make_value(args, count, names);
 }
 
-static PyObject* make_of_type(PyTypeObject* type, PyObject* args, PyObject* keywords) {
+// Arguments as tp_new and tp_init get them.
+static Index node_from(PyObject* args, PyObject* keywords) {
+  // References of its own: the dict may be a program's, which a conversion can change.
   const Py_ssize_t count = PyTuple_GET_SIZE(args);
-  std::vector<PyObject*> all;
-  for (Py_ssize_t k = 0; k < count; ++k) all.push_back(PyTuple_GET_ITEM(args, k));
-  const Reference names(PyTuple_New(keywords != nullptr ? PyDict_GET_SIZE(keywords) : 0));
-  if (names.object == nullptr) return nullptr;
+  const Py_ssize_t named = keywords != nullptr ? PyDict_GET_SIZE(keywords) : 0;
+  const Reference names(PyTuple_New(named));
+  const Reference all(PyTuple_New(count + named));
+  if (names.object == nullptr || all.object == nullptr) return no_node;
+  for (Py_ssize_t k = 0; k < count; ++k)
+    PyTuple_SET_ITEM(all.object, k, Py_NewRef(PyTuple_GET_ITEM(args, k)));
   PyObject *name, *value;
-  for (Py_ssize_t at = 0, k = 0; keywords != nullptr && PyDict_Next(keywords, &at, &name, &value);
-       ++k) {
+  for (Py_ssize_t at = 0, k = 0; k < named && PyDict_Next(keywords, &at, &name, &value); ++k) {
     PyTuple_SET_ITEM(names.object, k, Py_NewRef(name));
-    all.push_back(value);
+    PyTuple_SET_ITEM(all.object, count + k, Py_NewRef(value));
   }
   Arguments given{};
-  if (!read_arguments(all.data(), count, names.object, given)) return nullptr;
-  const Index node = make_node(given);
-  return node == no_node ? nullptr : adopt_as(type, node);
+  if (!read_arguments(PySequence_Fast_ITEMS(all.object), count, names.object, given))
+    return no_node;
+  return make_node(given);
 }
 
+static bool is_given(PyObject* args, PyObject* keywords) {
+  return PyTuple_GET_SIZE(args) != 0 || (keywords != nullptr && PyDict_GET_SIZE(keywords) != 0);
+}
+
+static PyObject* make_of_type(PyTypeObject* type, PyObject* args, PyObject* keywords) {
+  if (type->tp_flags & Py_TPFLAGS_IS_ABSTRACT) {
+    const Reference nothing(PyTuple_New(0));  // object's own error tells the missing methods
+    return nothing.object != nullptr ? PyBaseObject_Type.tp_new(type, nothing.object, nullptr)
+                                     : nullptr;
+  }
+  const bool for_init = type->tp_new == value_new && type->tp_init != value_init;
+  if (for_init || !is_given(args, keywords)) return make_unset(type);
+  const Index node = node_from(args, keywords);
+  if (node == no_node) return nullptr;
+  PyObject* const object = adopt_as(type, node);
+  if (object != nullptr) tape().cell(node_of(object)).flags |= flag::fresh;
+  return object;
+}
+
+// A class that defines __init__ and no __new__ has arguments of its own, of which Value.__init__
+// hears from that __init__: it makes the node.
 extern "C" PyObject* value_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
   return guarded([&] { return make_of_type(type, args, keywords); });
 }
 
-// Everything is done by __new__, as float does it; a subclass may still call
-// super().__init__(data).
-extern "C" int value_init(PyObject*, PyObject*, PyObject*) { return 0; }
+// After a __new__ that has made the node, the call that Python itself adds says nothing new, nor
+// does super().__init__() without arguments. Any other call makes the node anew.
+extern "C" int value_init(PyObject* self, PyObject* args, PyObject* keywords) {
+  std::uint16_t& flags = tape().cell(node_of(self)).flags;
+  const bool fresh = flags & flag::fresh;
+  flags &= static_cast<std::uint16_t>(~flag::fresh);
+  if (fresh && (Py_TYPE(self)->tp_init == value_init || !is_given(args, keywords))) return 0;
+  return guarded(
+      [&] {
+        const Index node = node_from(args, keywords);
+        return node != no_node && refill(as_handle(self), node) ? 0 : -1;
+      },
+      -1);
+}
 
 }  // namespace tapegrad::python

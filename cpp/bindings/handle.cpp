@@ -55,6 +55,10 @@ static bool hold_operands_of(Index node, std::vector<Index>& waiting) {
   held->handles.reserve(operands.size());
   for (const Index operand : operands) {
     if (!(tape().cell(operand).flags & flag::heritable)) continue;
+    if (operand == unset_node) {
+      refuse_unset(nullptr);
+      return false;
+    }
     Note& note = tape().need_note(operand);
     PyObject* object = handle_of(operand);
     if (object == nullptr) return false;
@@ -85,7 +89,7 @@ PyObject* hold_operands(Handle* handle) {
   return nullptr;
 }
 
-static bool is_accounted_for(Index node) {
+bool is_accounted_for(Index node) {
   const Note* note = tape().find_note(node);
   return tape().cell(node).owners == handle_owner + (note != nullptr ? note->held_by : 0);
 }
@@ -188,6 +192,7 @@ bool await_announcement(Index node) {
 bool let_collect(Handle* handle) {
   track(handle);
   const Index node = handle->node;
+  if (node == unset_node) return true;                         // refill() asks again
   if (tape().cell(node).flags & flag::heritable) return true;  // all users know
   tape().cell(node).flags |= flag::heritable;
   ++inheritances;
@@ -202,11 +207,7 @@ PythonBackward* python_backward(Index node) {
 // A new object may be refused, and may run the collector and so anything: `node` stays owned by the
 // caller throughout.
 static Handle* new_handle(PyTypeObject* type) {
-  if (type == value_type) return take_handle();
-  Handle* const handle = as_handle(type->tp_alloc(type, 0));
-  if (handle == nullptr || all_handles().add(handle)) return handle;
-  Py_DECREF(reinterpret_cast<PyObject*>(handle));
-  return nullptr;
+  return type == value_type ? take_handle() : new_subclass_handle(type);
 }
 
 static Attachment* attachment_of(Index node) {
@@ -214,20 +215,25 @@ static Attachment* attachment_of(Index node) {
   return note != nullptr ? static_cast<Attachment*>(note->attachment.get()) : nullptr;
 }
 
-PyObject* handle_of(Index node) {
+PyObject* handle_of(Index node, PyTypeObject* type) {
   if (Handle* const handle = find_handle(node))
     return Py_NewRef(reinterpret_cast<PyObject*>(handle));
+  if (PyObject* const sleeping = wake(node)) return sleeping;
   tape().own(node);
-  const Attachment* attached = attachment_of(node);
-  PyTypeObject* type =
-      attached != nullptr && attached->type != nullptr ? attached->type : value_type;
-  PyObject* kept_type = Py_NewRef(reinterpret_cast<PyObject*>(type));
-  Handle* const handle = new_handle(type);
-  Py_DECREF(kept_type);
+  // CPython empties the slots of an instance before it calls handle_dealloc(), and so may run code
+  // that looks at the graph. The node then parts from that handle.
+  Handle* const dying = tape().has_handle(node) ? all_handles().dying(node) : nullptr;
+  if (dying != nullptr) {
+    all_handles().move(dying, unset_node);
+    tape().cell(node).owners -= handle_owner;
+  }
+  Handle* const handle =
+      new_handle(dying != nullptr ? Py_TYPE(reinterpret_cast<PyObject*>(dying)) : type);
   if (handle == nullptr) {
     tape().release(node);
     return nullptr;
   }
+  if (dying != nullptr) std::swap(handle->dict, dying->dict);
   // The collector may have run, and have asked for this very node.
   if (Handle* const other = find_handle(node)) {
     Py_INCREF(reinterpret_cast<PyObject*>(other));
@@ -247,9 +253,17 @@ PyObject* handle_of(Index node) {
 
 PyObject* adopt_as(PyTypeObject* type, Index node) {
   if (type == value_type) return wrap(node);
-  if (Handle* const handle = new_handle(type)) return refer(handle, node);
-  tape().release(node);
-  return nullptr;
+  if (watching) {
+    node = watched(node);
+    if (node == no_node) return nullptr;
+  }
+  Handle* const handle = new_subclass_handle(type);
+  if (handle == nullptr) {
+    tape().release(node);
+    return nullptr;
+  }
+  PyObject* const object = refer(handle, node);
+  return tape().cell(node).flags & flag::heritable ? hold_operands(handle) : object;
 }
 
 static PyObject* take_attributes(Handle* handle) {
@@ -258,17 +272,14 @@ static PyObject* take_attributes(Handle* handle) {
   return dict;
 }
 
-// What the handle held for its node goes to the node, if the node lives on.
-static void leave_attributes(Handle* handle, PyTypeObject* type) {
+// The handle's attributes go to its node, if that lives on.
+static void leave_attributes(Handle* handle) {
   if (handle->node == unset_node || tape().cell(handle->node).owners == 1) return;
-  if (attributes_of(handle) == nullptr && type == value_type) return;
+  if (attributes_of(handle) == nullptr) return;
   try {
     auto attached = std::make_unique<Attachment>();
     Note& note = tape().need_note(handle->node);
     attached->dict = take_attributes(handle);
-    if (type != value_type)
-      attached->type =
-          reinterpret_cast<PyTypeObject*>(Py_NewRef(reinterpret_cast<PyObject*>(type)));
     note.attachment = std::move(attached);
   } catch (const std::bad_alloc&) {
     // Attributes are lost rather than the interpreter.
@@ -281,11 +292,13 @@ static void leave_attributes(Handle* handle, PyTypeObject* type) {
   PyTypeObject* type = Py_TYPE(self);
   const Index node = handle->node;
   PyObject_GC_UnTrack(self);
+  if (type != value_type && is_used(node)) return put_to_sleep(handle);
   tape().take_from_handle(node);
   const bool known = all_handles().has(handle);
   if (known) all_handles().forget(handle);
-  leave_attributes(handle, type);  // before a weak reference's callback asks for the node again
+  leave_attributes(handle);  // before a weak reference's callback asks for the node again
   handle->node = unset_node;
+  release_replaced(handle);
   if (handle->weakrefs != nullptr) PyObject_ClearWeakRefs(self);
   PyObject* dict = take_attributes(handle);
   if (type == value_type && known && !free_handles().full()) {
@@ -307,11 +320,16 @@ extern "C" void handle_dealloc(PyObject* self) {
   tape().release(handle->node, handle_owner);
 }
 
+// Not PyObject_GC_Del itself: CPython assigns __class__ only between types with one tp_free, and a
+// Value that turned into an instance of a subclass would be kept for later with that type.
+extern "C" void handle_free(void* self) { PyObject_GC_Del(self); }
+
 // A node's Python objects are reported only while each of its owners is this handle, or holds this
 // handle and so is seen by the collector: what a live graph still needs is never cleared.
 extern "C" int handle_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
   const Handle* handle = as_handle(self);
+  if (handle->node == unset_node) Py_VISIT(attributes_of(handle));
   if (!is_accounted_for(handle->node)) return 0;
   Py_VISIT(attributes_of(handle));
   if (PythonBackward* backward = python_backward(handle->node)) Py_VISIT(backward->callable);
@@ -323,6 +341,7 @@ extern "C" int handle_traverse(PyObject* self, visitproc visit, void* arg) {
 
 extern "C" int handle_clear(PyObject* self) {
   Handle* handle = as_handle(self);
+  if (handle->node == unset_node) Py_XDECREF(take_attributes(handle));
   if (!is_accounted_for(handle->node)) return 0;
   Py_XDECREF(take_attributes(handle));
   if (PythonBackward* backward = python_backward(handle->node)) Py_CLEAR(backward->callable);

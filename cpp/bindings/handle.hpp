@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -78,11 +79,14 @@ inline Tape& tape() { return forever.hot.tape; }
 
 inline PyTypeObject* value_type = nullptr;
 
-// What a handle refers to whose memory is zero: one made by object.__new__, once a program has
-// taken Value.__new__ away. The node is there for good.
+// The node of a handle whose Value.__init__ has not run yet: a subclass with an __init__ of its own
+// calls it, or object.__new__ made the handle, whose memory is zero then. It is there for good.
+// Whatever is recorded from it is NaN, and wrap() refuses it, since it is heritable.
 inline constexpr Index unset_node = 0;
 inline void reserve_unset_node() {
-  if (tape().leaf(0.0) == unset_node) tape().cell(unset_node).owners = handle_owner / 2;
+  if (tape().leaf(std::numeric_limits<double>::quiet_NaN()) != unset_node) return;
+  tape().cell(unset_node).owners = handle_owner / 2;
+  tape().cell(unset_node).flags = flag::heritable;
 }
 
 // Counts changes to nodes, so that a snapshot knows whether it is still true.
@@ -103,14 +107,20 @@ struct PythonBackward : Backward {
   PyObject* callable;
 };
 
-// Attributes (and the subclass) of a node whose handle is gone.
+// The attributes of a node whose handle is gone; or the handle itself, of a subclass, which sleeps
+// until somebody asks for it or the node loses its last user.
 struct Attachment : Owned {
   ~Attachment() override {
     Py_XDECREF(dict);
-    Py_XDECREF(type);
+    Py_XDECREF(handle);
+  }
+  bool take_over(Index node) noexcept override {
+    if (handle == nullptr) return false;
+    tape().cell(node).owners = handle_owner;  // it is awake, and dies with this
+    return true;
   }
   PyObject* dict = nullptr;
-  PyTypeObject* type = nullptr;
+  PyObject* handle = nullptr;
 };
 
 // The handles of operands that own objects in which a cycle may run, or that come of such: the
@@ -123,17 +133,30 @@ struct Held : Owned {
 // Thrown through the core when a Python error is set.
 struct PythonError {};
 
-inline bool is_value(PyObject* object) {
-  return Py_TYPE(object) == value_type || PyType_IsSubtype(Py_TYPE(object), value_type);
-}
 inline Handle* as_handle(PyObject* object) { return reinterpret_cast<Handle*>(object); }
 inline Index node_of(PyObject* object) { return as_handle(object)->node; }
+// A Value that has its node: none whose Value.__init__ is still to be called.
+inline bool is_value(PyObject* object) {
+  return (Py_TYPE(object) == value_type || PyType_IsSubtype(Py_TYPE(object), value_type)) &&
+         node_of(object) != unset_node;
+}
+// False, with an error set, for a Value whose Value.__init__ is still to be called.
+void refuse_unset(PyObject* self);
+inline bool is_set(PyObject* self) {
+  if (node_of(self) != unset_node) [[likely]]
+    return true;
+  refuse_unset(self);
+  return false;
+}
 
 Handle* allocate_handle();
 // A fresh node as this thread's modes want it; no_node, with it released, on an error.
 Index watched(Index node);
 Handle* find_handle(Index node);  // null if it has none
-PyObject* handle_of(Index node);  // the node's handle, made if there is none; a new reference
+// Whether each owner of the node is its handle, or holds its handle and so is seen by the collector.
+bool is_accounted_for(Index node);
+// The node's handle, a new reference; where it has none, one of that type is made.
+PyObject* handle_of(Index node, PyTypeObject* type = value_type);
 void track(Handle* handle);
 PythonBackward* python_backward(Index node);
 void set_memory_error(const std::bad_alloc& error);
@@ -144,8 +167,28 @@ bool let_collect(Handle* handle);
 // Gives a fresh node with heritable operands its Held; null, with the handle gone, on an error.
 PyObject* hold_operands(Handle* handle);
 
-// The same for a subclass of Value.
+// The same as wrap() for a subclass of Value: no __new__ and no __init__ is called.
 PyObject* adopt_as(PyTypeObject* type, Index node);
+
+// subclass.cpp
+// A handle of a subclass, not alive yet; null, with an error set, where there is no memory for one.
+Handle* new_subclass_handle(PyTypeObject* type);
+// A handle for Value.__init__ to fill.
+PyObject* make_unset(PyTypeObject* type);
+// The caller's share in a fresh node becomes the handle's, in place of the node that it had: what
+// __init__ does. False, with the node released, on an error.
+bool refill(Handle* handle, Index node);
+// Whether a node has other owners than its handle.
+inline bool is_used(Index node) {
+  return node != unset_node && tape().cell(node).owners != handle_owner;
+}
+// A handle that nobody refers to any more goes to its node, which is used: alive, with the one
+// reference that the node has.
+void put_to_sleep(Handle* handle) noexcept;
+// The sleeping handle of a node, awake: a new reference; null if it has none.
+PyObject* wake(Index node);
+// What is left of nodes that refill() has replaced goes with the handle.
+void release_replaced(Handle* handle) noexcept;
 
 // Not alive yet. Null, with an error set, where there is no memory for one.
 inline Handle* take_handle() {

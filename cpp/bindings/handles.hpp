@@ -90,6 +90,15 @@ class Handles {
     return nullptr;
   }
 
+  // Of a node whose handle is being deallocated.
+  Handle* dying(Index node) const noexcept {
+    for (Handle* const handle : all_)
+      if (handle->node == node && !lives(handle) &&
+          Py_TYPE(reinterpret_cast<PyObject*>(handle)) != value_type)
+        return handle;
+    return nullptr;
+  }
+
  private:
   static constexpr std::size_t most_waiting = std::size_t{1} << 15;
   static constexpr std::size_t smallest_batch = 8, largest_batch = 4096;
@@ -101,11 +110,8 @@ class Handles {
     Index count = 0;
   };
 
-  // Of handles that wait, nobody owns any; what is left of a subclass is never kept waiting.
-  static bool lives(Handle* handle) {
-    auto* const object = reinterpret_cast<PyObject*>(handle);
-    return Py_REFCNT(object) > 0 || Py_TYPE(object) != value_type;
-  }
+  // Of handles that wait or die, nobody owns any.
+  static bool lives(Handle* handle) { return Py_REFCNT(reinterpret_cast<PyObject*>(handle)) > 0; }
 
   Handle* indexed(Index node) const noexcept {
     const std::size_t page = node / Blocks::size;

@@ -58,6 +58,7 @@ PyObject* backward(PyObject* self, PyObject* const* args, Py_ssize_t count, PyOb
   if (!split_arguments("backward", args, count, keywords, names, 1, 0, given)) return nullptr;
   double seed = 1.0;
   if (given[0] != nullptr && !need_number(given[0], "seed", seed)) return nullptr;
+  if (!is_set(self)) return nullptr;
   ++changes;
   return guarded([&]() -> PyObject* {
     if (anomaly_on()) checked_backward(node_of(self), seed);
@@ -67,6 +68,7 @@ PyObject* backward(PyObject* self, PyObject* const* args, Py_ssize_t count, PyOb
 }
 
 PyObject* zero_grad(PyObject* self, PyObject*) {
+  if (!is_set(self)) return nullptr;
   ++changes;
   return guarded([&]() -> PyObject* {
     tape().zero_adjoints(node_of(self));
@@ -81,6 +83,7 @@ PyObject* format(PyObject* self, PyObject* specification) {
     return nullptr;
   }
   if (PyUnicode_GET_LENGTH(specification) == 0) return PyObject_Str(self);
+  if (!is_set(self)) return nullptr;
   PyObject* number = PyFloat_FromDouble(tape().cell(node_of(self)).primal);
   if (number == nullptr) return nullptr;
   PyObject* text = PyObject_Format(number, specification);
@@ -123,7 +126,9 @@ std::vector<PyMethodDef> other_methods() {
        "__copy__($self, /)\n--\n\nA node of its own with the same operands, data, grad and attributes."},
       {"__deepcopy__", value_deepcopy, METH_O,
        "__deepcopy__($self, memo, /)\n--\n\nA copy of the whole graph that this node was computed from."},
-      {"__reduce_ex__", value_reduce, METH_O,
+      {"__reduce__", value_reduce, METH_NOARGS,
+       "__reduce__($self, /)\n--\n\nHelp copy and pickle."},
+      {"__reduce_ex__", value_reduce_ex, METH_O,
        "__reduce_ex__($self, protocol, /)\n--\n\nHelp copy and pickle."},
       {"__setstate__", value_setstate, METH_O,
        "__setstate__($self, state, /)\n--\n\nHelp copy and pickle."},

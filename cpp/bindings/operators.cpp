@@ -86,7 +86,7 @@ extern "C" PyObject* value_richcompare(PyObject* a, PyObject* b, int comparison)
   // A Value is a node: equality is identity, which object's own comparison gives.
   if (comparison == Py_EQ || comparison == Py_NE) Py_RETURN_NOTIMPLEMENTED;
   Argument x, y;
-  read_operand(a, x);
+  if (read_operand(a, x) == Reading::error) return nullptr;  // it has no data yet
   if (read_operand(b, y) == Reading::ok) Py_RETURN_RICHCOMPARE(x.primal, y.primal, comparison);
   // An int too large for a float still compares with one.
   if (!PyErr_Occurred()) Py_RETURN_NOTIMPLEMENTED;
@@ -106,7 +106,8 @@ extern "C" Py_hash_t value_hash(PyObject* self) {
   return hash == -1 ? -2 : hash;
 }
 
-extern "C" PyObject* value_float(PyObject*) {
+extern "C" PyObject* value_float(PyObject* self) {
+  if (!is_set(self)) return nullptr;
   PyErr_SetString(PyExc_TypeError,
                   "a Value is not converted to float, since its gradient would be lost: use v.data "
                   "for the number, or tapegrad.exp(v) in place of math.exp(v)");
@@ -114,6 +115,7 @@ extern "C" PyObject* value_float(PyObject*) {
 }
 
 extern "C" PyObject* value_repr(PyObject* self) {
+  if (node_of(self) == unset_node) return PyUnicode_FromString("Value(data not set)");
   char* text =
       PyOS_double_to_string(tape().cell(node_of(self)).primal, 'r', 0, Py_DTSF_ADD_DOT_0, nullptr);
   if (text == nullptr) return nullptr;

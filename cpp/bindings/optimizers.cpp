@@ -105,8 +105,8 @@ void read_options(const Options& from, optim::Adagrad& rule) {
           .maximize = from.flag("maximize")};
 }
 
-// What a rule remembers of a group, and whose it is. The parameters are kept alive by the list in
-// the group's dict: those here are only compared with it.
+// The memory of a rule for a group, and its parameters. Whoever calls add() keeps these alive,
+// where the collector can see it: those here are only compared with the list in the group's dict.
 struct Group {
   optim::State state;
   std::vector<PyObject*> parameters;

@@ -49,12 +49,13 @@ static PyTypeObject* make_type(pybind11::module_& module) {
   std::vector<PyType_Slot> slots = operator_slots();
   for (const PyType_Slot& more :
        {slot(Py_tp_new, value_new), slot(Py_tp_init, value_init),
-        slot(Py_tp_dealloc, handle_dealloc), slot(Py_tp_traverse, handle_traverse),
-        slot(Py_tp_clear, handle_clear), slot(Py_tp_richcompare, value_richcompare),
-        slot(Py_tp_hash, value_hash), slot(Py_tp_repr, value_repr),
-        slot(Py_tp_setattro, value_setattro), slot(Py_tp_getset, attributes.data()),
-        slot(Py_tp_methods, methods.data()), slot(Py_tp_members, members),
-        slot(Py_tp_doc, value_documentation), PyType_Slot{0, nullptr}})
+        slot(Py_tp_dealloc, handle_dealloc), slot(Py_tp_free, handle_free),
+        slot(Py_tp_traverse, handle_traverse), slot(Py_tp_clear, handle_clear),
+        slot(Py_tp_richcompare, value_richcompare), slot(Py_tp_hash, value_hash),
+        slot(Py_tp_repr, value_repr), slot(Py_tp_setattro, value_setattro),
+        slot(Py_tp_getset, attributes.data()), slot(Py_tp_methods, methods.data()),
+        slot(Py_tp_members, members), slot(Py_tp_doc, value_documentation),
+        PyType_Slot{0, nullptr}})
     slots.push_back(more);
   PyType_Spec specification = {"tapegrad.Value", sizeof(Handle), 0,
                                Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,

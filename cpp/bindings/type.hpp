@@ -10,6 +10,7 @@ namespace tapegrad::python {
 extern "C" {
 // handle.cpp
 void handle_dealloc(PyObject* self);
+void handle_free(void* self);
 int handle_traverse(PyObject* self, visitproc visit, void* arg);
 int handle_clear(PyObject* self);
 // construct.cpp
@@ -26,6 +27,13 @@ int value_setattro(PyObject* self, PyObject* name, PyObject* value);
 }
 // Adds what a dict has to a Value's attributes. False with an error set.
 bool add_attributes(PyObject* self, PyObject* attributes);
+// Whether attributes and slots refer to anything that a reference cycle can go through.
+bool owns_containers(Handle* handle);
+// Instances of a class that is a subclass of Value die as subclass.cpp tells: to be called before
+// one turns into an instance of it. False with an error set.
+bool prepare_class(PyObject* type);
+// How many __slots__ instances of a Python class have, after their handle.
+std::size_t slots_of(PyTypeObject* type);
 
 std::vector<PyType_Slot> operator_slots();
 std::vector<PyGetSetDef> attribute_definitions();

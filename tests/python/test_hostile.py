@@ -11,9 +11,12 @@ PROGRAMS: dict[str, str] = {
         class A(Value): pass
         class B(Value): __slots__ = ("q",)
         for i in range(1000):
-            v = Value(1.0); v.__class__ = A; v.x = 1; v.__class__ = Value
-            w = A(2.0); w.y = w; w.__class__ = Value
-            del v, w
+            v = Value(1.0); w = A(2.0); w.y = w; v.x = 1
+            for one, kind in ((v, A), (w, Value), (v, B), (w, B)):
+                try: one.__class__ = kind
+                except TypeError: continue
+                raise SystemExit("no TypeError")
+            del v, w, one
         try: Value(1.0).__class__ = B
         except TypeError: gc.collect()
         """,

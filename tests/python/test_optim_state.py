@@ -229,6 +229,28 @@ def test_a_parameter_that_knows_its_optimizer_is_collected_with_it() -> None:
     assert gone() is None
 
 
+@pytest.mark.parametrize("make", [optim.SGD, optim.Adam, optim.RMSprop, optim.Adagrad])
+@pytest.mark.parametrize("how", ["step", "add"])
+def test_a_new_value_is_never_taken_for_a_dead_one(make: Any, how: str) -> None:
+    """Memory is used again at once: a new Value is where the old one was."""
+    params = [Value(float(k)) for k in range(50)]
+    optimizer = make(params)
+    optimizer.step()
+    params.clear()
+    group = optimizer.param_groups[0]["params"]
+    for k in range(50):
+        group[k] = None
+        group[k] = Value(7.0)
+        group[k].grad = 1.0
+    with pytest.raises(RuntimeError, match="changed since the group was added"):
+        optimizer.step()
+    assert {p.data for p in group} == {7.0}
+    if how == "add":
+        optimizer.param_groups.clear()
+        with pytest.raises(RuntimeError, match="0 param_groups, and 1 were added"):
+            optimizer.step()
+
+
 def test_steps_take_no_memory() -> None:
     params = values(*range(100))
     optimizer = optim.Adam(params)

@@ -289,17 +289,19 @@ class Arena {
       }
       const Index first = l->operand[0] & ~due;
       const Index second = l->operand[1];
-      if (c->flags & flag::noted) [[unlikely]]
-        destroy_note(static_cast<Index>(c - cells));
-      if (second == in_extra) [[unlikely]] {
-        const auto node = static_cast<Index>(c - cells);
-        drop_list(list(node));
-        if (List* const by = factors(node)) drop_list(by);
+      if (c->flags & flag::noted && !destroy_note(static_cast<Index>(c - cells))) [[unlikely]] {
+        --count;  // it lives on
       } else {
-        if (first != no_node) drop(first);
-        if (second != no_node) drop(second);
+        if (second == in_extra) [[unlikely]] {
+          const auto node = static_cast<Index>(c - cells);
+          drop_list(list(node));
+          if (List* const by = factors(node)) drop_list(by);
+        } else {
+          if (first != no_node) drop(first);
+          if (second != no_node) drop(second);
+        }
+        Blocks::bury(*c);
       }
-      Blocks::bury(*c);
       if (here == 0) return blocks_.take_back(static_cast<Index>(c - cells), count);
       --here;
       do --l, --c;
@@ -321,7 +323,7 @@ class Arena {
   }
 
   void destroy_leaf(Index i) noexcept {
-    if (cell(i).flags & flag::noted) destroy_note(i);
+    if (cell(i).flags & flag::noted && !destroy_note(i)) return;
     if (has_extra(i)) drop_list(list(i));
     blocks_.take_back_leaf(i);
   }
@@ -336,13 +338,19 @@ class Arena {
     lists_.give_back(list);
   }
 
-  [[gnu::noinline]] void destroy_note(Index i) noexcept {
+  // False where the attachment has taken the node over.
+  [[gnu::noinline]] bool destroy_note(Index i) noexcept {
     const auto found = notes_.find(i);
+    if (found->second.attachment && found->second.attachment->take_over(i)) {
+      set_aside(std::move(found->second.attachment));
+      return false;
+    }
     set_aside(std::move(found->second.backward));
     set_aside(std::move(found->second.attachment));
     set_aside(std::move(found->second.held));
     set_aside(std::move(found->second.origin));
     notes_.erase(found);
+    return true;
   }
 
   void set_aside(std::unique_ptr<Owned> object) noexcept {

@@ -61,6 +61,7 @@ inline constexpr std::uint16_t constant_left = 2;   // the first is, and the Lin
 inline constexpr std::uint16_t noted = 4;           // has a Note
 inline constexpr std::uint16_t dead = 8;            // waits for the rest of its block
 inline constexpr std::uint16_t heritable = 16;      // the embedding's: whoever uses it has it too
+inline constexpr std::uint16_t fresh = 32;          // the embedding's: not handed over yet
 }  // namespace flag
 
 // An object of the embedding that a node owns. Destroyed only when the arena is at rest, since its
@@ -70,6 +71,9 @@ struct Owned {
   Owned(const Owned&) = delete;
   Owned& operator=(const Owned&) = delete;
   virtual ~Owned() = default;
+  // Asked of an attachment when its node has lost its last owner. True where the attachment has
+  // become an owner of the node, which then lives until the attachment is destroyed.
+  virtual bool take_over(Index) noexcept { return false; }
   Owned* next = nullptr;
 };
 

@@ -131,7 +131,7 @@ class Tape : public Arena {
   // A node of its own with the same operands, data and adjoint. Notes and backward functions stay.
   Index copy(Index i) {
     const auto [op, primal] = std::pair(cell(i).op, cell(i).primal);
-    const auto flags = static_cast<std::uint16_t>(cell(i).flags & ~flag::noted);
+    const auto flags = static_cast<std::uint16_t>(cell(i).flags & ~(flag::noted | flag::fresh));
     const auto [first, second] = link(i).operand;  // the first may have a sweep's mark
     const Index made = op == Op::leaf ? leaf(primal)
                        : has_extra(i) ? place_lists(op, primal, *list(i), factors(i), flags)

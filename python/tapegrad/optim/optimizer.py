@@ -71,6 +71,7 @@ class Optimizer:
         self.defaults: Group = dict(defaults)
         self.param_groups: list[Group] = []
         self._update = None if self._rule is None else _core.UpdateRule(self._rule)
+        self._added: list[tuple[Value, ...]] = []  # as the rule knows them, which is by address
         self._remembered: defaultdict[Value, dict[str, Any]] = defaultdict(dict)  # without a rule
         given: list[Any] = list(params)
         if not given:
@@ -91,9 +92,18 @@ class Optimizer:
             raise ValueError("params has a Value that another group has already")
         if any(("param_names" in group) != ("param_names" in other) for other in self.param_groups):
             raise ValueError("params must have names in all groups or in none")
-        if self._update is not None:
-            self._update.add(group["params"])
         self.param_groups.append(group)
+        try:
+            self._add(group["params"])
+        except BaseException:
+            self.param_groups.pop()
+            raise
+
+    def _add(self, params: list[Value]) -> None:
+        """Have the rule remember a further group, whose Values live as long as it does."""
+        if self._update is not None:
+            self._added.append(tuple(params))
+            self._update.add(params)
 
     def _check_group(self, group: Group) -> None:
         """Raise ValueError for options that make no sense; for a subclass to define."""
@@ -205,14 +215,17 @@ class Optimizer:
         self._remembered.update((p, entry) for p, entry in remembered.items() if entry)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_update": self._update and self._update.state()}
+        state = {**self.__dict__, "_update": self._update and self._update.state()}
+        del state["_added"]
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._added = []
         self._update = None if self._rule is None else _core.UpdateRule(self._rule)
         if self._update is not None:
             for group in self.param_groups:
-                self._update.add(group["params"])
+                self._add(group["params"])
             self._update.load(state["_update"])
 
     def __repr__(self) -> str:
