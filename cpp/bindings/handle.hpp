@@ -153,7 +153,8 @@ Handle* allocate_handle();
 // A fresh node as this thread's modes want it; no_node, with it released, on an error.
 Index watched(Index node);
 Handle* find_handle(Index node);  // null if it has none
-// Whether each owner of the node is its handle, or holds its handle and so is seen by the collector.
+// Whether each owner of the node is its handle, or holds its handle and so is seen by the
+// collector.
 bool is_accounted_for(Index node);
 // The node's handle, a new reference; where it has none, one of that type is made.
 PyObject* handle_of(Index node, PyTypeObject* type = value_type);
