@@ -52,6 +52,7 @@ _lazy_modules = frozenset({"bulk", "draw", "dropin", "graph", "nn", "optim"})
 __all__ = [
     "__version__",
     "checkpoint",
+    "compile",
     "custom_jvp",
     "custom_vjp",
     "detect_anomaly",
@@ -82,12 +83,13 @@ __all__ = [
     "vjp",
 ]
 __all__ += _core.__all__
+# Type checkers see the modules that are imported when first used; typing itself is slow to import.
+TYPE_CHECKING = False
 # A star import replaces no function of Python's. Python's own sum, abs and pow take Values as they
 # are; ours, and compile, are meant where somebody writes their names.
-__all__.remove("abs")
-__all__.remove("pow")
-__all__.remove("sum")
 _not_starred = ("abs", "compile", "pow", "sum")
+if not TYPE_CHECKING:  # type checkers take what is not in __all__ for private
+    __all__ = [name for name in __all__ if name not in _not_starred]
 
 
 def install_as_micrograd() -> None:
@@ -97,8 +99,6 @@ def install_as_micrograd() -> None:
     dropin.install_as_micrograd()
 
 
-# Type checkers see the modules that are imported when first used; typing itself is slow to import.
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tapegrad import draw, graph, nn, optim
     from tapegrad.bulk import get_data, get_grad, set_data, set_grad

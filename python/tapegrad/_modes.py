@@ -46,26 +46,24 @@ class Mode:
         import inspect
 
         mode = type(self)
-        wrapped: Callable[..., Any]
 
+        def generator(*args: Any, **keywords: Any) -> Any:
+            return (yield from _resumed(mode, f(*args, **keywords)))
+
+        async def coroutine(*args: Any, **keywords: Any) -> Any:
+            return await _awaited(mode, f(*args, **keywords))
+
+        def function(*args: Any, **keywords: Any) -> Any:
+            with mode():
+                return f(*args, **keywords)
+
+        wrapped: Callable[..., Any] = function
         if inspect.isgeneratorfunction(f):
-
-            def wrapped(*args: Any, **keywords: Any) -> Any:
-                return (yield from _resumed(mode, f(*args, **keywords)))
-
+            wrapped = generator
         elif inspect.iscoroutinefunction(f):
-
-            async def wrapped(*args: Any, **keywords: Any) -> Any:
-                return await _awaited(mode, f(*args, **keywords))
-
+            wrapped = coroutine
         elif inspect.isasyncgenfunction(f):
             wrapped = _iterated(mode, f)
-        else:
-
-            def wrapped(*args: Any, **keywords: Any) -> Any:
-                with mode():
-                    return f(*args, **keywords)
-
         return functools.wraps(f)(wrapped)  # type: ignore[return-value]
 
 

@@ -25,7 +25,7 @@ def ends_with_its_reader() -> Iterator[None]:
             if sys.stdout is not None:
                 sys.stdout.flush()
     except BrokenPipeError:
-        if not _has_lost_its_reader():
+        if sys.stdout is None or not _has_lost_its_reader():
             raise
         # The interpreter flushes once more before it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -68,8 +68,8 @@ def _reached(f: Function) -> Iterator[Any]:
         if isinstance(f, types.MethodType | Bound):
             yield f.__self__
             f = f.__func__
-        elif hasattr(f, "__wrapped__"):
-            f = f.__wrapped__
+        elif (wrapped := getattr(f, "__wrapped__", None)) is not None:
+            f = wrapped
         else:
             return
     for cell in f.__closure__ or ():

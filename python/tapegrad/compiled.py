@@ -361,17 +361,19 @@ def derived(
     found: Compiled | None = f._derived.get(key)
     if found is None:
         most_programs, most_bytes, own_statics, _ = f._options
-        found = kind(
+        made = kind(
             make(f.__wrapped__), most_programs, most_bytes, statics or own_statics, floating
         )
-        found = f._derived.setdefault(key, found)
+        kept: Compiled = f._derived.setdefault(key, made)
+        return kept
     return found
 
 
 def split_method(f: Function) -> tuple[Function, tuple[Any, ...]]:
     """The compiled function of a method bound to an instance, and the instance; else `f` alone."""
-    if type(f) is Bound and replays(f.__func__):
-        return f.__func__, (f.__self__,)
+    bound: Any = f
+    if type(f) is Bound and replays(bound.__func__):
+        return bound.__func__, (bound.__self__,)
     return f, ()
 
 

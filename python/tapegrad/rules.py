@@ -145,7 +145,8 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
 
     __slots__ = ()
 
-    _fwd = _bwd = None  # type: Function | None
+    _fwd: Function | None = None
+    _bwd: Function | None = None
 
     def defvjp(self, fwd: Function, bwd: Function) -> None:
         """Set the rule."""

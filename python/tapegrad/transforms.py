@@ -308,7 +308,8 @@ def jvp(
     (6.0, 23.0)
     """
     primals, tangents = _tuple_of(primals, "primals"), _tuple_of(tangents, "tangents")
-    if type(f) is Compiled and (kept := f._derived.get(("jvp", has_aux))) is not None:
+    known: Any = f
+    if type(f) is Compiled and (kept := known._derived.get(("jvp", has_aux))) is not None:
         both: tuple[Any, ...] = kept(tangents, *primals)
         return both
     need_function(f)

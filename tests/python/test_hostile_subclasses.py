@@ -11,7 +11,8 @@ PROGRAMS: dict[str, str] = {
         class Sub(Value): pass
         class Own(Value):
             def __init__(self, d, **more): super().__init__(d, **more)
-        for call in (Value, Sub, Own, type.__call__, Value.__new__, Sub.__new__, Value(1.0).__init__):
+        calls = (Value, Sub, Own, type.__call__, Value.__new__, Sub.__new__, Value(1.0).__init__)
+        for call in calls:
             for given in ({1: 2.0}, {None: 1}, {(): 1, "label": "x"}, {1.5: Value(1.0)}):
                 first = {type.__call__: (Value,), Value.__new__: (Value,), Sub.__new__: (Sub,)}
                 try: call(*first.get(call, ()), 1.0, **given)
@@ -144,9 +145,11 @@ PROGRAMS: dict[str, str] = {
             try: U(float(k))
             except LookupError: pass
         for u in all_of_them:
-            for use in (lambda: u + 1, lambda: [u] + [u.data], lambda: Value(1.0, (u,)), lambda: u.backward(),
-                        lambda: tapegrad.sum([u]), lambda: u.tanh(), lambda: pickle.dumps(u), lambda: copy.copy(u),
-                        lambda: copy.deepcopy([u]), lambda: tapegrad.optim.SGD([u]), lambda: u < 1, lambda: max(u, 2)):
+            for use in (lambda: u + 1, lambda: [u] + [u.data], lambda: Value(1.0, (u,)),
+                        lambda: u.backward(), lambda: tapegrad.sum([u]), lambda: u.tanh(),
+                        lambda: pickle.dumps(u), lambda: copy.copy(u),
+                        lambda: copy.deepcopy([u]), lambda: tapegrad.optim.SGD([u]),
+                        lambda: u < 1, lambda: max(u, 2)):
                 try: use()
                 except (RuntimeError, TypeError): continue
                 raise SystemExit("no error")
@@ -156,28 +159,32 @@ PROGRAMS: dict[str, str] = {
     "states of every shape": """
         class S(Value): __slots__ = ("a",)
         for make in (lambda: Value(1.0), lambda: S(1.0), lambda: S.__new__(S)):
-            for state in (None, 1, "s", {}, {1: 2}, {"data": 3}, (None, None), ({}, {"a": 1}), ({}, {"x": 1}),
-                          (None, {1: 2}), (1, 2), (1, 2, 3, 4, 5), (None,) * 5, ("l", "o", print, {"x": 1}, S),
-                          ("l", 1, 2, 3, 4), (None, None, None, (None, {"a": [1]}), None), [1], object()):
+            for state in (None, 1, "s", {}, {1: 2}, {"data": 3}, (None, None), ({}, {"a": 1}),
+                          ({}, {"x": 1}), (None, {1: 2}), (1, 2), (1, 2, 3, 4, 5), (None,) * 5,
+                          ("l", "o", print, {"x": 1}, S), ("l", 1, 2, 3, 4),
+                          (None, None, None, (None, {"a": [1]}), None), [1], object()):
                 value = make()
                 for set_state in (value.__setstate__, lambda s: core._set_state(value, s)):
                     try: set_state(state)
                     except (TypeError, ValueError, AttributeError, RuntimeError): pass
                 value = None
-        for given in ((), (1,), (int, 1.0, 1.0), (Value, "x", 1.0), (object(), 1, 1), (Value, 1.0, 2.0, 3)):
+        for given in ((), (1,), (int, 1.0, 1.0), (Value, "x", 1.0), (object(), 1, 1),
+                      (Value, 1.0, 2.0, 3)):
             try: core._restored_leaf(*given)
             except TypeError: continue
             raise SystemExit("no TypeError")
         y = Value(1.0) * 2
         snapshot = y.__reduce_ex__(4)[1][0]
-        for given in ((snapshot, 0, int), (snapshot, -1, Value), (snapshot, 99, Value), (1, 0, Value), (snapshot, "0", Value)):
+        for given in ((snapshot, 0, int), (snapshot, -1, Value), (snapshot, 99, Value),
+                      (1, 0, Value), (snapshot, "0", Value)):
             try: core._value_at(*given)
             except (TypeError, IndexError): continue
             raise SystemExit("no error")
         """,
     "memos of every shape": """
         x = Value(1.0); y = x * 2
-        for memo in ({"tapegrad nodes": 1}, {id(x): 3}, {id(x): None}, {id({}): 1}, {"tapegrad nodes": print}):
+        for memo in ({"tapegrad nodes": 1}, {id(x): 3}, {id(x): None}, {id({}): 1},
+                     {"tapegrad nodes": print}):
             try: copy.deepcopy(y, memo)
             except (TypeError, ValueError, AttributeError): pass
             try: y.__deepcopy__(memo)
@@ -188,8 +195,9 @@ PROGRAMS: dict[str, str] = {
             raise SystemExit("no TypeError")
         """,
     "reductions that lie": """
-        answers = ["name", (), (1,), (int,), (int, ()), (Value, (1.0,), 3), (Value, (1.0,), {"x": 1}, 4),
-                   (Value, (1.0,), None, None, None, 5), (Value, ("x",)), None, (list, (), None, [1], [2]), (1, 2, 3, 4, 5, 6, 7)]
+        answers = ["name", (), (1,), (int,), (int, ()), (Value, (1.0,), 3),
+                   (Value, (1.0,), {"x": 1}, 4), (Value, (1.0,), None, None, None, 5),
+                   (Value, ("x",)), None, (list, (), None, [1], [2]), (1, 2, 3, 4, 5, 6, 7)]
         class R(Value):
             def __reduce_ex__(self, protocol): return answer
         for answer in answers:
