@@ -90,8 +90,6 @@ inline constexpr CFunction c_functions[] = {
 }
 )"},
     {"quotient", R"(static double tapegrad_quotient(double x, double y, double n) {
-  const double square = y * y;
-  if (n == 2.0 && tapegrad_is_moderate(square)) return x / square;
   for (; n > 0.0; n -= 1.0) x /= y;
   return x;
 }
