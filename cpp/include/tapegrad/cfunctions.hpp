@@ -149,7 +149,8 @@ inline constexpr CFunction c_functions[] = {
   return sum * half * copysign(half, power);
 }
 )"},
-    {"atan2_derivative", R"(static double tapegrad_atan2_derivative(double y, double x, double order) {
+    {"atan2_derivative",
+     R"(static double tapegrad_atan2_derivative(double y, double x, double order) {
   const int by_x = (int)floor(order / 1048576.0), by_y = (int)(order - by_x * 1048576.0);
   const double square = x * x + y * y;
   double scale, a, b, length, inverse, inverse_i, real, imaginary, result;
@@ -181,7 +182,8 @@ inline constexpr CFunction c_functions[] = {
   return (0.25 * x) / hypot(0.25 * x, 0.25 * y);
 }
 )"},
-    {"hypot_derivative", R"(static double tapegrad_hypot_derivative(double x, double y, double order) {
+    {"hypot_derivative",
+     R"(static double tapegrad_hypot_derivative(double x, double y, double order) {
   const int by_y = (int)floor(order / 1048576.0), by_x = (int)(order - by_y * 1048576.0);
   const int n = by_x + by_y;
   const double scale = fmax(fabs(x), fabs(y));
