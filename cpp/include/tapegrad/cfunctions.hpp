@@ -200,7 +200,8 @@ inline constexpr CFunction c_functions[] = {
   cosine = a / length;
   sine = b / length;
   if (n == 2)
-    return (by_x == 1 ? -cosine * sine : by_x == 2 ? sine * sine : cosine * cosine) / length / scale;
+    return (by_x == 1 ? -cosine * sine : by_x == 2 ? sine * sine : cosine * cosine) / length /
+           scale;
   for (i = 0; i < n + 3; ++i) polynomial[i] = i == 0;
   for (k = 0; k < n; ++k) {
     for (i = 0; i < n + 3; ++i) next[i] = 0.0;
