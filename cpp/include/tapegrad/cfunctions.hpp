@@ -90,8 +90,6 @@ inline constexpr CFunction c_functions[] = {
 }
 )"},
     {"quotient", R"(static double tapegrad_quotient(double x, double y, double n) {
-  const double square = y * y;
-  if (n == 2.0 && tapegrad_is_moderate(square)) return x / square;
   for (; n > 0.0; n -= 1.0) x /= y;
   return x;
 }
@@ -202,7 +200,8 @@ inline constexpr CFunction c_functions[] = {
   cosine = a / length;
   sine = b / length;
   if (n == 2)
-    return (by_x == 1 ? -cosine * sine : by_x == 2 ? sine * sine : cosine * cosine) / length / scale;
+    return (by_x == 1 ? -cosine * sine : by_x == 2 ? sine * sine : cosine * cosine) / length /
+           scale;
   for (i = 0; i < n + 3; ++i) polynomial[i] = i == 0;
   for (k = 0; k < n; ++k) {
     for (i = 0; i < n + 3; ++i) next[i] = 0.0;

@@ -32,10 +32,8 @@ inline Orders orders(double order) {
 // Whether products of two such numbers keep all their digits.
 inline bool is_moderate(double x) { return x > 1e-290 && x < 1e290; }
 
-// x / y^n
+// x / y^n; of the second power with the bits of (x / y) / y, which a sweep over doubles has.
 inline double quotient(double x, double y, double n) {
-  const double square = y * y;
-  if (n == 2.0 && is_moderate(square)) return x / square;
   for (; n > 0.0; n -= 1.0) x /= y;
   return x;
 }
