@@ -50,8 +50,7 @@ inline double cbrt_derivative(double x, double n) {
   return quotient(factor * root, x, n);
 }
 
-// 1 - x^2; its derivative is -2 x without the cancellation of (1 - x) - (1 +
-// x).
+// 1 - x^2; its derivative is -2 x, without the cancellation of (1 - x) - (1 + x).
 inline double complement(double x) { return (1.0 - x) * (1.0 + x); }
 
 inline double asinh_slope(double x) {
