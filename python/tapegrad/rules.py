@@ -7,7 +7,7 @@ import inspect
 import operator
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from tapegrad import _core
 from tapegrad._trace import Function, Numbers, name_of, need_function
@@ -145,8 +145,7 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
 
     __slots__ = ()
 
-    _fwd: Function | None = None
-    _bwd: Function | None = None
+    _fwd = _bwd = cast("Function | None", None)
 
     def defvjp(self, fwd: Function, bwd: Function) -> None:
         """Set the rule."""

@@ -148,7 +148,8 @@ def check(mode: Callable[[Function, Numbers], Any], op: Operation) -> None:
             inside = outcome(lambda f=f, x=x: mode(f, x))
         finite = isinstance(outside, list) and all(map(math.isfinite, outside))
         if finite:
-            assert inside == outside, (op.name, point)
+            # Compiled derivatives are the plain ones to rounding.
+            assert inside == pytest.approx(outside, rel=1e-12), (op.name, point)
         elif isinstance(outside, list):
             assert inside == "FloatingPointError", (op.name, point, outside)
 
