@@ -117,11 +117,13 @@ inline Exponentials<double> exponentials(std::span<const double> x) {
   return {x[at], rest_of_exponentials(x, at, std::isinf(x[at]) ? 0.0 : x[at])};
 }
 
-// For the difference to the first number, which may be infinite: no rest is left beside +inf.
+// For the difference to the first number, which may be infinite: no rest is left beside +inf. Where
+// all are -inf the difference is NaN, and so is the rest.
 inline Exponentials<double> exponentials_beside(std::span<const double> x) {
   const std::size_t at = place_of_largest(x);
-  const bool masked = x[at] == -std::numeric_limits<double>::infinity();
-  return {x[at], rest_of_exponentials(x, at, masked ? 0.0 : x[at])};
+  if (x[at] == -std::numeric_limits<double>::infinity())
+    return {x[at], std::numeric_limits<double>::quiet_NaN()};
+  return {x[at], rest_of_exponentials(x, at, x[at])};
 }
 
 // The logarithm of a sum of exponentials. Where the largest is infinite it is that of the plain

@@ -448,7 +448,8 @@ inline Symbol log_sum(std::span<const Symbol> x) {
 inline Symbol log_sum_above_first(std::span<const Symbol> x) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
   const Peak peak = peak_of(x, true);
-  const Symbol shift = where(peak.top == -infinity, 0.0, peak.top);
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  const Symbol shift = where(peak.top == -infinity, nan, peak.top);
   const Symbol rest = rest_of_exponentials(x, peak, shift);
   return where(Condition{peak.is_top[0]}, 0.0, peak.top - x[0]) + log1p(rest);
 }
