@@ -260,6 +260,7 @@ bool owns_containers(Handle* handle) {
   for (std::size_t k = 0; k < count; ++k)
     if (slots[k] != nullptr && !is_atomic(slots[k])) return true;
   PyObject* const dict = attributes_of(handle);
+  if (dict != nullptr && Py_REFCNT(dict) > 1) return true;  // it may be filled later
   PyObject *name, *value;
   for (Py_ssize_t at = 0; dict != nullptr && PyDict_Next(dict, &at, &name, &value);)
     if (!is_atomic(value)) return true;

@@ -144,7 +144,7 @@ PyObject* collection_changes(PyObject*, PyObject* const* args, Py_ssize_t count)
   static bool announcing = false;
   static std::size_t waited = 0;
   if (count != 2 || !PyUnicode_Check(args[0]) || !PyDict_Check(args[1])) Py_RETURN_NONE;
-  if (announcing || unannounced.empty()) Py_RETURN_NONE;
+  if (announcing || unannounced.empty() || Restoring::any()) Py_RETURN_NONE;
   if (PyUnicode_CompareWithASCIIString(args[0], "start") != 0) Py_RETURN_NONE;
   PyObject* const generation = PyDict_GetItemString(args[1], "generation");
   const bool full =
@@ -198,6 +198,17 @@ bool let_collect(Handle* handle) {
   ++inheritances;
   look_around();
   return is_accounted_for(node) || guarded([&] { return await_announcement(node); });
+}
+
+bool let_inherit(Index node) {
+  if (!(tape().cell(node).flags & flag::heritable)) return true;
+  return guarded([&] {
+    bool done = true;
+    tape().each_operand(node, [&](Index operand, double) {
+      if (tape().cell(operand).flags & flag::heritable) done = done && await_announcement(operand);
+    });
+    return done;
+  });
 }
 
 PythonBackward* python_backward(Index node) {

@@ -167,6 +167,23 @@ void set_memory_error(const std::bad_alloc& error);
 bool let_collect(Handle* handle);
 // Gives a fresh node with heritable operands its Held; null, with the handle gone, on an error.
 PyObject* hold_operands(Handle* handle);
+// The same for a node that gets a handle later or never: when the collector begins. False, with an
+// error set, where there is no memory for that.
+bool let_inherit(Index node);
+
+// While any lives, copies of nodes are without the objects of their classes: no collection makes
+// plain Values of them.
+class Restoring {
+ public:
+  Restoring() { ++count_; }
+  Restoring(const Restoring&) = delete;
+  Restoring& operator=(const Restoring&) = delete;
+  ~Restoring() { --count_; }
+  static bool any() { return count_ != 0; }
+
+ private:
+  static inline std::size_t count_ = 0;
+};
 
 // The same as wrap() for a subclass of Value: no __new__ and no __init__ is called.
 PyObject* adopt_as(PyTypeObject* type, Index node);

@@ -9,6 +9,7 @@
 #include <bit>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <queue>
 #include <string>
 #include <unordered_map>
@@ -90,6 +91,7 @@ class Snapshot {
   std::unordered_map<Index, std::size_t> elsewhere;        // by node, an index into these
   std::uint64_t taken_at = changes;
   Records written;
+  std::optional<Restoring> restoring;  // from unpack() until its Values are there
 
  private:
   // Each may be the last to refer to the next: one after the other, not one inside the other.
@@ -353,6 +355,7 @@ std::unique_ptr<Snapshot> unpack(int version, const std::string& order,
     given.emplace(place, node_of(value.ptr()));
   }
   auto snapshot = std::make_unique<Snapshot>();
+  snapshot->restoring.emplace();
   const std::size_t count = nodes.size() / sizeof(NodeRecord);
   const std::size_t operand_count = operands.size() / sizeof(OperandRecord);
   snapshot->nodes.reserve(count);
@@ -394,6 +397,7 @@ std::unique_ptr<Snapshot> unpack(int version, const std::string& order,
       if (list.empty() || list.size() != wanted)
         damaged("an operation has a wrong number of operands");
       snapshot->add(tape().restore(code, record.primal, std::move(list)));
+      if (!let_inherit(snapshot->nodes[k])) throw py::error_already_set();
     }
     if (!given.contains(k)) tape().link(snapshot->nodes[k]).adjoint = record.adjoint;
   }
@@ -488,7 +492,7 @@ py::dict all_belongings(const Snapshot& snapshot) {
 }
 
 // All Values are there, of their classes, before any gets what it had: that may ask for others.
-void restore_all_belongings(const Snapshot& snapshot, const py::dict& all) {
+void restore_all_belongings(Snapshot& snapshot, const py::dict& all) {
   const auto plain = py::reinterpret_borrow<py::object>(plain_type());
   std::vector<std::pair<py::object, py::object>> values;
   for (const auto& [place, given] : all) {
@@ -498,6 +502,7 @@ void restore_all_belongings(const Snapshot& snapshot, const py::dict& all) {
     values.emplace_back(
         value_at(snapshot, place.cast<std::size_t>(), type.is_none() ? plain : type), state);
   }
+  snapshot.restoring.reset();
   for (const auto& [value, state] : values) set_belongings(value, state);
 }
 
@@ -652,6 +657,7 @@ static void copy_nodes(const std::vector<Index>& nodes, const py::dict& memo,
     return py::int_(reinterpret_cast<std::uintptr_t>(object.ptr()));
   };
   const py::object deepcopy = py::module_::import("copy").attr("deepcopy");
+  std::optional<Restoring> restoring(std::in_place);
   std::vector<std::pair<py::object, Index>> originals;
   for (const Index node : nodes) {
     const py::object original = object_of(node);
@@ -667,6 +673,8 @@ static void copy_nodes(const std::vector<Index>& nodes, const py::dict& memo,
     copies.add(node, copy);
     tape().release(copy);
     originals.emplace_back(original, node);
+    // An operand that was copied earlier may own objects by now, which lead back to the copy.
+    if (!let_inherit(copy)) throw py::error_already_set();
   }
   const auto plain = py::reinterpret_borrow<py::object>(plain_type());
   std::vector<std::pair<py::object, py::object>> pending;
@@ -682,6 +690,7 @@ static void copy_nodes(const std::vector<Index>& nodes, const py::dict& memo,
     }
     pending.emplace_back(value, given);
   }
+  restoring.reset();
   for (const auto& [value, given] : pending) {
     if (given.is_none()) continue;
     const py::tuple all = five(given);

@@ -4,7 +4,8 @@
 // references and __del__ belong to the object. When its last variable goes, the handle sleeps with
 // its node, and wakes when it is asked for. CPython empties the slots of an instance before it
 // calls the base's tp_dealloc, too late for that; so a subclass gets subclass_dealloc() in its own
-// place of it; and subclass_traverse(), since CPython reports slots whoever needs them.
+// place of it; and subclass_traverse() and subclass_clear(), since CPython reports and empties
+// slots whoever needs them.
 #include <unordered_map>
 #include <vector>
 
@@ -96,6 +97,17 @@ extern "C" int subclass_traverse(PyObject* self, visitproc visit, void* arg) {
   return handle_traverse(self, visit, arg);
 }
 
+// Nor cleared elsewhere: a handle may be garbage whose node a live graph uses.
+extern "C" int subclass_clear(PyObject* self) {
+  const Handle* const handle = as_handle(self);
+  if (handle->node == unset_node || is_accounted_for(handle->node)) {
+    auto* const slots = reinterpret_cast<PyObject**>(as_handle(self) + 1);
+    const std::size_t count = slots_of(Py_TYPE(self));
+    for (std::size_t k = 0; k < count; ++k) Py_CLEAR(slots[k]);
+  }
+  return handle_clear(self);
+}
+
 // Whether all that instances have beside a Value is slots of Python classes.
 bool is_python_class(PyTypeObject* type) {
   for (; type != value_type; type = type->tp_base)
@@ -116,6 +128,7 @@ bool prepare(PyTypeObject* type) {
   if (is_python_class(type)) {
     type->tp_dealloc = subclass_dealloc;
     type->tp_traverse = subclass_traverse;
+    type->tp_clear = subclass_clear;
   }
   return true;
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import math
+import pickle
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -319,3 +321,51 @@ def test_a_cycle_through_what_a_layer_recorded_on_its_way_is_collected(
     del top
     assert nodes() == before
     assert gone() is None
+
+
+class Collects:
+    """Runs the collector when it is copied."""
+
+    def __deepcopy__(self, memo: object) -> Collects:
+        gc.collect()
+        return self
+
+
+def test_a_cycle_is_collected_whose_node_was_copied_after_its_operand_got_attributes() -> None:
+    before = nodes()
+    a, b = Value(1.0), Value(2.0)
+    product, later = a * b, a + b
+    for operand in (a, b):  # either may be copied first
+        operand.uses = [product]  # type: ignore[attr-defined]
+        operand.between = Collects()  # type: ignore[attr-defined]
+    product.later = [later]  # type: ignore[attr-defined]
+    twin = copy.deepcopy(product)
+    assert twin._children[0].uses[0] is twin  # type: ignore[attr-defined]
+    assert twin.later[0]._children == twin._children
+    del a, b, operand, product, later, twin
+    assert nodes() == before
+
+
+def test_a_cycle_is_collected_whose_node_was_unpickled_after_its_operand_got_attributes() -> None:
+    before = nodes()
+    a = Value(1.0)
+    a.uses = uses = [a + 1.0]  # type: ignore[attr-defined]
+    twins = pickle.loads(pickle.dumps(uses))
+    assert twins[0]._children[0].uses is twins
+    del a, uses, twins
+    assert nodes() == before
+
+
+class FilledLate(Value):
+    """Keeps its __dict__ while Value.__init__ runs, and puts a user of itself there."""
+
+    def __init__(self, data: float) -> None:
+        attributes = vars(self)
+        super().__init__(data)
+        attributes["uses"] = [self + 1.0]
+
+
+def test_a_cycle_is_collected_through_a_dict_from_before_init() -> None:
+    before = nodes()
+    assert FilledLate(1.0).uses[0].data == 2.0  # type: ignore[attr-defined]
+    assert nodes() == before

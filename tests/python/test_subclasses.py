@@ -565,3 +565,21 @@ def test_init_patched_on_value_itself() -> None:
         del Value.__init__  # type: ignore[misc]
         Value.__init__ = original  # type: ignore[method-assign]
     assert Value(3.0).data == 3.0
+
+
+def test_slots_in_a_dead_cycle_that_a_live_graph_needs_are_never_cleared() -> None:
+    class Slotted(Value):
+        __slots__ = ("mark",)
+        mark: int
+
+    before = nodes()
+    x = Slotted(1.0)
+    user = x + 1.0
+    x.mark = 5
+    cycle: list[object] = [x]
+    cycle.append(cycle)
+    del x, cycle
+    gc.collect(0)
+    assert user._children[0].mark == 5  # type: ignore[attr-defined]
+    del user
+    assert nodes() == before
