@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "allocation.hpp"
 #include "handle.hpp"
 #include "module.hpp"
 
@@ -119,7 +120,8 @@ bool is_on(Mode mode) {
 }
 
 void register_modes(py::module_& module) {
-  py::class_<Entries>(module, "ModeEntries", "The entries of one object into a mode.")
+  py::class_<Entries>(module, "ModeEntries", checked_allocation(),
+                      "The entries of one object into a mode.")
       .def(py::init<const std::string&>(), py::arg("name"))
       .def("enter", &Entries::enter, "Set the mode on in this thread, once more.")
       .def("leave", &Entries::leave,

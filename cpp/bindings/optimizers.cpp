@@ -8,6 +8,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "allocation.hpp"
 #include "module.hpp"
 #include "parameters.hpp"
 #include "tapegrad/optim.hpp"
@@ -320,7 +321,7 @@ void clip_grad_value(const py::object& given, const py::object& clip_value_given
 }  // namespace
 
 void register_optimizers(py::module_& module) {
-  py::class_<UpdateRule>(module, "UpdateRule",
+  py::class_<UpdateRule>(module, "UpdateRule", checked_allocation(),
                          "A rule of tapegrad.optim, and what it remembers of its groups.")
       .def(py::init(&make_rule), py::arg("name"), py::pos_only())
       .def("add", &UpdateRule::add, py::arg("params"), py::pos_only(),

@@ -18,6 +18,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "allocation.hpp"
 #include "module.hpp"
 #include "type.hpp"
 
@@ -749,7 +750,7 @@ static std::unique_ptr<Snapshot> copied_snapshot(const Snapshot& snapshot, const
 }
 
 static py::object make_class(py::module_& module) {
-  const py::class_<Snapshot> type(module, "Snapshot",
+  const py::class_<Snapshot> type(module, "Snapshot", checked_allocation(),
                                   "A graph's nodes while they are copied or pickled.");
   py::class_<Snapshot>(type)
       .def(py::init(&unpack))
