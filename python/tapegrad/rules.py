@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from tapegrad import _core
@@ -107,19 +106,6 @@ class _Custom(Transformed):
         )
 
 
-@contextmanager
-def _stands_for_it(recording: _core.Recording, once: bool = False) -> Iterator[None]:
-    """While a function runs whose derivative is a rule: numbers in it may be converted to floats.
-
-    With `once` the rule stands for the first derivative alone.
-    """
-    recording.begin_rule(once)
-    try:
-        yield
-    finally:
-        recording.end_rule()
-
-
 class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
     """A function whose backward step is given, as `jax.custom_vjp`.
 
@@ -171,8 +157,12 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
         operands, _ = self._operands(arguments)
         if not any(map(_core.is_traced, operands)):
             return self.__wrapped__(*args)
-        with _stands_for_it(recording, once=True):
+        # The rule stands for the first derivative: numbers may be converted to floats meanwhile.
+        recording.begin_rule(True)
+        try:
             answer = self._fwd(*args)
+        finally:
+            recording.end_rule()
         if not isinstance(answer, tuple) or len(answer) != 2:
             raise TypeError(
                 f"custom_vjp: the fwd of {name} must return a pair (result, residuals), "
@@ -282,8 +272,12 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
         operands, inputs = self._operands(arguments)
         if not any(map(_core.is_traced, operands)):
             return self.__wrapped__(*args)
-        with _stands_for_it(recording):
+        # The rule stands for derivatives of every order.
+        recording.begin_rule(False)
+        try:
             result = self.__wrapped__(*args)
+        finally:
+            recording.end_rule()
         values, outputs = _core.flatten(result, f"custom_jvp: the result of {name}")
 
         def push(tangents: Numbers, present: list[bool], record: bool) -> Numbers:
@@ -314,7 +308,7 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
                 slopes = push(tangents, [True] * len(tangents), record)
             finally:
                 current.close_transforms(1)
-            return current.reverse(tangents, slopes, cotangents, record, present=present)
+            return current.reverse(tangents, slopes, cotangents, record, 0, present)
 
         return outputs.unflatten(recording.rule(operands, values, pull, push))
 

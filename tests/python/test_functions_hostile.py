@@ -253,6 +253,7 @@ def test_survives_failing_allocations(call: str, failures: int) -> None:
         f"""
         import _testcapi, tapegrad
         from tapegrad import *
+        from tapegrad import compile
         def plain(x): return x * x if x > 0 else -x
         def power(x, n): return x ** n
         c, many = compile(plain), compile(lambda xs: sum(xs))

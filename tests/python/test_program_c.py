@@ -142,6 +142,7 @@ INNER: dict[str, tuple[Callable[..., Any], Sequence[float]]] = {
     "remainder": (lambda x, y: (x % y, grad(lambda x, y: x % y, (0, 1))(x, y)), (3.5, 2.0)),
     "remainder of plain numbers": (lambda x, y: (-3.5 % x, y % -0.7, y % 3.0), (3.5, 2.0)),
     "polygamma": (lambda x: [f(x) for f in derivatives(tapegrad.lgamma, 6)], (1.5,)),
+    "scaled": (lambda x, t: tapegrad.jvp(lambda x: x.sqrt() * x.log(), (x,), (t,))[1], (1.5, 2.0)),
     "sigmoid_slope": (lambda x: [f(x) for f in derivatives(tapegrad.sigmoid, 4)], (1.5,)),
     "tanh_slope": (lambda x: [f(x) for f in derivatives(tapegrad.tanh, 4)], (1.5,)),
     "expm1_slope": (lambda x: [f(x) for f in derivatives(tapegrad.expm1, 4)], (1.5,)),
