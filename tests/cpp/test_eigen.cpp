@@ -73,7 +73,12 @@ TEST_CASE("products, sums and norms") {
 
 TEST_CASE("doubles stand beside them") {
   const Matrix<double> m = square();
-  check([&](const auto& x) { return (m * x + x * m).sum(); }, square());
+  check(
+      [&](const auto& x) {
+        using T = typename std::remove_cvref_t<decltype(x)>::Scalar;
+        return T((m.cast<T>() * x + x * m.cast<T>()).sum());
+      },
+      square());
   check([&](const auto& x) { return (2.0 * x - x * 0.5 + m + x / 4.0).cwiseAbs().sum(); },
         square());
   check([](const auto& x) { return (x * x(0, 0)).sum(); }, square());
