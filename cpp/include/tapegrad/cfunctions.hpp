@@ -6,6 +6,8 @@
 
 #include <string_view>
 
+#include "platform.hpp"
+
 namespace tapegrad {
 
 struct CFunction {

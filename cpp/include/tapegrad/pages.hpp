@@ -22,8 +22,9 @@ __declspec(dllimport) void* __stdcall VirtualAlloc(void*, std::size_t, unsigned 
                                                    unsigned long);
 __declspec(dllimport) int __stdcall VirtualFree(void*, std::size_t, unsigned long);
 }
-inline constexpr unsigned long commit = 0x1000, reserve = 0x2000, release = 0x8000;  // MEM_
-inline constexpr unsigned long no_access = 0x01, read_write = 0x04;                  // PAGE_
+inline constexpr unsigned long commit = 0x1000, reserve = 0x2000;    // MEM_
+inline constexpr unsigned long decommit = 0x4000, release = 0x8000;  // MEM_
+inline constexpr unsigned long no_access = 0x01, read_write = 0x04;  // PAGE_
 }  // namespace windows
 #endif
 
@@ -102,7 +103,7 @@ class Pages {
     to = last ? up(to) : to / size * size;
     if (from >= to) return;
 #if defined(_WIN32)
-    VirtualFree(base_ + from, to - from, MEM_DECOMMIT);
+    windows::VirtualFree(base_ + from, to - from, windows::decommit);
 #elif defined(__linux__)
     madvise(base_ + from, to - from, MADV_DONTNEED);
 #else
