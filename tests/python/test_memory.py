@@ -72,7 +72,9 @@ def training_step(w: list[Value], target: float) -> Value:
 def test_a_training_loop_runs_in_constant_memory(alive: str) -> None:
     w = [Value(0.01 * k) for k in range(40)]
     kept: list[Any] = []
-    counts, capacities = set(), set()
+    counts: set[int] = set()
+    capacities: list[int] = []
+    sizes: list[int] = []
     for step in range(3000):
         loss = training_step(w, 0.5)
         if alive == "no loss":
@@ -81,9 +83,12 @@ def test_a_training_loop_runs_in_constant_memory(alive: str) -> None:
             kept = [*kept[-3:], loss]
         if step > 100:
             counts.add(nodes_now())
-            capacities.add((_core.arena()["capacity"], _core.arena()["bytes"]))
+            capacities.append(_core.arena()["capacity"])
+            sizes.append(_core.arena()["bytes"])
     assert len(counts) == 1
-    assert len(capacities) == 1
+    # Memory of earlier graphs may go back to the system meanwhile; none is added.
+    assert max(capacities) == capacities[0]
+    assert max(sizes) == sizes[0]
 
 
 def test_leaves_kept_for_ever_among_dropped_graphs_do_not_hold_the_others() -> None:
