@@ -18,7 +18,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Mode:
-    """What `no_grad` and `detect_anomaly` have in common: `with` blocks and decorators.
+    """The base of `no_grad` and `detect_anomaly`: a `with` block, and a decorator.
 
     A mode is counted for each thread, so that blocks may nest and overlap in any order. A block
     that is left in another thread than it was entered in, as a generator may be, ends where it

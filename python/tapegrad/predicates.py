@@ -1,4 +1,4 @@
-"""What `math` asks of a number, of Values, traced numbers and arrays too.
+"""`math`'s predicates, for Values, traced numbers and arrays as well.
 
 `math.isnan(x)` converts `x` to a float, which a Value and a number inside a transform refuse.
 """
