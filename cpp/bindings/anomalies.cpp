@@ -169,7 +169,9 @@ void checked_backward(Index root, double seed) {
   };
   tape().link(root).adjoint = seed;
   if (seed == 0.0) return;
-  tape().walk<false>(root, [](Index node) {
+  tapegrad::Reach reach(tape(), root);
+  tape().walk(root, [&](Index node) {
+    if (!reach.passes(node)) return;
     std::vector<Before> before;
     tape().each_operand(node, [&](Index operand, double partial) {
       if (!is_absent(partial)) before.push_back({operand, partial, tape().link(operand).adjoint});

@@ -268,27 +268,27 @@ Index larger(Tape& tape, Index taken, Index other, bool taken_first) {
 
 }  // namespace
 
-TEST_CASE("what is not reached keeps its adjoint, and so does all behind it") {
+TEST_CASE("an absent partial passes nothing on, and what an earlier sweep left is passed again") {
   for (const bool taken_first : {false, true}) {
     Tape tape;
-    const Index x = tape.leaf(0.0), y = tape.leaf(2.0);
+    const Index x = tape.leaf(4.0), y = tape.leaf(2.0);
     const Index log = tape.record<op<"log">()>(x);
     const Index z = larger(tape, y, log, taken_first);
     tape.link(log).adjoint = 7.0;
     tape.link(x).adjoint = 5.0;
-    tape.backward(z);
-    CHECK(tape.link(log).adjoint == 7.0);
-    CHECK(tape.link(x).adjoint == 5.0);
-    CHECK(tape.link(y).adjoint == 1.0);
     tape.push_recorded(z);
     CHECK(tape.link(log).adjoint == 7.0);
-    CHECK(tape.link(y).adjoint == 2.0);
+    tape.backward(z);
+    CHECK(tape.link(log).adjoint == 7.0);
+    CHECK(tape.link(x).adjoint == 5.0 + 7.0 / 4.0);
+    CHECK(tape.link(y).adjoint == 1.0);
     for (const Index i : {x, y, log, z}) CHECK(at_rest(tape, i));
     const Index copy = tape.copy(z);
     tape.backward(copy);
     CHECK(tape.link(log).adjoint == 7.0);
-    CHECK(tape.link(y).adjoint == 3.0);
-    tape.zero_adjoints(copy);  // which goes to all operands
+    CHECK(tape.link(x).adjoint == 5.0 + 7.0 / 4.0 + 7.0 / 4.0);
+    CHECK(tape.link(y).adjoint == 2.0);
+    tape.zero_adjoints(copy);
     CHECK(tape.link(log).adjoint == 0.0);
     CHECK(tape.link(x).adjoint == 0.0);
     std::vector<Index> visited;
@@ -406,4 +406,63 @@ TEST_CASE("a compact trace has an adjoint of 0 for what is not reached") {
   trace.backward(z);
   CHECK(trace.adjoint(x) == 0.0);
   CHECK(trace.adjoint(y) == 1.0);
+}
+
+TEST_CASE("what an earlier sweep left deep behind a branch not taken is passed on again") {
+  Tape tape;
+  const Index x = tape.leaf(1.0), low = tape.leaf(-5.0);
+  const Index deep = tape.record<op<"mul">()>(x, x);  // holds 1 after the first sweep
+  const Index quiet = tape.record<op<"add">()>(deep, low);
+  const Index off = tape.record<op<"relu">()>(quiet);
+  const Index bad = tape.record<op<"log">()>(off);  // -infinity, of slope infinity
+  const Index root = larger(tape, x, bad, true);
+  tape.backward(deep);
+  CHECK(tape.link(x).adjoint == 2.0);
+  tape.backward(root);
+  CHECK(tape.link(x).adjoint == 2.0 + 1.0 + 2.0);
+  CHECK(tape.link(deep).adjoint == 1.0);
+  CHECK(tape.link(off).adjoint == 0.0);
+}
+
+TEST_CASE("a backward function behind a branch not taken is not called for an adjoint of 0") {
+  struct Count : Backward {
+    explicit Count(int& count) : calls(count) {}
+    void operator()(Index) override { ++calls; }
+    int& calls;
+  };
+  Tape tape;
+  int calls = 0;
+  const Index x = tape.leaf(1.0), low = tape.leaf(-5.0);
+  const Index node = tape.record<op<"mul">()>(x, low);
+  tape.set_backward(node, std::make_unique<Count>(calls));
+  tape.backward(larger(tape, x, node, true));
+  CHECK(calls == 0);
+  // Reached with an adjoint of 0 by a branch that is taken, it is.
+  tape.backward(tape.record<op<"mul">()>(node, 0.0));
+  CHECK(calls == 1);
+}
+
+TEST_CASE("rows of a layer behind a branch not taken have infinite factors") {
+  for (const std::size_t off : {0u, 1u, 2u}) {
+    Tape tape;
+    const Index x = tape.leaf(-infinity), y = tape.leaf(1.0);
+    std::vector<Index> weights, rows;
+    {
+      Draft xs(tape, 1);
+      xs.add(x, -infinity);
+      for (int k = 0; k < 3; ++k) {
+        weights.push_back(tape.leaf(1.0));
+        Draft row(tape, 1);
+        row.add(weights.back(), 1.0);
+        rows.push_back(tape.record_dot(row.list(), xs.list()));
+      }
+    }
+    const Index chosen = larger(tape, y, rows[off], true);
+    const Argument sum[] = {{chosen}, {rows[(off + 1) % 3]}, {rows[(off + 2) % 3]}};
+    tape.backward(tape.record<op<"sum">()>(sum));
+    CHECK(tape.link(y).adjoint == 1.0);
+    for (std::size_t k = 0; k < 3; ++k)
+      CHECK(tape.link(weights[k]).adjoint == (k == off ? 0.0 : -infinity));
+    CHECK(tape.link(x).adjoint == 2.0);
+  }
 }

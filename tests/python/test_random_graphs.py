@@ -186,6 +186,20 @@ def test_graphs_that_die_meanwhile_change_no_bit(data: list[float], program: lis
     assert [(v.data, v.grad) for v in littered] == [(v.data, v.grad) for v in quiet]
 
 
+def test_a_branch_not_taken_passes_on_what_an_earlier_sweep_left() -> None:
+    """As in micrograd, where a `relu` that is off passes 0 on and its operand passes on its own."""
+    gradients = []
+    for kind in (Value, pure.Value):
+        x, low = kind(1.0), kind(-5.0)
+        shared = x * x
+        hidden = shared + low
+        first, second = shared * 3.0, hidden.relu() + x
+        first.backward()
+        second.backward()
+        gradients.append((x.grad, low.grad, shared.grad, hidden.grad))
+    assert gradients == [(13.0, 0.0, 3.0, 0.0)] * 2
+
+
 @settings(deadline=None, derandomize=True, max_examples=60)
 @given(
     data=inputs,

@@ -63,7 +63,8 @@ class Frontier {
     ++elsewhere_;
   }
 
-  // Of absent contributions only with `all`.
+  // Also those whose contributions are absent: they may hold an adjoint of an earlier sweep, which
+  // they pass on again, as in micrograd. Not so without `all`.
   template <bool all = true>
   void mark_operands(Index i) {
     tape_.each_operand(i, [this](Index node, double partial) {
@@ -111,6 +112,7 @@ class Frontier {
       Link& next = links_[i - 1];
       if (next.operand[0] != due || next.operand[1] != in_extra || tape_.factors(i - 1) != factors)
         break;
+      if (next.adjoint == 0.0 && !tape_.has_finite_partials(i - 1)) break;
       next.operand[0] = 0;
       --here;
       adjoint = next.adjoint;
@@ -121,8 +123,8 @@ class Frontier {
   }
 
   // Passes adjoints on from node `i` downwards through its block, as long as operands lie in the
-  // nodes. Returns the first node whose do not, or whose contributions may be absent, due no
-  // longer; or no_node. Calls nothing, so that the compiler keeps all it needs in registers.
+  // nodes. Returns the first node whose do not, or of which a product is NaN, due no longer; or
+  // no_node. Calls nothing, so that the compiler keeps all it needs in registers.
   [[gnu::noinline]] Index run(Index i) noexcept {
     Link* const links = links_;
     const Index bottom = i / Blocks::size * Blocks::size;
@@ -162,7 +164,13 @@ class Frontier {
         }
         give(i, second, by_second, here);
       }
-      if (second != no_node || !is_nan(by_first) || !is_absent(partials_[i][0])) [[likely]] {
+      if (second == no_node && is_nan(by_first)) [[unlikely]] {
+        if (!is_absent(partials_[i][0])) {
+          this->here = here;
+          return i;
+        }
+        mark(i, first, here);
+      } else {
         if (is_next(first)) {
           go_to_next(links[first].adjoint + by_first);
           continue;
@@ -237,8 +245,7 @@ class Frontier {
     for (std::size_t k = 0; k < count; ++k) {
       const Index i = nodes[k];
       if (i == no_node) continue;
-      if (may_be_absent && is_absent(partials[k])) continue;
-      links[i].adjoint += adjoint * partials[k];
+      if (!may_be_absent || !is_absent(partials[k])) links[i].adjoint += adjoint * partials[k];
       if (!(links[i].operand[0] & due)) [[unlikely]]
         mark_new(i);
     }
@@ -314,19 +321,46 @@ class Frontier {
   std::vector<Index> lifted_;
 };
 
+// Whether a node passes on an adjoint of exactly 0, whose products may be NaN: it does where the
+// root reaches it through branches that were taken. Behind branches not taken it passes nothing.
+// Both are rare, so that the reach is found by a sweep of its own where somebody asks.
+class Reach {
+ public:
+  Reach(Tape& tape, Index root) : tape_(tape), root_(root) {}
+
+  // Whether node `i` passes anything on. After it, the caller's sweep has to go on.
+  bool passes(Index i) {
+    if (tape_.link(i).adjoint != 0.0) return true;
+    if (tape_.backward_of(i) == nullptr && tape_.has_finite_partials(i)) return true;
+    if (reached_.empty()) {
+      reached_.resize(tape_.blocks().capacity());
+      tape_.walk<false>(root_, [this](Index node) { reached_[node] = true; });
+    }
+    return i < reached_.size() && reached_[i];
+  }
+
+ private:
+  Tape& tape_;
+  Index root_;
+  std::vector<bool> reached_;  // of every node; empty until somebody asks
+};
+
 inline void Tape::backward(Index root, double seed) {
   link(root).adjoint = seed;
   if (seed == 0.0) return;
   Frontier frontier(*this, root);
   if (cell(root).op == Op::leaf) return push_adjoint(root);
+  Reach reach(*this, root);
   for (Index i = root; i != no_node; i = frontier.next(i)) {
     i = frontier.run(i);
     if (i == no_node) continue;
-    if (link(i).operand[0] != has_function || link(i).operand[1] != in_extra) {
+    const bool passes = reach.passes(i);
+    if (passes && (link(i).operand[0] != has_function || link(i).operand[1] != in_extra)) {
+      frontier.go_on();
       i = frontier.pass(i);
       continue;
     }
-    push_adjoint(i);
+    if (passes) push_adjoint(i);
     frontier.go_on();
     frontier.mark_operands(i);
   }

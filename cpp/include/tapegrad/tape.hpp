@@ -155,8 +155,10 @@ class Tape : public Arena {
   }
 
   // The root's adjoint becomes `seed`; every node that it reaches passes its own on, users before
-  // operands. Nothing else is touched and nothing is allocated. A seed of 0 reaches nothing, and
-  // nothing is reached through an absent partial.
+  // operands. Nothing else is touched. A seed of 0 reaches nothing. An absent partial passes
+  // nothing on, but its operand is reached: what an earlier sweep left there is passed on again.
+  // Allocates nothing, unless a node with an adjoint of 0 has a partial that is not finite or a
+  // backward function: then the sweep has to know whether absent partials alone lead there.
   void backward(Index root, double seed = 1.0);
 
   // Passes on the adjoint of one node alone.
@@ -184,13 +186,19 @@ class Tape : public Arena {
   void zero_adjoints(Index root);
 
   // Calls visit(node) for the root and every other node with operands that it reaches, users first;
-  // of those whose partials are absent, only with `all`.
+  // through absent partials only with `all`.
   template <bool all = true, class Visit>
   void walk(Index root, Visit visit);
 
   // Makes leaves of constant operands, so that they can be looked at. The adjoint of such a leaf is
   // what the node's own implies.
   void show_constants(Index i);
+
+  bool has_finite_partials(Index i) const {
+    bool finite = true;
+    each_operand(i, [&](Index, double partial) { finite &= std::isfinite(partial); });
+    return finite;
+  }
 
   template <class Visit>
   void each_operand(Index i, Visit visit) const {
