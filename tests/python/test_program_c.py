@@ -32,7 +32,7 @@ from tapegrad import (
     sin,
     value_and_grad,
 )
-from tapegrad.program import Program
+from tapegrad.transforms.program import Program
 
 CC = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 needs_cc = pytest.mark.skipif(CC is None, reason="no C compiler is on PATH")
