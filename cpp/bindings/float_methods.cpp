@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include "traced.hpp"
+#include "type.hpp"
 
 namespace tapegrad::python {
 
@@ -56,9 +57,34 @@ PyObject* float_is_integer(PyObject* self, PyObject*) {
   });
 }
 
-PyObject* float_real(PyObject* self, void*) { return PyNumber_Positive(self); }
-PyObject* float_imag(PyObject* self, void*) {
+// A Value may have an attribute of such a name for itself, as a class that counts real numbers.
+PyObject* own_attribute(PyObject* self, void* name) {
+  PyObject* const dict = is_traced(self) ? nullptr : attributes_of(as_handle(self));
+  return dict != nullptr ? PyDict_GetItemString(dict, static_cast<const char*>(name)) : nullptr;
+}
+
+PyObject* float_real(PyObject* self, void* name) {
+  PyObject* const own = own_attribute(self, name);
+  return own != nullptr ? Py_NewRef(own) : PyNumber_Positive(self);
+}
+PyObject* float_imag(PyObject* self, void* name) {
+  if (PyObject* const own = own_attribute(self, name)) return Py_NewRef(own);
   return usable(self) ? PyFloat_FromDouble(0.0) : nullptr;
+}
+
+int set_own_attribute(PyObject* self, PyObject* value, void* name) {
+  const char* const text = static_cast<const char*>(name);
+  if (value == nullptr) {
+    if (own_attribute(self, name) != nullptr)
+      return PyDict_DelItemString(attributes_of(as_handle(self)), text);
+    PyErr_SetString(PyExc_AttributeError, text);
+    return -1;
+  }
+  PyObject* const attributes = Py_BuildValue("{sO}", text, value);
+  if (attributes == nullptr) return -1;
+  const bool added = add_attributes(self, attributes);
+  Py_DECREF(attributes);
+  return added ? 0 : -1;
 }
 
 }  // extern "C"
@@ -87,10 +113,12 @@ std::vector<PyMethodDef> float_methods() {
   };
 }
 
-std::vector<PyGetSetDef> float_attributes() {
+std::vector<PyGetSetDef> float_attributes(bool writable) {
+  static char real[] = "real", imag[] = "imag";
+  const setter set = writable ? set_own_attribute : nullptr;
   return {
-      {"real", float_real, nullptr, "The number itself, as a float's.", nullptr},
-      {"imag", float_imag, nullptr, "0.0, as a float's.", nullptr},
+      {real, float_real, set, "The number itself, as a float's.", real},
+      {imag, float_imag, set, "0.0, as a float's.", imag},
   };
 }
 

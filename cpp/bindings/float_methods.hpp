@@ -8,6 +8,7 @@
 namespace tapegrad::python {
 
 std::vector<PyMethodDef> float_methods();
-std::vector<PyGetSetDef> float_attributes();
+// `writable` where an instance may have another attribute of the name.
+std::vector<PyGetSetDef> float_attributes(bool writable);
 
 }  // namespace tapegrad::python

@@ -8,6 +8,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "allocation.hpp"
@@ -112,6 +113,22 @@ void forget_other_threads() {
   count_again();
 }
 
+// Ends no_grad in this thread for a while; returns the count to resume it with.
+std::size_t suspend_no_grad() {
+  if (own_counts == nullptr) return 0;
+  const std::size_t count = std::exchange((*own_counts)[Mode::no_grad], 0);
+  count_again();
+  return count;
+}
+
+void resume_no_grad(std::size_t count) {
+  if (count == 0) return;
+  SharedCounts counts = counts_here();
+  if (!counts->any()) all_on().push_back(counts);
+  (*counts)[Mode::no_grad] += count;
+  count_again();
+}
+
 }  // namespace
 
 bool is_on(Mode mode) {
@@ -128,6 +145,9 @@ void register_modes(py::module_& module) {
            "Take one entry back: this thread's last, or where it has none the last of any.");
   module.def("forget_other_threads", forget_other_threads,
              "End the modes of threads that a fork has left behind.");
+  module.def("suspend_no_grad", suspend_no_grad,
+             "End no_grad in this thread for a while; returns the count to resume it with.");
+  module.def("resume_no_grad", resume_no_grad, py::arg("count"), py::pos_only());
   module.def(
       "some_mode_is_on", [] { return watching; },
       "Whether some thread has a mode on, so that operations look for theirs.");

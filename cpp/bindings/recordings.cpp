@@ -327,7 +327,7 @@ class Opened {
       std::vector<Numbers> tangents;
       for (std::size_t first = 0; first < directions; first += together) {
         const std::size_t count = std::min(together, directions - first);
-        ForwardSweep<Number> sweep(stretch, count);
+        ForwardSweep<Number> sweep(stretch, count, to);
         for (std::size_t d = 0; d < count; ++d)
           directed(
               first + d,
@@ -394,8 +394,36 @@ class Opened {
     });
   }
 
+  // Whether a derivative would be lost if the number became a constant.
+  bool is_differentiated(const py::object& number) {
+    const Symbol symbol = symbol_of(number, recording_);
+    return !symbol.is_constant() &&
+           recording_->dependence.is_differentiated(*recording_, symbol.in(*recording_));
+  }
+
+  // Whether what was recorded from `begin` on, or a result, uses a number from before it, no
+  // operand, that is differentiated.
+  bool closes_over(tapegrad::Place begin, const Numbers& operands, const Numbers& results) {
+    const std::vector<tapegrad::Place> known = roots(operands);
+    const std::vector<tapegrad::Place> used = used_since(begin, results);
+    return std::any_of(used.begin(), used.end(), [&](tapegrad::Place place) {
+      return std::find(known.begin(), known.end(), place) == known.end() &&
+             recording_->dependence.is_differentiated(*recording_, place);
+    });
+  }
+
   // The numbers from before `begin` that were used since, or are among the results.
   Numbers captured(tapegrad::Place begin, const Numbers& results) {
+    Numbers numbers;
+    for (const tapegrad::Place place : used_since(begin, results))
+      numbers.push_back(object(*recording_, Symbol::at(*recording_, place)));
+    return numbers;
+  }
+
+  static inline thread_local Opened* current = nullptr;
+
+ private:
+  std::vector<tapegrad::Place> used_since(tapegrad::Place begin, const Numbers& results) {
     std::vector<tapegrad::Place> places;
     const auto use = [&](tapegrad::Place place) {
       if (place < begin) places.push_back(place);
@@ -411,15 +439,9 @@ class Opened {
     }
     std::sort(places.begin(), places.end());
     places.erase(std::unique(places.begin(), places.end()), places.end());
-    Numbers numbers;
-    for (const tapegrad::Place place : places)
-      numbers.push_back(object(*recording_, Symbol::at(*recording_, place)));
-    return numbers;
+    return places;
   }
 
-  static inline thread_local Opened* current = nullptr;
-
- private:
   // Of many directions so many at once: their tangents stay in the cache.
   static constexpr std::size_t together = 8;
 
@@ -469,6 +491,9 @@ void register_recordings(py::module_& module) {
             (*self).end_passing(level);
           },
           py::arg("level"))
+      .def("is_differentiated", &Opened::is_differentiated, py::arg("number"))
+      .def("closes_over", &Opened::closes_over, py::arg("begin"), py::arg("operands"),
+           py::arg("results"))
       .def("captured", &Opened::captured, py::arg("begin"), py::arg("results"));
   // A method of pybind11's is made anew for each call.
   module.def(

@@ -45,7 +45,11 @@ struct OperandRecord {
 };
 
 class Snapshot;
-std::vector<Snapshot*> alive;
+// By node, the Snapshots that hold it.
+std::unordered_map<Index, std::vector<Snapshot*>>& holders() {
+  static auto& map = *new std::unordered_map<Index, std::vector<Snapshot*>>;
+  return map;
+}
 
 // The nodes as they are pickled.
 struct Records {
@@ -60,12 +64,16 @@ Records records(const Snapshot& snapshot);
 // Snapshots that were there before. Attributes are read when it is pickled.
 class Snapshot {
  public:
-  Snapshot() { alive.push_back(this); }
+  Snapshot() = default;
   Snapshot(const Snapshot&) = delete;
   Snapshot& operator=(const Snapshot&) = delete;
   ~Snapshot() {
-    std::erase(alive, this);
-    for (const Index node : nodes) tape().release(node);
+    for (const Index node : nodes) {
+      const auto found = holders().find(node);
+      if (found != holders().end() && std::erase(found->second, this) > 0 && found->second.empty())
+        holders().erase(found);
+      tape().release(node);
+    }
     drop(std::move(others));
   }
 
@@ -73,6 +81,7 @@ class Snapshot {
   void add(Index node) {
     places.emplace(node, nodes.size());
     nodes.push_back(node);
+    holders()[node].push_back(this);
   }
   void add_other(Index node, const py::object& snapshot, std::size_t place) {
     if (elsewhere.emplace(node, others.size()).second) others.emplace_back(snapshot, place);
@@ -118,8 +127,10 @@ py::object snapshot_object(Snapshot* snapshot) {
 // A Snapshot that holds the node, if any: whoever pickles the node again refers to it, so that what
 // was shared is shared in the copy.
 Snapshot* snapshot_of(Index node) {
-  for (Snapshot* snapshot : alive)
-    if (snapshot->places.contains(node) && snapshot->is_true()) return snapshot;
+  const auto found = holders().find(node);
+  if (found == holders().end()) return nullptr;
+  for (Snapshot* const snapshot : found->second)
+    if (snapshot->is_true()) return snapshot;
   return nullptr;
 }
 

@@ -284,14 +284,14 @@ PyObject* traced_richcompare(PyObject* a, PyObject* b, int comparison) {
   });
 }
 
-// A function may decide by what it reads.
+// A function may decide by what it reads: the text of a float, as it would get from a float.
 PyObject* traced_repr(PyObject* self) {
   const Traced* const x = as_traced(self);
   if (x->id != x->recording->open_id)
     return PyUnicode_FromString("Traced(of a trace that has ended)");
   PyObject* number = digits(self);
   if (number == nullptr) return nullptr;
-  PyObject* result = PyUnicode_FromFormat("Traced(%R)", number);
+  PyObject* result = PyObject_Repr(number);
   Py_DECREF(number);
   return result;
 }
@@ -474,7 +474,7 @@ void register_traced(pybind11::module_& module) {
              {"__reduce_ex__", traced_reduce, METH_O, nullptr},
              {nullptr, nullptr, 0, nullptr}})
       methods.push_back(definition);
-    static std::vector<PyGetSetDef> attributes = float_attributes();
+    static std::vector<PyGetSetDef> attributes = float_attributes(false);
     for (const PyGetSetDef& definition : std::initializer_list<PyGetSetDef>{
              {"data", traced_data, nullptr,
               "The number, as a float: a constant, through which nothing is differentiated.",

@@ -36,7 +36,7 @@ static PyTypeObject* make_type(pybind11::module_& module) {
   static std::vector<PyMethodDef> methods = operation_methods();
   for (const PyMethodDef& definition : float_methods()) methods.push_back(definition);
   for (const PyMethodDef& definition : other_methods()) methods.push_back(definition);
-  for (const PyGetSetDef& definition : float_attributes())
+  for (const PyGetSetDef& definition : float_attributes(true))
     attributes.insert(attributes.begin(), definition);
   static PyMemberDef members[] = {
       {"__weaklistoffset__", T_PYSSIZET, offsetof(Handle, weakrefs), READONLY, nullptr},

@@ -204,10 +204,13 @@ class ReverseSweep {
 template <class Number>
 class ForwardSweep {
  public:
-  ForwardSweep(const Stretch& stretch, std::size_t directions)
+  // Rules for backward mode alone are passed over where no output depends on them; without
+  // outputs, none is.
+  ForwardSweep(const Stretch& stretch, std::size_t directions, std::span<const Place> outputs = {})
       : stretch_(stretch),
         directions_(directions),
-        tangents_((stretch.end() - stretch.begin()) * directions) {}
+        tangents_((stretch.end() - stretch.begin()) * directions),
+        outputs_(outputs) {}
 
   // With a weight of 0 the input does not vary in this direction, unless that is said to be
   // present.
@@ -267,6 +270,7 @@ class ForwardSweep {
           if (reached(group.values[k], d)) at(group.first + k, d) = at(group.values[k], d);
       return last;
     }
+    if (!group.rule->goes_forward() && !is_needed(group)) return last;
     for (std::size_t d = 0; d < directions_; ++d) {
       detail::RuleInput<Number> tangents(group.operands.size());
       for (std::size_t k = 0; k < group.operands.size(); ++k)
@@ -282,6 +286,35 @@ class ForwardSweep {
     return last;
   }
 
+  // Whether an output depends on one of the group's. Found for all instructions when first asked
+  // for, as such rules are rare.
+  bool is_needed(const Recording::Group& group) {
+    if (outputs_.empty()) return true;
+    const Recording& recording = stretch_.recording();
+    if (needed_.empty()) {
+      needed_.resize(stretch_.end() - stretch_.begin());
+      const auto need = [&](Place place) {
+        if (place >= stretch_.begin() && place < stretch_.end())
+          needed_[place - stretch_.begin()] = true;
+      };
+      for (const Place output : outputs_) need(output);
+      for (Place i = stretch_.end(); i-- > stretch_.begin();) {
+        if (!needed_[i - stretch_.begin()]) continue;
+        const Instruction& at = recording[i];
+        if (at.op != Op::open) {
+          for (const Place operand : at.operand) need(operand);
+          continue;
+        }
+        const Recording::Group& user = recording.groups()[at.operand[0]];
+        for (const Place operand : user.operands) need(operand);
+        if (user.pulled) need(user.values[i - user.first]);
+      }
+    }
+    for (Place i = group.first; i < group.first + group.count && i < stretch_.end(); ++i)
+      if (i >= stretch_.begin() && needed_[i - stretch_.begin()]) return true;
+    return false;
+  }
+
   static constexpr auto pushes = []<std::size_t... K>(std::index_sequence<K...>) {
     return std::array<void (*)(ForwardSweep&, Place), sizeof...(K)>{push<K>...};
   }
@@ -290,6 +323,8 @@ class ForwardSweep {
   const Stretch& stretch_;
   std::size_t directions_;
   std::vector<detail::Maybe<Number>> tangents_;
+  std::span<const Place> outputs_;
+  std::vector<bool> needed_;
 };
 
 }  // namespace tapegrad

@@ -90,16 +90,29 @@ class _Custom(Transformed):
     def _refuse_traces(self, fixed: list[Any], recording: _core.Recording) -> None:
         """A derivative by an argument that has none would be 0 without a word.
 
-        What a compiled function is given is traced as well, so that there nothing can be said.
+        What a compiled function is given is traced as well: there it depends on whether somebody
+        differentiates by it.
         """
-        if not fixed or recording.guarding:
+        if not fixed:
             return
         numbers, _ = _core.flatten(fixed, "arguments", True)
-        if any(map(_core.is_traced, numbers)):
+        loses = recording.is_differentiated if recording.guarding else _core.is_traced
+        if any(map(loses, numbers)):
             raise TypeError(
                 f"{type(self).__name__}: an argument of {name_of(self)} at nondiff_argnums is a "
                 f"traced number, and its derivative would be lost: pass float(stop_gradient(x)), "
                 f"or take it out of nondiff_argnums"
+            )
+
+    def _refuse_closure(
+        self, recording: _core.Recording, begin: int, operands: Numbers, values: Numbers
+    ) -> None:
+        """A rule knows nothing of a number that the function has from outside."""
+        if recording.closes_over(begin, operands, values):
+            raise TypeError(
+                f"{type(self).__name__}: {name_of(self.__wrapped__)} uses a number that is "
+                f"differentiated and is no argument of it, and its rule would lose the derivative "
+                f"by that: pass it as an argument, or stop_gradient() of it"
             )
 
     def _operands(self, arguments: list[Any]) -> tuple[Numbers, _core.Structure]:
@@ -160,6 +173,7 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
         if not any(map(_core.is_traced, operands)):
             return self.__wrapped__(*args)
         # The rule stands for the first derivative: numbers may be converted to floats meanwhile.
+        begin = len(recording)
         recording.begin_rule(True)
         try:
             answer = self._fwd(*args)
@@ -172,6 +186,7 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
             )
         result, residuals = answer
         values, outputs = _core.flatten(result, f"custom_vjp: the result of {name}")
+        self._refuse_closure(recording, begin, operands, values)
         bwd = self._bwd
 
         def pull(cotangents: Numbers, present: list[bool], record: bool) -> Numbers:
@@ -197,7 +212,8 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
 
     `defjvp(rule)`: `rule(primals, tangents)`, two tuples, returns the result and its tangent, which
     must be linear in the tangents: backward mode differentiates the rule by these. `defjvps` takes
-    one function for each argument, `(tangent, result, *primals)`, or None where it adds nothing.
+    one function for each argument, `(tangent, result, *primals)`, or None where it adds nothing;
+    those of arguments that do not vary are not called. `rule` gets tangents of 0 for these.
     The rule gets the arguments at `nondiff_argnums` first. The function itself, which nothing
     differentiates, may convert numbers to floats, and so call what knows floats alone.
 
@@ -233,9 +249,8 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
             return {"_each": self._each}
         return {"_rule": self._rule} if self._rule is not None else {}
 
-    def _of_each(self, *given: Any) -> tuple[Any, Any]:
-        """The rule that `defjvps` sets."""
-        *fixed, primals, tangents = given
+    def _of_each(self, fixed: list[Any], primals: Any, tangents: Any, vary: list[bool]) -> Any:
+        """The rule that `defjvps` sets. An argument that does not vary adds nothing."""
         rules = self._each or ()
         if len(rules) != len(primals):
             raise TypeError(
@@ -243,13 +258,16 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
                 f"defjvps was given {len(rules)} functions"
             )
         result = self(*self._joined(fixed, primals))
+        if all(each is None for each in rules):
+            raise TypeError(f"custom_jvp: all rules of {name_of(self.__wrapped__)} are None")
         parts = [
             each(tangent, result, *primals)
-            for each, tangent in zip(rules, tangents, strict=True)
-            if each is not None
+            for each, tangent, varies in zip(rules, tangents, vary, strict=True)
+            if each is not None and varies
         ]
         if not parts:
-            raise TypeError(f"custom_jvp: all rules of {name_of(self.__wrapped__)} are None")
+            numbers, structure = _core.flatten(result, "a result")
+            return result, structure.unflatten([0.0] * len(numbers))
         return result, functools.reduce(_added, parts)
 
     def _joined(self, fixed: Sequence[Any], others: Sequence[Any]) -> list[Any]:
@@ -263,8 +281,8 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
         recording = _core.Recording.current()
         if recording is None:
             return self.__wrapped__(*args, **keywords)
-        rule = self._rule if self._each is None else self._of_each
-        if rule is None:
+        rule = self._rule
+        if rule is None and self._each is None:
             raise AttributeError(
                 f"custom_jvp: {name} has no rule; set one with {name}.defjvp(rule)"
             )
@@ -275,15 +293,22 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
         if not any(map(_core.is_traced, operands)):
             return self.__wrapped__(*args)
         # The rule stands for derivatives of every order.
+        begin = len(recording)
         recording.begin_rule(False)
         try:
             result = self.__wrapped__(*args)
         finally:
             recording.end_rule()
         values, outputs = _core.flatten(result, f"custom_jvp: the result of {name}")
+        self._refuse_closure(recording, begin, operands, values)
 
         def push(tangents: Numbers, present: list[bool], record: bool) -> Numbers:
-            answer = rule(*fixed, tuple(arguments), inputs.unflatten(tangents))
+            primals, directions = tuple(arguments), inputs.unflatten(tangents)
+            if rule is None:
+                vary = _any_of_each(arguments, present)
+                answer = self._of_each(fixed, primals, directions, vary)
+            else:
+                answer = rule(*fixed, primals, directions)
             if not isinstance(answer, tuple) or len(answer) != 2:
                 raise TypeError(
                     f"custom_jvp: the rule of {name} must return a pair (result, tangent), "
@@ -330,6 +355,13 @@ def _cotangents(given: Iterable[Any], arguments: list[Any], name: str) -> Number
             )
         all_numbers += numbers
     return all_numbers
+
+
+def _any_of_each(arguments: list[Any], present: list[bool]) -> list[bool]:
+    """For each argument, whether one of its numbers is present."""
+    there = iter(present)
+    counts = [len(_core.flatten(argument, "an argument", True)[0]) for argument in arguments]
+    return [any([next(there) for _ in range(count)]) for count in counts]
 
 
 def _added(x: Any, y: Any) -> Any:

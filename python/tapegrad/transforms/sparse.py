@@ -106,7 +106,6 @@ class CompiledSparse(Compiled):
     __slots__ = ()
 
     _constants = True  # the pattern, which belongs to the program
-    _depth = 4
 
     def __new__(
         cls,
