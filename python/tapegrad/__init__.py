@@ -18,25 +18,27 @@ from tapegrad._core import __version__
 from tapegrad._core import abs as abs
 from tapegrad._core import pow as pow
 from tapegrad._core import sum as sum
-from tapegrad.anomaly import detect_anomaly
+from tapegrad.modes import detect_anomaly, no_grad
+
+# Modules under the names that they had before, which stand in pickles.
+__path__ += [f"{folder}/_former" for folder in __path__]  # noqa: F405  # every package has it
 
 # Where the functions are that are imported when they are first used.
 _homes = {
-    "get_data": "bulk",
-    "get_grad": "bulk",
-    "set_data": "bulk",
-    "set_grad": "bulk",
-    "compile": "compiled",
-    "gradcheck": "check",
+    "get_data": "arrays",
+    "get_grad": "arrays",
+    "set_data": "arrays",
+    "set_grad": "arrays",
     "isclose": "predicates",
     "isfinite": "predicates",
     "isinf": "predicates",
     "isnan": "predicates",
-    "no_grad": "switches",
-    "checkpoint": "rules",
-    "custom_jvp": "rules",
-    "custom_vjp": "rules",
+    "checkpoint": "transforms.checkpointing",
+    "compile": "transforms.compiling",
+    "custom_jvp": "transforms.custom",
+    "custom_vjp": "transforms.custom",
     "grad": "transforms",
+    "gradcheck": "transforms.gradient_check",
     "hessian": "transforms",
     "hvp": "transforms",
     "jacfwd": "transforms",
@@ -93,20 +95,16 @@ if not TYPE_CHECKING:  # type checkers take what is not in __all__ for private
 
 
 def install_as_micrograd() -> None:
-    """Make ``import micrograd`` and its submodules find tapegrad's: see `tapegrad.dropin`."""
-    from tapegrad import dropin
+    """Make ``import micrograd`` find tapegrad's modules: see `tapegrad.compat.micrograd`."""
+    from tapegrad.compat import micrograd
 
-    dropin.install_as_micrograd()
+    micrograd.install_as_micrograd()
 
 
 if TYPE_CHECKING:
     from tapegrad import draw, graph, nn, optim
-    from tapegrad.bulk import get_data, get_grad, set_data, set_grad
-    from tapegrad.check import gradcheck
-    from tapegrad.compiled import compile as compile
+    from tapegrad.arrays import get_data, get_grad, set_data, set_grad
     from tapegrad.predicates import isclose, isfinite, isinf, isnan
-    from tapegrad.rules import checkpoint, custom_jvp, custom_vjp
-    from tapegrad.switches import no_grad
     from tapegrad.transforms import (
         grad,
         hessian,
@@ -119,6 +117,10 @@ if TYPE_CHECKING:
         value_and_grad,
         vjp,
     )
+    from tapegrad.transforms.checkpointing import checkpoint
+    from tapegrad.transforms.compiling import compile as compile
+    from tapegrad.transforms.custom import custom_jvp, custom_vjp
+    from tapegrad.transforms.gradient_check import gradcheck
 else:
 
     def __getattr__(name):

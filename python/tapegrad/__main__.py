@@ -25,7 +25,7 @@ def find_folder(name: str) -> Path:
     Raises FileNotFoundError where there is none.
     """
     # Through __path__: in an editable install the package has more than one folder.
-    folders = [Path(entry) / name for entry in tapegrad.__path__]
+    folders = [Path(entry) / name for entry in tapegrad.__path__ if not entry.endswith("_former")]
     for folder in folders:
         if folder.is_dir():
             return folder.resolve()
@@ -60,7 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
 def run_command(name: str, argv: Sequence[str]) -> int:
     """Run one command with the arguments after its name and return the exit status."""
     # Imported here: no command pays for the imports of another.
-    command = import_module(f"tapegrad.{name}")
+    command = import_module(f"tapegrad.{'compat.run' if name == 'run' else name}")
     if name == "run":
         return int(command.main(argv))
     parser = argparse.ArgumentParser(

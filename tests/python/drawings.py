@@ -103,4 +103,4 @@ def hide_graphviz(monkeypatch: pytest.MonkeyPatch, empty_folder: Path) -> None:
 def hide_graphviz_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "graphviz", None)
     monkeypatch.setitem(sys.modules, "pygraphviz", None)
-    monkeypatch.delitem(sys.modules, "tapegrad._digraph", raising=False)
+    monkeypatch.delitem(sys.modules, "tapegrad.draw.graphviz", raising=False)

@@ -27,7 +27,7 @@ from tapegrad import (
     value_and_grad,
     vjp,
 )
-from tapegrad.compiled import Compiled
+from tapegrad.transforms.compiled import Compiled
 
 Function = Callable[..., Any]
 

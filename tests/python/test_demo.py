@@ -17,8 +17,8 @@ import pytest
 from matplotlib import image
 
 from running import python
-from tapegrad import Value, _core, demo, pure
-from tapegrad.demo import session
+from tapegrad import Value, _core, demo
+from tapegrad.demo import pure, session
 from tapegrad.demo.comparison import TOLERANCE, compare, in_pure_python
 from tapegrad.demo.data import Problem, load_problem
 from tapegrad.demo.training import accuracy_on, make_network, scores_of, train
@@ -365,7 +365,7 @@ def test_pictures_need_no_pyplot_and_no_screen(finished: tuple[Path, str], tmp_p
 
 def test_the_package_imports_nothing_heavy_until_it_runs(tmp_path: Path) -> None:
     code = (
-        "import sys, tapegrad.demo, tapegrad.info, tapegrad.pure\n"
+        "import sys, tapegrad.demo, tapegrad.info, tapegrad.demo.pure\n"
         "print([m for m in ('numpy', 'sklearn', 'rich', 'matplotlib') if m in sys.modules])"
     )
     assert python(tmp_path, "-c", code).stdout == "[]\n"

@@ -105,13 +105,13 @@ assert micrograd is before and len(sys.meta_path) == finders
 def test_its_modules_can_be_reloaded(tmp_path: Path) -> None:
     program = """\
 import importlib
-import tapegrad, tapegrad.dropin
+import tapegrad, tapegrad.compat.micrograd
 tapegrad.install_as_micrograd()
 import micrograd.engine, micrograd.nn, micrograd.util.graph
 for module in micrograd, micrograd.engine, micrograd.nn, micrograd.util, micrograd.util.graph:
     assert importlib.reload(module) is module
 assert importlib.reload(tapegrad.nn) is micrograd.nn
-importlib.reload(tapegrad.dropin).install_as_micrograd()
+importlib.reload(tapegrad.compat.micrograd).install_as_micrograd()
 from micrograd.engine import Value
 assert Value is tapegrad.Value
 assert tapegrad.nn.__spec__.name == "tapegrad.nn"

@@ -187,7 +187,7 @@ PROGRAMS: dict[str, str] = {
             f = g
         """,
     "numbers of arguments and options of any kind": """
-        from tapegrad.compiled import Compiled
+        from tapegrad.transforms.compiled import Compiled
         core = tapegrad._core.Function
         for args in [(), (1,), (len, 1), (len, 0, 0, (), (), ()), (len, 1, -1, (), (), ()),
                      (len, 1, 1, [], (), ()), (len, 1, 1, (), [], ()), (len, 1, 1, (), (), 1),

@@ -17,7 +17,7 @@ from tapegrad import (
     no_grad,
     sin,
 )
-from tapegrad.check import GradcheckError
+from tapegrad.transforms.gradient_check import GradcheckError
 
 
 class TestGradcheck:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tapegrad._layered import HEAD, Layout, Point, layered
-from tapegrad._ranks import ranked
+from tapegrad.draw.layout import HEAD, Layout, Point, layered
+from tapegrad.draw.ranking import ranked
 
 Edges = list[tuple[int, int]]
 Graph = tuple[list[Point], Edges]

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import tapegrad
 from tapegrad import Value, _core, detect_anomaly, grad, no_grad
-from tapegrad._modes import Mode
+from tapegrad.modes import Mode
 
 MODES: list[type[Mode]] = [no_grad, detect_anomaly]
 

@@ -130,7 +130,7 @@ for name in names:
     if isinstance(found, types.ModuleType):
         assert found.__name__ == f"tapegrad.{name}", name
 assert dir(tapegrad) == names, "what was imported since shows nothing new"
-import tapegrad.info, tapegrad.dropin, tapegrad.check
+import tapegrad.info, tapegrad.compat.micrograd, tapegrad.transforms.gradient_check
 assert dir(tapegrad) == names
 """
 

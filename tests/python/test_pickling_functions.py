@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import io
 import multiprocessing
+import operator
 import pickle
 import subprocess
 import sys
@@ -16,9 +18,20 @@ import numpy as np
 import pytest
 
 import pickled_functions
+import tapegrad
 from pickled_functions import FUNCTIONS, Model, called, decorated, with_options
-from tapegrad import compile, grad, hessian, jacobian
-from tapegrad.compiled import Compiled
+from tapegrad import (
+    checkpoint,
+    compile,
+    grad,
+    hessian,
+    hvp,
+    jacfwd,
+    jacobian,
+    jacrev,
+    value_and_grad,
+)
+from tapegrad.transforms.compiled import Compiled
 
 PROTOCOLS = [*range(2, pickle.HIGHEST_PROTOCOL + 1)]
 
@@ -98,6 +111,66 @@ def test_pickles_name_importable_functions_alone(f: Any, args: tuple[Any, ...]) 
             return super().find_class(module, name)
 
     assert Restricted(io.BytesIO(pickle.dumps(f))).load()(*args) == f(*args)
+
+
+# Where functions and classes were before their modules moved: pickles name these.
+FORMER = {
+    "_digraph": {"Digraph": "draw.graphviz"},
+    "_picture": {"Picture": "draw.model", "Shape": "draw.model"},
+    "_wrapped": {
+        "Bound": "transforms._wrapped",
+        "remade": "transforms._pickling",
+        "unwrapped": "transforms._pickling",
+    },
+    "anomaly": {"detect_anomaly": "modes"},
+    "bulk": dict.fromkeys(("get_data", "get_grad", "set_data", "set_grad"), "arrays"),
+    "check": {
+        "GradcheckError": "transforms.gradient_check",
+        "gradcheck": "transforms.gradient_check",
+    },
+    "compiled": {"Compiled": "transforms.compiled", "compile": "transforms.compiling"},
+    "dropin": {"install_as_micrograd": "compat.micrograd"},
+    "rules": {
+        "checkpoint": "transforms.checkpointing",
+        "custom_jvp": "transforms.custom",
+        "custom_vjp": "transforms.custom",
+    },
+    "switches": {"no_grad": "modes"},
+}
+
+
+@pytest.mark.parametrize("module", FORMER)
+def test_former_names_are_loaded(module: str) -> None:
+    for name, home in FORMER[module].items():
+        if home.startswith("draw"):
+            pytest.importorskip("graphviz")
+        loaded = pickle.loads(f"ctapegrad.{module}\n{name}\n.".encode())
+        assert loaded is getattr(importlib.import_module(f"tapegrad.{home}"), name)
+
+
+def test_a_pickle_from_before_modules_moved_is_loaded() -> None:
+    stored = pickle.loads((Path(__file__).parent / "data" / "functions-0.pickle").read_bytes())
+    sin, pow = tapegrad.sin, tapegrad.pow
+    fresh = [
+        grad(sin),
+        value_and_grad(pow, argnums=(0, 1)),
+        compile(sin),
+        compile(pow, static_argnums=1, max_programs=2),
+        grad(compile(pow), 1),
+        compile(grad(sin)),
+        hessian(grad(sin)),
+        jacrev(sin),
+        jacfwd(sin),
+        jacobian(sin),
+        hvp(sin),
+        grad(checkpoint(sin)),
+        compile(operator.mul).__get__(3.0),
+    ]
+    for (f, args), g in zip(stored, fresh, strict=True):
+        assert f(*args) == g(*args)
+        assert type(f) is type(g)
+        assert repr(f) == repr(g)
+        assert getattr(f, "_options", None) == getattr(g, "_options", None)
 
 
 @pytest.mark.parametrize("f", [f for f, _ in FUNCTIONS.values()], ids=FUNCTIONS)

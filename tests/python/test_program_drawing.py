@@ -9,7 +9,7 @@ import pytest
 
 from drawings import edges, needs_dot, statements, texts
 from tapegrad import compile, grad, sigmoid, sin
-from tapegrad.program import Program
+from tapegrad.transforms.program import Program
 
 graphviz = pytest.importorskip("graphviz")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import tapegrad
-from tapegrad import pure
+from tapegrad.demo import pure
 
 FORMULAS: dict[str, Callable[[Any, Any], Any]] = {
     "a + b": lambda a, b: a + b,

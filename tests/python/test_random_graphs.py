@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 import tapegrad
 from contract import nodes
-from tapegrad import Value, pure
+from tapegrad import Value
+from tapegrad.demo import pure
 
 # An operation, where its operands are, and a plain number for one side.
 Step = tuple[str, int, int, float]

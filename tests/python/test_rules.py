@@ -27,7 +27,7 @@ from tapegrad import (
     log,
     vjp,
 )
-from tapegrad.compiled import Compiled
+from tapegrad.transforms.compiled import Compiled
 
 Function = Callable[..., Any]
 

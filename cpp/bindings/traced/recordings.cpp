@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "common/allocation.hpp"
+#include "common/references.hpp"
 #include "module.hpp"
 #include "tapegrad/detail/ir/derivative.hpp"
 #include "tapegrad/detail/ir/passes/simplify.hpp"
@@ -41,9 +42,7 @@ Symbol symbol_of(py::handle object, LiveRecording* recording) {
 }
 
 py::object object(LiveRecording& recording, const Symbol& symbol) {
-  PyObject* made = object_of(recording, symbol);
-  if (made == nullptr) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(made);
+  return owned(object_of(recording, symbol));
 }
 py::object object(LiveRecording&, double number) { return py::float_(number); }
 

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tapegrad import Value, pure
+from tapegrad import Value
+from tapegrad.demo import pure
 from tapegrad.demo.data import Problem
 from tapegrad.demo.training import Step, make_network, train
 from tapegrad.nn import MLP

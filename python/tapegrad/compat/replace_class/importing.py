@@ -1,0 +1,102 @@
+"""Import a program's modules with classes in them replaced, and its own micrograd."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Collection, Sequence
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
+
+from tapegrad.compat._notes import say
+from tapegrad.compat.micrograd import stand_in_for
+from tapegrad.compat.replace_class.rewriting import compile_source
+
+
+class _NeighbourLoader(SourceFileLoader):
+    """Loads a module with its classes replaced."""
+
+    def __init__(self, fullname: str, path: str, names: Collection[str]) -> None:
+        super().__init__(fullname, path)
+        self._names = names
+
+    def get_code(self, fullname: str) -> CodeType:
+        """The module's code, from its source: cached bytecode has the original class."""
+        path = self.get_filename(fullname)
+        return compile_source(self.get_data(path), path, self._names)
+
+
+class _OwnMicrogradLoader(_NeighbourLoader):
+    """Loads a program's own package micrograd, or tapegrad's in its place where that fails."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        try:
+            super().exec_module(module)
+        except Exception as error:
+            say(
+                f"the program's own micrograd fails ({type(error).__name__}: {error}); "
+                "micrograd is tapegrad's"
+            )
+            stand_in_for(module)
+
+
+class NeighbourFinder:
+    """Finds modules where Python would, and replaces classes in those of some folders."""
+
+    def __init__(
+        self, folders: Sequence[str], names: Collection[str], own_micrograd: bool = False
+    ) -> None:
+        self._folders = [Path(folder).resolve() for folder in folders]
+        self._names = names
+        self._own_micrograd = own_micrograd
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The spec of a module in the folders, None for any other."""
+        is_micrograd = self._own_micrograd and fullname.partition(".")[0] == "micrograd"
+        names = {*self._names, "Value"} if is_micrograd else self._names
+        if not names:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is None or spec.origin is None or type(spec.loader) is not SourceFileLoader:
+            return None
+        if not self._is_neighbour(fullname, spec.origin):
+            return None
+        loader = _OwnMicrogradLoader if is_micrograd and "." not in fullname else _NeighbourLoader
+        spec.loader = loader(fullname, spec.origin, names)
+        return spec
+
+    def _is_neighbour(self, fullname: str, origin: str) -> bool:
+        # The first name decides: a virtual environment in the folder is not the program's.
+        top = fullname.partition(".")[0]
+        file = Path(os.path.realpath(origin))
+        return any(
+            file == folder / f"{top}.py" or folder / top in file.parents for folder in self._folders
+        )
+
+
+def find_own_micrograd(folders: Sequence[str]) -> str:
+    """Where a program has a module or package of this name beside it; "" where it has none."""
+    # A folder without __init__.py comes after an installed package, as it does for Python.
+    spec = PathFinder.find_spec("micrograd", [*folders, *sys.path[1:]])
+    if spec is None:
+        return ""
+    if spec.origin is None:
+        # It may hold anything.
+        found = [x for x in spec.submodule_search_locations or [] if any(Path(x).glob("*.py"))]
+    elif spec.submodule_search_locations is None:
+        found = [spec.origin]
+    else:
+        found = [os.path.dirname(spec.origin)]
+    return next((place for place in found if os.path.dirname(place) in folders), "")
+
+
+def install_neighbour_finder(
+    folders: Sequence[str], names: Collection[str], own_micrograd: bool = False
+) -> None:
+    """Replace classes of these names in modules that are imported from these folders."""
+    finders = sys.meta_path
+    place = finders.index(PathFinder) if PathFinder in finders else len(finders)
+    finders.insert(place, NeighbourFinder(folders, names, own_micrograd))

@@ -1,0 +1,291 @@
+"""Which operations of a program's own class are the engine's: found by trying both."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from tapegrad._core import Value
+from tapegrad.compat.replace_class.class_copy import Scope, UnfitError, copy_class, trying
+from tapegrad.compat.replace_class.constructor import Shape, has_constructor, read_shape
+from tapegrad.compat.replace_class.source import (
+    ClassSource,
+    Surroundings,
+    Uses,
+    makes_nodes,
+    names_its_class,
+    operations_in,
+)
+from tapegrad.compat.replace_class.trial import (
+    BEGIN,
+    OPERATIONS,
+    OURS,
+    Trial,
+    differs,
+    engine_of,
+    sweeps_alike,
+)
+
+_PREDICATES = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}
+
+
+def examine(source: ClassSource, outer: Mapping[str, Any], uses: Uses) -> Trial | None:
+    """Try a class and compare it with Value; None where it has no constructor of its own.
+
+    Raises UnfitError, with the reason, where Value cannot take its place.
+    """
+    cls, scope = copy_class(source, outer)
+    if not has_constructor(source, cls):
+        return None
+    with trying(source):
+        return _examine(source, cls, scope, uses)
+
+
+def _examine(source: ClassSource, cls: type, scope: Scope, uses: Uses) -> Trial:
+    methods = source.methods()
+    held = _attributes_set_by(methods.get("__init__")) | source.fields()
+    data = {
+        name
+        for base in cls.__mro__[:-1]
+        for name, value in vars(base).items()
+        if not (name.startswith("__") or callable(value) or hasattr(value, "__get__"))
+    } - set(getattr(cls, "__dataclass_fields__", ()))
+    loads = held | {name for base in cls.__mro__ for name in vars(base)}
+    around = Surroundings(source, scope, data, loads, held)
+    impure = _impure(source, around)
+    backward = methods.get("backward")
+    sweeps = backward is not None and _needs_nothing(backward) and "backward" not in impure
+    shape = read_shape(cls, around, sweeps, methods.keys() & OPERATIONS.keys() - impure.keys())
+    trial = Trial(source, shape, scope)
+    trial.own.update(_not_plain(trial, data))
+    if not shape.is_tried:
+        if methods.keys() & (OPERATIONS.keys() | {"backward"}):
+            raise UnfitError("none of its operations could be tried")
+        return trial
+    served = set(shape.attributes.values())
+    # Operations may leave at a node what only the program's sweep reads.
+    stores = (served | shape.unknown) - {shape.attributes["data"]}
+    # A label that an operation makes of others is not the engine's.
+    read = (loads - held) | (served - {shape.attributes.get("label", "")})
+    strict = Surroundings(source, scope, data, read, stores)
+    impure = _impure(source, strict)
+    _compare_operations(trial, impure, uses)
+    # Its own sweep may read all that its operations leave at a node.
+    sweeping = replace(strict, loads={*strict.loads, *shape.unknown})
+    _compare_sweep(trial, _impure(source, sweeping).get("backward", ""))
+    _compare_others(trial, impure, uses)
+    return trial
+
+
+def _impure(source: ClassSource, around: Surroundings) -> dict[str, str]:
+    """The methods that depend on more than their operands or have other effects, and why."""
+    methods = source.methods()
+    reasons = {name: around.why_not_pure(function) for name, function in methods.items()}
+    found = {name: reason for name, reason in reasons.items() if reason}
+    return found | _made_of(source, set(found), around.stores)
+
+
+def _made_of(source: ClassSource, own: set[str], inner: Collection[str]) -> dict[str, str]:
+    """The methods that use one of the methods `own`, or one that does, and which."""
+    methods, found, pending = source.methods(), dict[str, str](), True
+    while pending:
+        pending = False
+        for name in sorted(methods.keys() - own - found.keys() - {"__init__"}):
+            composed = not makes_nodes(methods[name], source.name, inner)
+            used = sorted(operations_in(methods[name], composed) & (own | found.keys()))
+            if used:
+                found[name] = f"is made of its own {used[0]}"
+                pending = True
+    return found
+
+
+def _not_plain(trial: Trial, data: Collection[str]) -> dict[str, str]:
+    """What the class has under a name of Value's that is no function written in it."""
+    cls, methods = trial.shape.cls, trial.source.methods()
+    fields = getattr(cls, "__dataclass_fields__", {}).keys()
+    found: dict[str, str] = {}
+    for base in cls.__mro__[:-1]:
+        if base.__module__ != cls.__module__:
+            if base.__module__.partition(".")[0] in sys.stdlib_module_names:
+                continue
+            raise UnfitError(f"its base {base.__name__} is defined elsewhere")
+        for name, value in vars(base).items():
+            if name not in vars(Value) or name in _MADE_BY_PYTHON or name in fields:
+                continue
+            if name in _HELD and (name in methods or name in data):
+                raise UnfitError(f"it defines {name} itself")
+            if name not in methods and name not in _HELD and (callable(value) or name in data):
+                found[name] = "is no function written there"
+    return found
+
+
+_HELD = {"data", "grad", "label", "_prev", "_children", "_op", "_backward", "_local_grads"}
+_MADE_BY_PYTHON = {"__init__", "__module__", "__doc__", "__dict__", "__new__", "__hash__"}
+_MADE_BY_PYTHON |= {"__getstate__", "__setstate__", "__repr__", "__delattr__", "__setattr__"}
+
+
+def _attributes_set_by(function: ast.FunctionDef | None) -> set[str]:
+    return {
+        node.attr
+        for node in ast.walk(function or ast.Pass())
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+    }
+
+
+def _needs_nothing(backward: ast.FunctionDef) -> bool:
+    return len(backward.args.args) - len(backward.args.defaults) == 1
+
+
+def _compare_operations(trial: Trial, impure: Mapping[str, str], uses: Uses) -> None:
+    shape, methods = trial.shape, trial.source.methods()
+    structural = shape.attributes.get("op") in uses.compared
+    trial.begin = 0.0 if "__add__" in impure else _begin(shape)
+    # Multiplication first: with it the others are seen to use the gradient that comes to them.
+    names = sorted(methods.keys() & OPERATIONS.keys(), key=lambda name: (name != "__mul__", name))
+    for name in names:
+        if name in impure:
+            trial.own[name] = impure[name]
+            continue
+        trial.tested.add(name)
+        reason = _has_other_parameters(name, methods[name]) or differs(
+            trial, OURS, name, structural
+        )
+        if not reason:
+            trial.same.add(name)
+        elif reason != "raises":
+            trial.own[name] = reason
+        else:
+            trial.own[name] = "could not be tried"
+            trial.tested.discard(name)
+        trial.upstream = "__mul__" in trial.same
+    others = trial.own.keys() & OPERATIONS.keys()
+    for name, reason in _made_of(trial.source, others, _inner_names(shape)).items():
+        if name in trial.same:
+            trial.own[name] = reason
+            trial.same.remove(name)
+    if not trial.same:
+        reasons = "; ".join(f"{name} {reason}" for name, reason in trial.own.items())
+        raise UnfitError(f"none of its operations is the engine's: {reasons}")
+
+
+def _begin(shape: Shape) -> float:
+    """A gradient from before, where the sweep does not clear it."""
+    try:
+        a = shape.cls(1.5)
+        result = a + shape.cls(2.0)
+        shape.set(a, "grad", BEGIN)
+        shape.pull(result)
+        return BEGIN if shape.get(a, "grad") != 1.0 else 0.0
+    except Exception:
+        return 0.0
+
+
+def _has_other_parameters(name: str, function: ast.FunctionDef) -> str:
+    arguments = function.args
+    count = len(arguments.posonlyargs) + len(arguments.args)
+    others = arguments.vararg or arguments.kwarg or arguments.kwonlyargs
+    expected = OPERATIONS[name]
+    return "has parameters of its own" if others or count != expected else ""
+
+
+def _compare_sweep(trial: Trial, impurity: str) -> None:
+    shape, backward = trial.shape, trial.source.methods().get("backward")
+    if backward is None:
+        return
+    if len(backward.args.args) > 1 or backward.args.kwonlyargs or backward.args.vararg:
+        reason = "has parameters of its own"
+    else:
+        reason = impurity
+    if not reason:
+        trial.tested.add("backward")
+    if not reason and not sweeps_alike(trial, engine_of(shape), OURS):
+        reason = "leaves other gradients"
+    if not reason:
+        trial.same.add("backward")
+    elif shape.has_steps() or "local" in shape.attributes:
+        trial.own["backward"] = reason
+    else:
+        raise UnfitError(f"its backward() {reason}, and decides by itself how to go through a node")
+
+
+def _compare_others(trial: Trial, impure: Mapping[str, str], uses: Uses) -> None:
+    """Methods that are no operations of the engine: the program's stay, if need be as they are."""
+    shape, methods = trial.shape, trial.source.methods()
+    for name, function in methods.items():
+        if name in trial.same or name in trial.own or name in ("__init__", "__post_init__"):
+            continue
+        pure = name not in impure
+        if pure and _is_alike(shape, name):
+            trial.same.add(name)
+        else:
+            trial.own[name] = "" if name not in vars(Value) else "is its own"
+            if pure and not function.decorator_list and not _is_special(name):
+                trial.tested.add(name)
+    inner = _inner_names(shape)
+    for name in trial.own:
+        if name not in methods:
+            is_operation = name in OPERATIONS or not name.startswith("__")
+            if is_operation and callable(getattr(shape.cls, name)) and not shape.is_native():
+                raise UnfitError(f"its {name} {trial.own[name]}")
+            continue
+        function = methods[name]
+        if name == "backward" or not makes_nodes(function, trial.source.name, inner):
+            continue
+        if shape.is_native() and not names_its_class(function):
+            continue
+        reason = impure.get(name, "")
+        if function.decorator_list:
+            reason = "is called on the class"
+        if not reason:
+            trial.lifted.add(name)
+        elif not shape.is_native():
+            raise UnfitError(
+                f"its {name} {reason}, and makes nodes that only its own sweep can go through"
+            )
+    if uses.makes_nodes and not shape.is_native():
+        raise UnfitError(
+            "the program makes nodes outside it that only its own sweep can go through"
+        )
+
+
+def _inner_names(shape: Shape) -> set[str]:
+    """The attributes that an operation sets at a node that it makes."""
+    return {shape.attributes.get(meaning, "") for meaning in ("children", "op", "local", "step")}
+
+
+def _is_alike(shape: Shape, name: str) -> bool:
+    if name in _PREDICATES:
+        return not _other_truth(shape, name)
+    if name == "__hash__":
+        return bool(hash(shape.cls(1.0)) != hash(shape.cls(1.0)))
+    return name in ("__repr__", "__str__") and not _other_text(shape, name)
+
+
+def _is_special(name: str) -> bool:
+    return name.startswith("__") and name.endswith("__") and name not in OPERATIONS
+
+
+def _other_truth(shape: Shape, name: str) -> bool:
+    for numbers in [(1.0, 2.0), (2.0, 1.0), (1.0, 1.0), (0.0, -0.0), (-1.0, 1.0)]:
+        for plain in (False, True):
+            a, b = (shape.cls(number) for number in numbers)
+            x, y = Value(numbers[0]), Value(numbers[1])
+            try:
+                expected = getattr(a, name)(numbers[1] if plain else b)
+            except Exception:
+                continue
+            if expected is not NotImplemented and expected != getattr(x, name)(
+                numbers[1] if plain else y
+            ):
+                return True
+    return False
+
+
+def _other_text(shape: Shape, name: str) -> bool:
+    return any(
+        getattr(shape.cls(number), name)() != getattr(Value(number), name)()
+        for number in (2.5, -0.125, 1e-7)
+    )

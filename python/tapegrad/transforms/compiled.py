@@ -1,0 +1,198 @@
+"""Compiled functions: recorded once for each path, and replayed."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from tapegrad import _core
+from tapegrad.transforms._functions import Function, name_of
+from tapegrad.transforms._generators import Generators
+from tapegrad.transforms._pickling import by_name, named
+from tapegrad.transforms._tracing import Trace
+from tapegrad.transforms._wrapped import Bound, Transformed
+from tapegrad.transforms.program import Program
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Compiled", "derived", "replays", "split_method"]
+
+MAX_PROGRAMS = 256
+MAX_BYTES = 1 << 30
+_PATIENCE = 16
+
+Statics = tuple[tuple[int, ...], tuple[str, ...]]
+
+
+class Compiled(_core.Function):
+    """A function that replays what it did before: see `compile`.
+
+    `programs` are the paths that are kept, the last used first. Inside another transform or
+    compiled function it is the plain function, and becomes part of what is recorded there.
+    """
+
+    __slots__ = ("__dict__", "__weakref__")
+
+    _constants = False  # whether a result may hold what is no number, fixed for each program
+    _depth = 3  # of whoever calls this, as warnings count it
+
+    def __new__(
+        cls,
+        f: Function,
+        max_programs: int = MAX_PROGRAMS,
+        max_bytes: int = MAX_BYTES,
+        statics: Statics = ((), ()),
+        floating: tuple[int, ...] | None = (),
+    ) -> Self:
+        if isinstance(f, Transformed) and floating is not None:
+            floating = (*floating, *f._floating)
+        return super().__new__(cls, f, max_programs, max_bytes, *statics, floating)
+
+    def __init__(
+        self,
+        f: Function,
+        max_programs: int = MAX_PROGRAMS,
+        max_bytes: int = MAX_BYTES,
+        statics: Statics = ((), ()),
+        floating: tuple[int, ...] | None = (),
+    ) -> None:
+        for attribute in functools.WRAPPER_ASSIGNMENTS:
+            if hasattr(f, attribute):
+                setattr(self, attribute, getattr(f, attribute))
+        self._options = (max_programs, max_bytes, statics, floating)
+        self._broken: Counter[str] = Counter()
+        self._recorded = 0
+        self._drew = False
+        self._derived: dict[Any, Any] = {}
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        return tuple(Program(core, name_of(self.__wrapped__)) for _, core, _ in self._programs)
+
+    def program(self, *args: Any, **keywords: Any) -> Program:
+        """The program that these arguments run, recorded if need be."""
+        self(*args, **keywords)
+        return self.programs[0]
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        """As a method, the instance is its first argument."""
+        return self if instance is None else Bound(self, instance)
+
+    def __repr__(self) -> str:
+        return f"<compiled {name_of(self.__wrapped__)}, {len(self._programs)} programs>"
+
+    # A function is not copied: it is itself.
+    def __copy__(self) -> Compiled:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Compiled:
+        return self
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return by_name(self) or (type(self), (named(self.__wrapped__), *self._options))
+
+    def _record(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        f = self.__wrapped__
+        numbers, inputs = self._flatten(args, keywords, name_of(f))
+        recording = _core.Recording(True)
+        try:
+            variables = recording.inputs(numbers)
+            varied, named = inputs.unflatten(variables)
+            generators = self._generators(varied, named)
+            result = f(*varied, **named)
+            if generators is not None:
+                self._warn_of(generators)
+            if result is None:
+                raise TypeError(f"compile(): {name_of(f)} returned None, not numbers")
+            results, outputs = _core.flatten(
+                result, f"compile(): the result of {name_of(f)}", self._constants
+            )
+            program = recording.program(variables, results)
+        finally:
+            _core.close_recording(recording)
+        self._add(inputs, program, outputs)
+        self._warn(program)
+
+    def _switched(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        """A call of which nothing is kept, while `no_grad` or `detect_anomaly` is on."""
+        f = self.__wrapped__
+        numbers, inputs = self._flatten(args, keywords, name_of(f))
+        with Trace(order=0) as trace:
+            varied, named = inputs.unflatten(trace.recording.inputs(numbers))
+            return trace.outcome(f(*varied, **named))
+
+    def _generators(self, args: Sequence[Any], keywords: dict[str, Any]) -> Generators | None:
+        """The random generators to watch in a recording, as their states cost some time."""
+        self._recorded = count = self._recorded + 1
+        if self._drew or (count > _PATIENCE and count & (count - 1)):
+            return None
+        return Generators(self.__wrapped__, (*args, *keywords.values()))
+
+    def _warn_of(self, generators: Generators) -> None:
+        """Once, of a function that drew random numbers."""
+        name = generators.used()
+        if name is None:
+            return
+        self._drew = True
+        warnings.warn(
+            f"the compiled function {name_of(self.__wrapped__)} drew random numbers from {name} "
+            f"while it was recorded: replays use the numbers that were drawn then; draw them "
+            f"outside, and pass them as arguments",
+            RuntimeWarning,
+            stacklevel=self._depth,
+        )
+
+    def _warn(self, program: _core.Program) -> None:
+        """Once, of a function that records again and again."""
+        self._broken.update({source for _, _, _, source in program.guards})
+        if self._misses != _PATIENCE or not self._broken:
+            return
+        source, _ = self._broken.most_common(1)[0]
+        warnings.warn(
+            f"the compiled function {name_of(self.__wrapped__)} has been recorded again "
+            f"{_PATIENCE} times: what it is told at {source} differs from call to call",
+            RuntimeWarning,
+            stacklevel=self._depth,
+        )
+        self._broken.clear()
+
+
+def derived(
+    f: Compiled,
+    key: tuple[Any, ...],
+    make: Callable[[Function], Transformed],
+    statics: Statics | None = None,
+    floating: tuple[int, ...] | None = (),
+    kind: type[Compiled] = Compiled,
+) -> Compiled:
+    """A compiled function of what `make` makes of the function that is compiled in `f`.
+
+    It belongs to `f`: for one key it is made once. It does not refer to `f`, so that both go when
+    `f` does.
+    """
+    found: Compiled | None = f._derived.get(key)
+    if found is None:
+        most_programs, most_bytes, own_statics, _ = f._options
+        made = kind(
+            make(f.__wrapped__), most_programs, most_bytes, statics or own_statics, floating
+        )
+        kept: Compiled = f._derived.setdefault(key, made)
+        return kept
+    return found
+
+
+def split_method(f: Function) -> tuple[Function, tuple[Any, ...]]:
+    """The compiled function of a method bound to an instance, and the instance; else `f` alone."""
+    bound: Any = f
+    if type(f) is Bound and replays(bound.__func__):
+        return bound.__func__, (bound.__self__,)
+    return f, ()
+
+
+def replays(f: Function) -> TypeGuard[Compiled]:
+    """Whether what is derived of a function is compiled too."""
+    return isinstance(f, Compiled) and not f._constants
