@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import operator
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
@@ -361,7 +362,7 @@ def _any_of_each(arguments: list[Any], present: list[bool]) -> list[bool]:
     """For each argument, whether one of its numbers is present."""
     there = iter(present)
     counts = [len(_core.flatten(argument, "an argument", True)[0]) for argument in arguments]
-    return [any([next(there) for _ in range(count)]) for count in counts]
+    return [any(list(itertools.islice(there, count))) for count in counts]
 
 
 def _added(x: Any, y: Any) -> Any:
