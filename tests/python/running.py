@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,13 @@ def python(folder: Path, *arguments: str, **options: Any) -> subprocess.Complete
 def run(folder: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """A finished `python -m tapegrad run`."""
     return python(folder, "-m", "tapegrad", "run", *arguments, **options)
+
+
+def bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A finished `python -m bench`, as from the checkout."""
+    path = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path)}
+    return python(folder, "-m", "bench", *arguments, env=environment)
 
 
 def write(folder: Path, name: str, text: str) -> Path:

@@ -1,4 +1,4 @@
-"""`python -m tapegrad bench`: the right gradients, turns in processes, tables and plots."""
+"""`python -m bench python`: the right gradients, turns in processes, tables and plots."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import gc
 import json
 import math
 import random
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -17,23 +16,23 @@ from typing import Any
 
 import pytest
 
-from running import python
-from tapegrad.__main__ import main
-from tapegrad.bench import suite, timing, worker
-from tapegrad.bench.peers import PEERS, Functions, Parameter, Peer, base
-from tapegrad.bench.report import markdown
-from tapegrad.bench.report.comparisons import comparisons
-from tapegrad.bench.report.wording import amount
-from tapegrad.bench.results import Outcome, Results, circumstances, load, make, outcome
-from tapegrad.bench.timing import Contest, Plan, difference, disagreements, hold
-from tapegrad.bench.updates import in_python
-from tapegrad.bench.workloads import operators
-from tapegrad.bench.workloads.base import Answer, Contestant, Task, Workload, refusal
-from tapegrad.bench.workloads.functions import Records, Replays
-from tapegrad.bench.workloads.gradients import Gradients
-from tapegrad.bench.workloads.graphs import Graph
-from tapegrad.bench.workloads.operators import Operators
-from tapegrad.bench.workloads.training import Training
+from bench.__main__ import main
+from bench.python import suite, timing, worker
+from bench.python.peers import PEERS, Functions, Parameter, Peer, base
+from bench.python.report import markdown
+from bench.python.report.comparisons import comparisons
+from bench.python.report.wording import amount
+from bench.python.results import Outcome, Results, circumstances, load, make, outcome
+from bench.python.timing import Contest, Plan, difference, disagreements, hold
+from bench.python.updates import in_python
+from bench.python.workloads import operators
+from bench.python.workloads.base import Answer, Contestant, Task, Workload, refusal
+from bench.python.workloads.functions import Records, Replays
+from bench.python.workloads.gradients import Gradients
+from bench.python.workloads.graphs import Graph
+from bench.python.workloads.operators import Operators
+from bench.python.workloads.training import Training
+from running import bench, python
 
 REPOSITORY = Path(__file__).parents[2]
 STORED = REPOSITORY / "docs/benchmarks/python.json"
@@ -99,11 +98,11 @@ def on_floats(workload: Workload) -> tuple[Callable[[Sequence[float]], float], S
     if isinstance(workload, Replays):
         return lambda x: workload.build(x, floats.functions, "")(), workload.arguments("")
     if isinstance(workload, Training):
-        program = import_module(f"tapegrad.bench.programs.{workload.program}")
+        program = import_module(f"bench.python.programs.{workload.program}")
         return lambda x: program.build(x, floats.functions, "")(), program.start()
     if isinstance(workload, Operators):
         loops: Any = workload.prepare(floats, "")
-        start = import_module("tapegrad.bench.workloads.operators").START
+        start = import_module("bench.python.workloads.operators").START
         return lambda x: loops.build(x, floats.functions, "")(), start
     assert isinstance(workload, (Graph, Records))
     return lambda x: workload.build(x, floats.functions, "")(), workload.start
@@ -388,7 +387,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     workloads = ["operators", "chain 10^3", "memory 10^4"]
     least = ["--processes", "1", "--rounds", "2", "--turn", "0"]
     peers = ["--peers", "floats", "microgpt's class"]
-    found = python(folder, *("-m", "tapegrad", "bench"), *least, *peers, "--workloads", *workloads)
+    found = bench(folder, "python", *least, *peers, "--workloads", *workloads)
     assert (found.returncode, found.stderr) == (0, "")
     return folder / "tapegrad-bench", found.stdout
 
@@ -428,7 +427,7 @@ def test_stored_results_make_the_same_files_without_measuring(
     readme.write_text(f"before\n{markdown.BEGIN}\nold\n{markdown.END}\nafter\n")
     stored = str(folder / "python.json")
     options = ["--from", stored, "--out", str(again), "--readme", str(readme)]
-    assert main(["bench", *options]) == 0
+    assert main(["python", *options]) == 0
     assert {path.name for path in again.iterdir()} == {path.name for path in folder.iterdir()}
     for path in again.iterdir():
         assert path.read_bytes() == (folder / path.name).read_bytes()
@@ -451,7 +450,7 @@ def test_stored_results_make_the_same_files_without_measuring(
 def test_bad_options_are_told(tmp_path: Path, options: list[str], status: int, told: str) -> None:
     (tmp_path / "other.json").write_text("{}")
     (tmp_path / "text").write_text("no JSON")
-    found = python(tmp_path, "-m", "tapegrad", "bench", *options)
+    found = bench(tmp_path, "python", *options)
     assert found.returncode == status
     assert told in found.stderr
     assert "Traceback" not in found.stderr
@@ -482,12 +481,26 @@ def test_the_stored_results_are_of_the_full_suite_and_know_their_commit() -> Non
 
 
 def test_help_names_every_option_and_list_every_name(tmp_path: Path) -> None:
-    shown = python(tmp_path, "-m", "tapegrad", "bench", "--list")
+    shown = bench(tmp_path, "python", "--list")
     assert all(name in shown.stdout for name in [*suite.WORKLOADS, *PEERS])
-    told = python(tmp_path, "-m", "tapegrad", "bench", "--help").stdout
+    told = bench(tmp_path, "python", "--help").stdout
     assert all(f"--{name}" in told for name in ("full", "workloads", "peers", "from", "readme"))
 
 
-def test_the_benchmark_is_not_imported_with_tapegrad() -> None:
-    code = "import sys, tapegrad; sys.exit('tapegrad.bench' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def test_the_command_knows_both_suites(tmp_path: Path) -> None:
+    told = bench(tmp_path, "--help").stdout
+    assert "\n  python  " in told
+    assert "\n  cpp " in told
+    for arguments in ([], ["fortran"]):
+        found = bench(tmp_path, *arguments)
+        assert found.returncode == 2
+        assert found.stderr.startswith("usage: python -m bench [-h] (python | cpp) ...")
+    told = bench(tmp_path, "cpp", "--help").stdout
+    assert all(f"--{name}" in told for name in ("native", "only", "contestants", "top", "out"))
+
+
+def test_the_package_tells_where_its_benchmark_went(tmp_path: Path) -> None:
+    found = python(tmp_path, "-m", "tapegrad", "bench", "--full")
+    assert found.returncode == 2
+    assert "python -m bench python" in found.stderr
+    assert "Traceback" not in found.stderr

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="a system without SIGPIPE")
+REPOSITORY = Path(__file__).parents[2]
 
 
 def without_reader(*arguments: str, buffered: bool = True) -> tuple[int, str]:
@@ -26,6 +27,7 @@ def without_reader(*arguments: str, buffered: bool = True) -> tuple[int, str]:
             text=True,
             check=False,
             env=environment,
+            cwd=REPOSITORY,
         )
     return done.returncode, done.stderr
 
@@ -40,7 +42,6 @@ def without_reader(*arguments: str, buffered: bool = True) -> tuple[int, str]:
         ["--help"],
         ["info", "--help"],
         ["demo", "--help"],
-        ["bench", "--help"],
         ["run", "--help"],
         ["--includedir"],
         [],
@@ -57,6 +58,13 @@ def test_a_command_ends_by_the_signal_and_says_nothing(
     # argparse passes over an error while it prints, which without a buffer is this one.
     by_argparse = not buffered and arguments not in (["info"], ["info", "--json"])
     assert status == -signal.SIGPIPE or (by_argparse and status == 0)
+
+
+@pytest.mark.parametrize("buffered", [True, False], ids=["buffered", "unbuffered"])
+def test_the_benchmark_does_the_same(buffered: bool) -> None:
+    status, told = without_reader("-m", "bench", "python", "--help", buffered=buffered)
+    assert told == ""
+    assert status == -signal.SIGPIPE or (not buffered and status == 0)
 
 
 def test_in_a_shell_the_first_line_can_be_had() -> None:

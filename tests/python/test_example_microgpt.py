@@ -18,14 +18,14 @@ import pytest
 
 pytest.importorskip("rich")
 
+from bench.python.peers.base import Functions, largest_data
+from bench.python.programs.microgpt import PureValue, Transformer
 from microgpt import checkpoint as checkpoints
 from microgpt.__main__ import main
 from microgpt.checkpoint import Checkpoint, CheckpointError
 from microgpt.data import Alphabet, Corpus, DataError, load_documents, make_corpus
 from microgpt.options import OptionError, Options
 from microgpt.training import Training, model_of
-from tapegrad.bench.peers.base import Functions, largest_data
-from tapegrad.bench.programs.microgpt import PureValue, Transformer
 
 DOCUMENTS = [a + b + c for a in "kmt" for b in "aeiou" for c in ("na", "lo", "ri", "s")]
 TINY: dict[str, Any] = {"layers": 2, "width": 4, "heads": 2, "context": 5, "steps": 12}
