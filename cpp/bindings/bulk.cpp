@@ -8,6 +8,7 @@
 
 #include "arrays.hpp"
 #include "module.hpp"
+#include "references.hpp"
 
 namespace tapegrad::python {
 
@@ -86,8 +87,7 @@ void read(const py::object& given, const py::object& out) {
 }
 
 std::vector<double> converted(const py::object& given) {
-  const auto sequence = py::reinterpret_steal<py::tuple>(PySequence_Tuple(given.ptr()));
-  if (!sequence) throw py::error_already_set();
+  const auto sequence = owned<py::tuple>(PySequence_Tuple(given.ptr()));
   std::vector<double> numbers(sequence.size());
   for (std::size_t k = 0; k < numbers.size(); ++k) {
     PyObject* item = PyTuple_GET_ITEM(sequence.ptr(), static_cast<Py_ssize_t>(k));

@@ -20,7 +20,8 @@ std::string_view file_of(PyObject* code) {
 // The folder of the package, with a separator at its end; empty where it is not known.
 std::string folder_of_package() {
   const auto name = py::reinterpret_steal<py::object>(PyUnicode_FromString("tapegrad"));
-  const auto package = py::reinterpret_steal<py::object>(PyImport_GetModule(name.ptr()));
+  const auto package =
+      py::reinterpret_steal<py::object>(name ? PyImport_GetModule(name.ptr()) : nullptr);
   const auto file = py::reinterpret_steal<py::object>(
       package ? PyObject_GetAttrString(package.ptr(), "__file__") : nullptr);
   const char* const text =
@@ -39,6 +40,7 @@ bool is_own(PyObject* code) {
 
 Line Line::here() {
   Line line;
+  const bool failed = PyErr_Occurred() != nullptr;
   auto frame = py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(PyEval_GetFrame()));
   while (frame) {
     auto* const raw = reinterpret_cast<PyFrameObject*>(frame.ptr());
@@ -52,6 +54,7 @@ Line Line::here() {
     if (!own) break;
     frame = py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(PyFrame_GetBack(raw)));
   }
+  if (!failed) PyErr_Clear();  // for want of memory there is no frame, and the line stays unknown
   return line;
 }
 

@@ -11,6 +11,7 @@
 #include "allocation.hpp"
 #include "module.hpp"
 #include "parameters.hpp"
+#include "references.hpp"
 #include "tapegrad/optim.hpp"
 
 namespace tapegrad::python {
@@ -41,8 +42,7 @@ class Options {
     if (!PySequence_Check(given.ptr()))
       throw py::type_error(told(name) + " must be two numbers, not '" +
                            Py_TYPE(given.ptr())->tp_name + "'");
-    const auto both = py::reinterpret_steal<py::tuple>(PySequence_Tuple(given.ptr()));
-    if (!both) throw py::error_already_set();
+    const auto both = owned<py::tuple>(PySequence_Tuple(given.ptr()));
     if (both.size() != 2)
       throw py::value_error(told(name) + " must be two numbers, not " +
                             std::to_string(both.size()));
@@ -214,13 +214,13 @@ class RuleOf final : public UpdateRule {
 
  private:
   static py::list copy(const py::list& given) {
-    return py::reinterpret_steal<py::list>(PyList_GetSlice(given.ptr(), 0, PY_SSIZE_T_MAX));
+    return owned<py::list>(PyList_GetSlice(given.ptr(), 0, PY_SSIZE_T_MAX));
   }
 
   static optim::State load_one(py::handle given, const std::string& name, std::size_t count) {
     if (!PyDict_Check(given.ptr())) throw py::type_error(name + " must be a dict");
     optim::State state{.count = count};
-    const auto entries = py::reinterpret_steal<py::list>(PyDict_Items(given.ptr()));
+    const auto entries = owned<py::list>(PyDict_Items(given.ptr()));
     for (const py::handle& entry : entries) {
       const auto key = py::repr(entry.attr("__getitem__")(0)).cast<std::string>();
       const py::object value = entry.attr("__getitem__")(1);

@@ -9,6 +9,7 @@
 #include "allocation.hpp"
 #include "anomalies.hpp"
 #include "module.hpp"
+#include "references.hpp"
 #include "tapegrad/derivative.hpp"
 #include "tapegrad/simplify.hpp"
 #include "traced.hpp"
@@ -41,9 +42,7 @@ Symbol symbol_of(py::handle object, LiveRecording* recording) {
 }
 
 py::object object(LiveRecording& recording, const Symbol& symbol) {
-  PyObject* made = object_of(recording, symbol);
-  if (made == nullptr) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(made);
+  return owned(object_of(recording, symbol));
 }
 py::object object(LiveRecording&, double number) { return py::float_(number); }
 

@@ -20,6 +20,7 @@
 
 #include "allocation.hpp"
 #include "module.hpp"
+#include "references.hpp"
 #include "type.hpp"
 
 namespace tapegrad::python {
@@ -156,15 +157,11 @@ PyObject* plain_type() { return reinterpret_cast<PyObject*>(value_type); }
 py::object type_of(PyObject* object) {
   return py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(Py_TYPE(object)));
 }
-py::object owned(PyObject* object) {
-  if (object == nullptr) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(object);
-}
 
 // Whether the type has another attribute of this name than `base`.
 bool overrides(const py::object& type, PyObject* base, const char* name) {
   if (type.ptr() == base) return false;
-  return !py::getattr(type, name, py::none()).is(py::getattr(py::handle(base), name, py::none()));
+  return !find_attribute(type, name).is(find_attribute(base, name));
 }
 bool has_own_state(const py::object& type) {
   return overrides(type, reinterpret_cast<PyObject*>(&PyBaseObject_Type), "__getstate__") ||
@@ -647,6 +644,27 @@ extern "C" PyObject* value_copy(PyObject* self, PyObject*) {
   });
 }
 
+// What copy.deepcopy() makes of a Value's state. Dicts are copied here, as CPython 3.11 may crash
+// where it has no memory for an iterator over their items, which the copy module makes.
+static py::object deep_copied_state(const py::object& state, const py::dict& memo,
+                                    const py::object& deepcopy) {
+  if (PyTuple_CheckExact(state.ptr()) && PyTuple_GET_SIZE(state.ptr()) == 2) {
+    const py::tuple both(state);
+    return py::make_tuple(deep_copied_state(both[0], memo, deepcopy),
+                          deep_copied_state(both[1], memo, deepcopy));
+  }
+  if (!PyDict_CheckExact(state.ptr())) return deepcopy(state, memo);
+  const auto key = py::int_(reinterpret_cast<std::uintptr_t>(state.ptr()));
+  if (memo.contains(key)) return memo[key];
+  py::dict copy;
+  memo[key] = copy;
+  memo.attr("setdefault")(py::int_(reinterpret_cast<std::uintptr_t>(memo.ptr())), py::list())
+      .attr("append")(state);
+  for (const auto& [name, value] : owned<py::dict>(PyDict_Copy(state.ptr())))
+    copy[deepcopy(name, memo)] = deepcopy(value, memo);
+  return copy;
+}
+
 // Copies the nodes, given older ones first, with all that they have. Nodes come before any
 // attribute, since attributes may lead back to them. Those of `made_by_class` are copied as their
 // class wants it.
@@ -696,7 +714,7 @@ static void copy_nodes(const std::vector<Index>& nodes, const py::dict& memo,
     if (given.is_none()) continue;
     const py::tuple all = five(given);
     set_belongings(value, py::make_tuple(all[0], all[1], deepcopy(all[2], memo),
-                                         deepcopy(all[3], memo), all[4]));
+                                         deep_copied_state(all[3], memo, deepcopy), all[4]));
   }
 }
 

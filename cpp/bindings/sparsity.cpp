@@ -13,6 +13,7 @@
 #include "allocation.hpp"
 #include "anomalies.hpp"
 #include "module.hpp"
+#include "references.hpp"
 #include "traced.hpp"
 
 namespace tapegrad::python {
@@ -51,9 +52,7 @@ tapegrad::Place end_of(const Places& outputs) {
 }
 
 py::object object(LiveRecording& recording, const Symbol& symbol) {
-  PyObject* made = object_of(recording, symbol);
-  if (made == nullptr) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(made);
+  return owned(object_of(recording, symbol));
 }
 py::object object(LiveRecording&, double number) { return py::float_(number); }
 

@@ -47,7 +47,7 @@ namespace {
 
 bool is_named_tuple(py::handle object) {
   return PyTuple_Check(object.ptr()) && !PyTuple_CheckExact(object.ptr()) &&
-         py::hasattr(object, "_fields") && py::hasattr(object, "_make");
+         find_attribute(object, "_fields") && find_attribute(object, "_make");
 }
 
 bool is_dict(py::handle object) {
@@ -58,7 +58,7 @@ bool is_dict(py::handle object) {
 
 bool is_dataclass(py::handle object) {
   return !PyType_Check(object.ptr()) &&
-         py::hasattr(reinterpret_cast<PyObject*>(Py_TYPE(object.ptr())), "__dataclass_fields__");
+         find_attribute(py::type::handle_of(object), "__dataclass_fields__");
 }
 
 [[noreturn]] void refuse_digits(const std::string& where) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "references.hpp"
 #include "traced.hpp"
 
 namespace tapegrad::python {
@@ -144,11 +145,5 @@ bool loses_digits(const py::array& array);
 enum class Digits : std::uint8_t { small, exact, lost };
 // Small for what is no integer. Sets no error.
 Digits digits_of(py::handle object);
-
-// Takes a new reference; throws where it is null and an error is set.
-inline py::object owned(PyObject* object) {
-  if (object == nullptr) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(object);
-}
 
 }  // namespace tapegrad::python

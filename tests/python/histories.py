@@ -111,11 +111,9 @@ class Model:
         partials: tuple[int, ...] = (),
         kind: str = "Value",
         constant: bool = False,
-        inactive: bool = False,
     ) -> None:
         self.data, self.children, self.partials = data, children, partials
         self.kind, self.constant = kind, constant
-        self.inactive = inactive  # a relu at 0 or below, whose operand no sweep reaches
         self.grad = 0
         self.label = ""
         self.attributes: dict[str, Any] = {}
@@ -124,34 +122,30 @@ class Model:
         self.depth = 1 + max((c.depth for c in children), default=0)
         self.number = next(Model.numbers)
 
-    def reached(self, swept: bool = False) -> list[Model]:
-        """This and its ancestors, users before operands; of these all, or those a sweep reaches."""
+    def reached(self) -> list[Model]:
+        """This and its ancestors, users before operands."""
         found, seen = [], {self}
         waiting = [(-self.number, self)]
         while waiting:
             _, one = heapq.heappop(waiting)
             found.append(one)
-            for child in one.receivers() if swept else one.children:
+            for child in one.children:
                 if child not in seen:
                     seen.add(child)
                     heapq.heappush(waiting, (-child.number, child))
         return found
-
-    def receivers(self) -> tuple[Model, ...]:
-        """The operands that this gives gradients to."""
-        return () if self.inactive and self.weights is None else self.children
 
     def passed_on(self) -> list[int]:
         return self.weights if self.weights is not None else list(self.partials)
 
     def backward(self) -> bool:
         """False where a gradient would become too large; nothing has changed then."""
-        nodes = self.reached(swept=True)
+        nodes = self.reached()
         for sign in (abs, int):
             grads = {one: sign(one.grad) for one in nodes}
             grads[self] = 1
             for one in nodes:
-                for child, weight in zip(one.receivers(), one.passed_on(), strict=False):
+                for child, weight in zip(one.children, one.passed_on(), strict=False):
                     grads[child] += sign(weight) * grads[one]
             if max(grads.values()) > 2**50:
                 return False
@@ -163,9 +157,7 @@ class Model:
         """As copy.deepcopy does it."""
         for one in reversed(self.reached()):
             if one not in memo:
-                memo[one] = twin = Model(
-                    one.data, (), one.partials, one.kind, one.constant, one.inactive
-                )
+                memo[one] = twin = Model(one.data, (), one.partials, one.kind, one.constant)
                 twin.children = tuple(memo[c] for c in one.children)
                 twin.depth, twin.grad, twin.label = one.depth, one.grad, one.label
                 twin.weights = None if one.weights is None else list(one.weights)
@@ -392,7 +384,7 @@ class History:
             self.add(-a, Model(-x.data, (x,), (-1,)))
         else:
             active = x.data > 0
-            self.add(a.relu(), Model(max(x.data, 0), (x,), (int(active),), inactive=not active))
+            self.add(a.relu(), Model(max(x.data, 0), (x,), (int(active),)))
 
     def drop(self) -> None:
         if self.pool:
@@ -536,9 +528,7 @@ class History:
         value, model = self.any()
         if model.weights is not None:
             return  # its _backward would be the original's
-        twin = Model(
-            model.data, model.children, model.partials, model.kind, inactive=model.inactive
-        )
+        twin = Model(model.data, model.children, model.partials, model.kind)
         twin.grad, twin.label = model.grad, model.label
         twin.attributes, twin.slots = dict(model.attributes), dict(model.slots)
         if model.kind == "OwnState":

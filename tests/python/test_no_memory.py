@@ -228,25 +228,7 @@ print("failures", failures)
 """
 
 
-# Known faults: where memory fails inside them, pybind11 or what it calls may end the process.
-UNSAFE = (
-    *("deepcopy", "deepcopy of two", "pickling", "pickling by Python"),
-    *("optimizer", "making an optimizer", "groups"),
-)
-
-
-@pytest.mark.parametrize(
-    "what",
-    [
-        pytest.param(
-            what,
-            marks=pytest.mark.xfail(
-                what in UNSAFE, reason="not safe without memory yet", strict=False
-            ),
-        )
-        for what in ACTS
-    ],
-)
+@pytest.mark.parametrize("what", ACTS)
 def test_every_allocation_may_fail(what: str) -> None:
     lines = ACTS[what].split("\n")
     act = "\n".join(line.removeprefix("        ") for line in lines)

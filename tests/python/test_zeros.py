@@ -425,14 +425,29 @@ class TestWeightsOfZero:
 
 
 class TestValues:
-    """A Value is not reached through the branch that was not taken."""
+    """A Value gets nothing through the branch that was not taken."""
 
-    def test_what_is_not_reached_keeps_its_gradient(self) -> None:
+    def test_a_gradient_that_is_there_is_passed_on_as_in_micrograd(self) -> None:
         x = Value(-1.0)
         y = x * 2.0
         y.grad = 5.0
-        y.relu().backward()
-        assert (x.grad, y.grad) == (0.0, 5.0)
+        for passed in (10.0, 20.0):
+            y.relu().backward()
+            assert (x.grad, y.grad) == (passed, 5.0)
+        with detect_anomaly():
+            y.relu().backward()
+        assert (x.grad, y.grad) == (30.0, 5.0)
+
+    def test_a_function_gets_no_gradient_of_zero(self) -> None:
+        x, low = Value(2.0), Value(-9.0)
+        node = Value(-8.0, (x, low))
+        calls = []
+        node._backward = lambda: calls.append(node.grad)
+        for reached, called in ((tapegrad.maximum(node, 1.0), 0), (node * 0.0, 1)):
+            reached.backward()
+            with detect_anomaly():
+                reached.backward()
+            assert calls == [0.0] * 2 * called
 
     def test_a_seed_of_zero_reaches_nothing(self) -> None:
         x = Value(0.0)

@@ -86,6 +86,11 @@ inline double power(double x, double n) {
   if (n == -2.0) return std::fabs(x) < 1e150 ? 1.0 / (x * x) : 1.0 / x / x;
   return std::pow(x, n);
 }
+// Whether power() computes this exponent without std::pow.
+inline bool has_own_form(double n) {
+  return n == 2.0 || n == -1.0 || n == 0.5 || n == -0.5 || n == 1.0 || n == 3.0 || n == -2.0 ||
+         n == 0.0;
+}
 
 // As a constant for derivatives.
 inline double stop(double x) { return x; }
