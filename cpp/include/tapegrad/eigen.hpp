@@ -5,6 +5,9 @@
 //   auto x = a.partialPivLu().solve(b);
 //
 // Plain doubles may stand beside them: double * matrix, matrix of double + matrix of Value.
+//
+// Zero(), Ones() and Constant() copy one number into all entries: of Values that is one variable,
+// with one gradient. Variables of their own come of `cast`, as above, or of a loop.
 #pragma once
 
 #include <Eigen/Core>
@@ -41,6 +44,17 @@ struct EigenTraits : Eigen::GenericNumTraits<double> {
 }  // namespace tapegrad::detail
 
 namespace Eigen {
+
+namespace numext {
+
+// Eigen deduces the type of its argument, which may be an expression.
+template <tapegrad::Op code, class... Operands>
+tapegrad::Traced abs2(const tapegrad::Expression<code, Operands...>& expression) {
+  const tapegrad::Traced x = expression;
+  return x * x;
+}
+
+}  // namespace numext
 
 template <>
 struct NumTraits<tapegrad::Value> : tapegrad::detail::EigenTraits<tapegrad::Value> {};

@@ -68,6 +68,7 @@ TEST_CASE("products, sums and norms") {
   check([](const auto& x) { return (x * x.transpose() * x).sum(); }, square());
   check([](const auto& x) { return (x.array() * x.array().exp()).sum(); }, square());
   check([](const auto& x) { return x.norm() + x.squaredNorm(); }, square());
+  check([](const auto& x) { return x.blueNorm() + x.stableNorm(); }, square());
   check([](const auto& x) { return x.col(0).dot(x.col(1)) * x.trace(); }, square());
 }
 

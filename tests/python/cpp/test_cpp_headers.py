@@ -114,6 +114,21 @@ def test_windows_h_may_be_included_before_and_after(source: Path) -> None:
 
 
 @with_compiler
+def test_macros_of_the_names_min_and_max_do_no_harm(source: Path) -> None:
+    """As of windows.h, here after the standard library's headers, which would mind too."""
+    assert COMPILER is not None
+    texts = [(CORE / name).read_text() for name in HEADERS]
+    portable = re.compile(r"^#include <([a-z_]+)>$", re.MULTILINE)
+    standard = sorted({name for text in texts for name in portable.findall(text)})
+    macros = "#define min(a, b) ((a) < (b) ? (a) : (b))\n#define max(a, b) ((a) > (b) ? (a) : (b))\n"
+    source.write_text(
+        "".join(f"#include <{name}>\n" for name in standard) + macros + source.read_text()
+    )
+    done = run(COMPILER, "-std=c++20", "-fsyntax-only", f"-I{INCLUDE}", str(source))
+    assert done.returncode == 0, done.stderr
+
+
+@with_compiler
 def test_an_older_language_is_refused_in_a_sentence(source: Path) -> None:
     assert COMPILER is not None
     # The others include one of these first.

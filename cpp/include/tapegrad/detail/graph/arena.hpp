@@ -343,7 +343,7 @@ class Arena {
       block.newest_doomed = offset;
       block.next_doomed = std::exchange(doomed_, i / Blocks::size);
     } else {
-      block.newest_doomed = std::max(block.newest_doomed, offset);
+      block.newest_doomed = (std::max)(block.newest_doomed, offset);
     }
   }
 

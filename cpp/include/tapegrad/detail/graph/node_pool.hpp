@@ -45,7 +45,7 @@ class Blocks {
       const unsigned long long wanted = std::strtoull(text, nullptr, 10);
       if (wanted > 0) limit_ = static_cast<Index>(std::min<unsigned long long>(wanted, limit_));
     }
-    limit_ = std::max(limit_, 2 * size);  // one block for leaves, one for the rest
+    limit_ = (std::max)(limit_, 2 * size);  // one block for leaves, one for the rest
   }
 
   Link* links() noexcept { return links_.records(); }
@@ -306,7 +306,7 @@ class Blocks {
     const Clock::time_point now = Clock::now();
     if (now - returned_at_ > soon) return;
     returned_at_ = used_so_much_ = now;
-    kept_ = std::max(kept_, groups_in_use() + 1);
+    kept_ = (std::max)(kept_, groups_in_use() + 1);
   }
 
   void unlink(Index block) noexcept {

@@ -42,7 +42,7 @@ inline constexpr std::size_t smallest = 32;  // in bytes
 
 // Sizes are rounded up to a quarter of the power of two below.
 constexpr std::size_t of(std::size_t bytes) noexcept {
-  const std::size_t last = std::max(bytes, smallest) - 1;
+  const std::size_t last = (std::max)(bytes, smallest) - 1;
   const auto octave = static_cast<std::size_t>(std::bit_width(last)) - 1;
   return 4 * octave + (last >> (octave - 2)) - 4;
 }
@@ -64,7 +64,7 @@ class Lists {
 
   // A list with one owner, its operands yet to be written.
   List* take(std::size_t size) {
-    if (size > std::numeric_limits<std::uint32_t>::max()) throw std::bad_alloc();
+    if (size > (std::numeric_limits<std::uint32_t>::max)()) throw std::bad_alloc();
     const std::size_t bytes = List::bytes(size);
     void* memory;
     if (bytes > longest) [[unlikely]] {

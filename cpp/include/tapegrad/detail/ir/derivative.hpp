@@ -177,7 +177,7 @@ class ReverseSweep {
     const Recording::Group group =
         stretch_.recording().groups()[stretch_.recording()[last].operand[0]];
     detail::RuleInput<Number> cotangents(group.count);
-    for (Place i = std::max(group.first, stretch_.begin()); i <= last; ++i)
+    for (Place i = (std::max)(group.first, stretch_.begin()); i <= last; ++i)
       cotangents.set(i - group.first, at(i));
     if (cotangents.any()) {
       if constexpr (records<Number>)

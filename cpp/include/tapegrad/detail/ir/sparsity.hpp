@@ -200,7 +200,7 @@ inline Compression compress_rows(Pattern pattern) {
 inline Compression compress(Pattern pattern) {
   const auto longest = [](const Pattern& p) {
     std::size_t most = 0;
-    for (std::size_t i = 0; i < p.rows(); ++i) most = std::max(most, p.row(i).size());
+    for (std::size_t i = 0; i < p.rows(); ++i) most = (std::max)(most, p.row(i).size());
     return most;
   };
   // No colouring of columns has fewer colours than the longest row has nonzeros, and to find one
@@ -210,7 +210,7 @@ inline Compression compress(Pattern pattern) {
     return columns ? compress_columns(pattern) : compress_rows(pattern);
   };
   Compression best = in(forward <= reverse);
-  if (best.coloring.count <= std::max(forward, reverse)) return best;
+  if (best.coloring.count <= (std::max)(forward, reverse)) return best;
   Compression other = in(forward > reverse);
   return other.coloring.count < best.coloring.count ? other : best;
 }
@@ -256,7 +256,7 @@ std::vector<Number> nonzeros(const Stretch& stretch, std::span<const Place> inpu
   };
   if (compression.forward) {
     for (std::size_t first = 0; first < count; first += together) {
-      const std::size_t directions = std::min(together, count - first);
+      const std::size_t directions = (std::min)(together, count - first);
       ForwardSweep<Number> sweep(stretch, directions);
       for (std::size_t j = 0; j < inputs.size(); ++j)
         if (color[j] >= first && color[j] < first + directions)

@@ -39,7 +39,7 @@ using Vertex = std::uint32_t;
 using Color = std::uint32_t;
 using Vertices = std::vector<Vertex>;
 
-inline constexpr Color uncolored = std::numeric_limits<Color>::max();
+inline constexpr Color uncolored = (std::numeric_limits<Color>::max)();
 
 // Columns, neighbours where they have a nonzero in one row.
 class ColumnGraph {
@@ -271,7 +271,7 @@ inline Coloring all_different(const Pattern& transposed) {
   Color next = 0;
   for (std::size_t v = 0; v < transposed.rows(); ++v)
     if (!transposed.row(v).empty()) result.color[v] = next++;
-  result.count = std::max(result.count, next);
+  result.count = (std::max)(result.count, next);
   return result;
 }
 
@@ -328,7 +328,7 @@ inline Coloring color_columns(const Pattern& pattern) {
   Coloring best = coloring::all_different(transposed);
   std::size_t longest = 1;
   for (std::size_t i = 0; i < pattern.rows(); ++i)
-    longest = std::max(longest, pattern.row(i).size());
+    longest = (std::max)(longest, pattern.row(i).size());
   coloring::improve(best, static_cast<std::uint32_t>(longest),
                     coloring::ColumnGraph(pattern, transposed),
                     [&](const auto& order, std::uint32_t limit) {
@@ -374,7 +374,7 @@ inline std::vector<std::pair<std::uint32_t, std::uint32_t>> recover_symmetric(
     throw std::invalid_argument("coloring: a color is not below the count");
 
   // A nonzero is there by itself where no other of its row has its column's colour.
-  constexpr std::size_t nowhere = std::numeric_limits<std::size_t>::max();
+  constexpr std::size_t nowhere = (std::numeric_limits<std::size_t>::max)();
   std::vector<std::size_t> last(coloring.count, nowhere);
   std::vector<bool> alone(pattern.indices.size(), true);
   for (std::size_t i = 0; i < pattern.rows(); ++i)

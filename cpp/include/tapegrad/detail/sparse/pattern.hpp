@@ -38,7 +38,7 @@ inline void Pattern::check() const {
   const auto fail = [](const std::string& what) {
     throw std::invalid_argument("pattern: " + what);
   };
-  constexpr std::size_t most = std::numeric_limits<std::uint32_t>::max();
+  constexpr std::size_t most = (std::numeric_limits<std::uint32_t>::max)();
   if (starts.empty() || starts.front() != 0 || starts.back() != indices.size())
     fail("starts must begin with 0 and end with the number of indices");
   if (rows() > most || columns > most)

@@ -97,7 +97,7 @@ inline std::span<const Place> scheduled(std::span<const Operation> code,
   scratch.order.resize(wanted.size());
   const std::span<Place> order = scratch.order;
   std::size_t done = 0;
-  window = std::min(window, wanted.size());
+  window = (std::min)(window, wanted.size());
   Ready ready(window);
   // Of each instruction of a window: how many of its operands are to come, and who waits for it.
   struct Waiting {
@@ -113,7 +113,7 @@ inline std::span<const Place> scheduled(std::span<const Operation> code,
   const std::span<std::uint32_t> position = scratch.position;
   for (std::size_t begin = 0; begin < wanted.size(); begin += window) {
     const std::span<const Place> part(wanted.data() + begin,
-                                      std::min(window, wanted.size() - begin));
+                                      (std::min)(window, wanted.size() - begin));
     users.clear();
     for (std::uint32_t k = 0; k < part.size(); ++k) {
       position[part[k]] = k;
