@@ -1,4 +1,4 @@
-"""The arguments that a transform differentiates by."""
+"""The choice of the arguments that a transform differentiates with respect to (`argnums`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Argnums = int | Sequence[int]
 
 
 class Chosen:
-    """The arguments that a transform differentiates by, as `argnums` chooses them."""
+    """The positions of the arguments that a transform differentiates with respect to."""
 
     __slots__ = ("one", "positions", "transform")
 
@@ -42,7 +42,10 @@ class Chosen:
         keywords: dict[str, Any],
         has_aux: bool,
     ) -> tuple[Variables, Any, Any]:
-        """Variables for the chosen arguments, and what `f` returns of them: result and aux."""
+        """Call `f` with variables in place of the chosen arguments.
+
+        Returns the variables, the result of `f`, and its auxiliary data (None without `has_aux`).
+        """
         variables, varied = self._vary(trace, args, f)
         result = f(*varied, **keywords)
         trace.end()
@@ -96,7 +99,7 @@ _made: dict[tuple[int, str], Chosen] = {}
 
 
 def chosen(argnums: int | Sequence[int], transform: str) -> Chosen:
-    """As `Chosen`, which is made once for a small int."""
+    """Return `Chosen(argnums, transform)`, cached if `argnums` is a small int."""
     if type(argnums) is not int:
         return Chosen(argnums, transform)
     made = _made.get((argnums, transform))

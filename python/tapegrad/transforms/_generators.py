@@ -1,4 +1,4 @@
-"""Whether a function draws random numbers: states of generators before it runs, and after."""
+"""Detection of functions that draw random numbers, by comparing the states of generators."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["Generators"]
 
 
 class Generators:
-    """The generators that a function can be seen to use, and their states.
+    """The random generators that a function visibly refers to, and their states.
 
-    These are the ones behind the functions of `random` and `numpy.random`, and generators among
-    the arguments of a call, in the function's closure, its defaults, and the globals that it names.
-    Any other one, as an attribute of an object, is not seen.
+    These are the global generators of `random` and `numpy.random`, and generators among the
+    arguments of a call, in the function's closure, in its defaults, and in the globals that its
+    code names. Others, such as a generator in an attribute of an object, are not found.
     """
 
     __slots__ = ("_states",)
@@ -27,7 +27,7 @@ class Generators:
         self._states = [(name, read, read()) for name, read in _generators(f, args)]
 
     def used(self) -> str | None:
-        """The name of one that is in another state than it was."""
+        """Return the name of a generator whose state has changed, or None."""
         for name, read, state in self._states:
             if read() != state:
                 return name
@@ -56,14 +56,14 @@ def _reader(bits: Any) -> _Read:
 
 
 def _plain(state: Any) -> Any:
-    """A state in which arrays are bytes, which compare as a whole."""
+    """Return `state` with arrays converted to bytes, so that == compares whole states."""
     if isinstance(state, dict):
         return {key: _plain(value) for key, value in state.items()}
     return state.tobytes() if hasattr(state, "tobytes") else state
 
 
 def _reached(f: Function) -> Iterator[Any]:
-    """What the code of a function names: its closure, defaults and globals."""
+    """Yield the objects that a function refers to: its closure, defaults and globals."""
     while not isinstance(f, types.FunctionType):
         if isinstance(f, types.MethodType | Bound):
             yield f.__self__
@@ -75,7 +75,7 @@ def _reached(f: Function) -> Iterator[Any]:
     for cell in f.__closure__ or ():
         try:
             yield cell.cell_contents
-        except ValueError:  # not yet filled
+        except ValueError:  # an empty cell
             continue
     yield from f.__defaults__ or ()
     yield from (f.__kwdefaults__ or {}).values()
