@@ -63,7 +63,7 @@ class _Custom(Transformed):
             raise TypeError(f"{name}() {error}") from None
         if bound.kwargs:
             raise TypeError(
-                f"{name}() has a {type(self).__name__}, which takes no keyword-only arguments: "
+                f"{name}() has a {type(self).__name__}, which knows no keyword-only arguments: "
                 f"{', '.join(bound.kwargs)}"
             )
         bound.apply_defaults()
