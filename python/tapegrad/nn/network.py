@@ -36,7 +36,9 @@ def _activation(nonlin: Nonlin) -> tuple[str, Callable[[Value], Value] | None]:
     if isinstance(nonlin, str):
         if nonlin not in _ACTIVATIONS:
             known = ", ".join(map(repr, _ACTIVATIONS))
-            raise ValueError(f"nonlin must be {known}, True, False or a callable, not {nonlin!r}")
+            raise ValueError(
+                f"nonlin is {nonlin!r}: it must be one of {known}, True, False or a callable"
+            )
         return _ACTIVATIONS[nonlin]
     if callable(nonlin):
         return getattr(nonlin, "__name__", type(nonlin).__name__), nonlin

@@ -107,7 +107,7 @@ class LRScheduler:
         if state_dict.keys() != expected:
             odd = ", ".join(map(repr, sorted(state_dict.keys() ^ expected)))
             raise ValueError(
-                f"state_dict is not of a {type(self).__name__}: missing or unexpected {odd}"
+                f"state_dict is not of a {type(self).__name__}: see {odd}, missing or unexpected"
             )
         self.__dict__.update(copy.deepcopy(state_dict))
 
