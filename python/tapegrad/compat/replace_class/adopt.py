@@ -52,7 +52,7 @@ def adopt(cls: Any, source: ClassSource, outer: Mapping[str, Any], uses: Uses) -
     A note on stderr says which, and why.
     """
     if not isinstance(cls, type):
-        say(f"{cls!r} is no class once it is decorated: left as it is")
+        say(f"{cls!r} is no class after its decorators: left unchanged")
         return cls
     try:
         return _adopt(cls, source, outer, uses)
@@ -97,7 +97,9 @@ def _check_others(key: str, own: Mapping[str, Any]) -> None:
         changed += sorted(name for name in own if name in before or _has(name))
         changed += sorted(name for name in [*before, *own] if name.startswith("__"))
         if changed:
-            raise UnfitError(f"{other} was replaced before it, and the two differ in {changed[0]}")
+            raise UnfitError(
+                f"{other} was replaced before it, and the two classes differ in {changed[0]}"
+            )
 
 
 def _own_attributes(attributes: Mapping[str, Any], trial: Trial) -> dict[str, Any]:
@@ -209,7 +211,7 @@ def _aliases(shape: Shape, uses: Uses) -> dict[str, Any]:
     read = sorted(shape.unknown & (uses.loaded | uses.stored))
     if read:
         raise UnfitError(
-            f"the program looks at the {read[0]} of a node, which the engine does not have"
+            f"the program reads the {read[0]} of a node, which tapegrad's Value does not have"
         )
     assigned = {names[meaning] for meaning in ("children", "op", "local") if meaning in names}
     assigned &= uses.stored

@@ -66,7 +66,7 @@ def copy_class(source: ClassSource, outer: Mapping[str, Any]) -> tuple[type, Sco
         del scope[name]
     cls = scope[source.name]
     if not isinstance(cls, type):
-        raise UnfitError("it is no class once it is decorated")
+        raise UnfitError("it is no class after its decorators")
     return cls, scope
 
 

@@ -165,7 +165,7 @@ def _make(cls: type, *arguments: Any, **keywords: Any) -> Any:
     try:
         return cls(*arguments, **keywords)
     except Exception as error:
-        raise UnfitError(f"its constructor did not take a number: {error}") from None
+        raise UnfitError(f"its constructor did not accept a number: {error}") from None
 
 
 def _read_leaf(shape: Shape, state: dict[str, Any], other: dict[str, Any]) -> None:
@@ -262,7 +262,7 @@ def _read_parameters(shape: Shape, made: _Made) -> None:
         else:
             roles[name] = _role_of(made.given[name], made.operands)
     if list(roles.values()).count("children") > 1 or list(roles.values()).count("op") > 1:
-        raise UnfitError("its operations give the constructor their operands twice")
+        raise UnfitError("its operations pass their operands to the constructor twice")
     for parameter in made.parameters:
         shape.parameters.append(
             Parameter(parameter.name, parameter.kind, parameter.default, roles[parameter.name])
@@ -300,7 +300,7 @@ def _read_extra(shape: Shape, parameter: Parameter) -> None:
         inspect.Parameter.VAR_KEYWORD,
     ):
         raise UnfitError(
-            f"its operations do not say what {parameter.name} of the constructor is for"
+            f"its operations do not show what the constructor's {parameter.name} is for"
         )
     probe = not default if isinstance(default, bool) else "zz" if isinstance(default, str) else 0.75
     before = state_of(_make(shape.cls, 2.5))
@@ -308,11 +308,11 @@ def _read_extra(shape: Shape, parameter: Parameter) -> None:
         after = state_of(shape.cls(2.5, **{parameter.name: probe}))
     except Exception:
         raise UnfitError(
-            f"it is not clear what {parameter.name} of its constructor is for"
+            f"it is not clear what the constructor's {parameter.name} is for"
         ) from None
     changed = [name for name in after if not _is_like(after[name], before.get(name))]
     if len(changed) != 1 or not _is_same(after[changed[0]], probe):
-        raise UnfitError(f"it is not clear what {parameter.name} of its constructor is for")
+        raise UnfitError(f"it is not clear what the constructor's {parameter.name} is for")
     parameter.role, parameter.attribute = "extra", changed[0]
 
 
@@ -351,7 +351,9 @@ def _read_result(shape: Shape, leaf: dict[str, Any], made: _Made) -> None:
         role = _role_of(value, made.operands)
         if role in ("children", "op", "local") and not _is_same(value, leaf.get(name)):
             if role in shape.attributes:
-                raise UnfitError(f"its nodes keep the same in {shape.attributes[role]} and {name}")
+                raise UnfitError(
+                    f"its nodes keep the same object in {shape.attributes[role]} and {name}"
+                )
             shape.attributes[role] = name
             shape.defaults[role] = leaf.get(name)
             shape.constants.pop(name, None)
@@ -386,7 +388,7 @@ def _read_label(shape: Shape, parameter: Parameter) -> None:
     state = state_of(_make(shape.cls, 2.5, **{parameter.name: "zz"}))
     held = [name for name in shape.constants if state[name] == "zz"]
     if len(held) != 1:
-        raise UnfitError(f"it is not clear what {parameter.name} of its constructor is for")
+        raise UnfitError(f"it is not clear what the constructor's {parameter.name} is for")
     shape.attributes["label"] = held[0]
     shape.defaults["label"] = shape.constants.pop(held[0])
 
@@ -400,7 +402,7 @@ def _read_grad(shape: Shape, result: Any, a: Any) -> None:
     says = "children" in shape.attributes and {"step", "local"} & shape.attributes.keys()
     if not shape.sweeps and not says:
         lacks = "backward() that could be tried" if hasattr(result, "backward") else "backward()"
-        raise UnfitError(f"it has no {lacks}, and its nodes do not say how one goes through them")
+        raise UnfitError(f"it has no {lacks}, and its nodes do not say how to propagate a gradient")
     for name in candidates:
         shape.attributes["grad"] = name
         try:
@@ -412,7 +414,7 @@ def _read_grad(shape: Shape, result: Any, a: Any) -> None:
         after = state_of(a)
         if after[name] != before[name]:
             if before[name] != 0:
-                raise UnfitError(f"its {name} does not begin as 0")
+                raise UnfitError(f"its {name} is not 0 at first")
             shape.defaults["grad"] = shape.constants.pop(name)
             return
     raise UnfitError("its operations leave no derivative that could be compared")

@@ -211,7 +211,9 @@ def _compare_sweep(trial: Trial, impurity: str) -> None:
     elif shape.has_steps() or "local" in shape.attributes:
         trial.own["backward"] = reason
     else:
-        raise UnfitError(f"its backward() {reason}, and decides by itself how to go through a node")
+        raise UnfitError(
+            f"its backward() {reason}, and its nodes do not say how to propagate a gradient"
+        )
 
 
 def _compare_others(trial: Trial, impure: Mapping[str, str], uses: Uses) -> None:
@@ -249,11 +251,12 @@ def _compare_others(trial: Trial, impure: Mapping[str, str], uses: Uses) -> None
             trial.lifted.add(name)
         elif not shape.is_native():
             raise UnfitError(
-                f"its {name} {reason}, and makes nodes that only its own sweep can go through"
+                f"its {name} {reason}, and makes nodes that only its own backward() can "
+                "differentiate"
             )
     if uses.makes_nodes and not shape.is_native():
         raise UnfitError(
-            "the program makes nodes outside it that only its own sweep can go through"
+            "the program makes nodes outside it that only its own backward() can differentiate"
         )
 
 

@@ -171,7 +171,7 @@ def _other_structure(trial: Trial, name: str) -> str:
         expected = [a[x.index(child)] if child in x else None for child in ours._children]
         ordered = shape.container in (list, tuple)
         same &= found == expected if ordered else set(found) == set(expected)
-    return "" if same else "makes nodes of another operation, at which the program looks"
+    return "" if same else "makes nodes of another operation, which the program reads"
 
 
 def sweeps_alike(trial: Trial, theirs: Engine, ours: Engine) -> bool:
