@@ -15,6 +15,7 @@ from tapegrad import (
     grad,
     hessian,
     jacfwd,
+    jacobian,
     jacrev,
     sin,
     value_and_grad,
@@ -181,6 +182,13 @@ class TestCheckpoint:
         assert grad(checkpoint(lambda x: f(x) * x))(0.5) == grad(lambda x: f(x) * x)(0.5)
         clipped = clipped_gradient()
         assert grad(lambda x: 100.0 * checkpoint(lambda y: clipped(y, 1.0))(x))(2.0) == 1.0
+
+    def test_a_jacobian_goes_backward_where_a_rule_inside_does(self) -> None:
+        inner = checkpoint(lambda x: clipped_gradient()(x, 9.0))
+        for c in (inner, checkpoint(lambda x: inner(x) * 1.0)):
+            assert jacobian(lambda x, c=c: [c(x), x])(2.0) == [1.0, 1.0]
+            with pytest.raises(TypeError, match="forward mode cannot differentiate clipped"):
+                jacfwd(lambda x, c=c: c(x))(2.0)
 
     def test_it_runs_twice(self) -> None:
         runs = []

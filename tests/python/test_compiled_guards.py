@@ -75,9 +75,13 @@ QUESTIONS: dict[str, Function] = {
     "rint": lambda x: x * np.round(x),
     "round in an array": lambda x: np.sum(np.round(np.array([x, -x]), 1) * x),
     "float of a constant": lambda x: x * float(stop_gradient(x)),
-    "digits": lambda x: x * len(bare(str(x))),
-    "repr": lambda x: x * len(bare(repr(x))),
+    "digits": lambda x: x * len(str(x)),
+    "repr": lambda x: x * len(repr(x)),
     "a sign in the text": lambda x: 2.0 * x if "-" in str(x) else x,
+    "where the sign is": lambda x: 2.0 * x if str(x).startswith("-") else x,
+    "text as a key": lambda x: x * {"2.5": 2.0, "-0.5": 3.0}.get(str(x), 5.0),
+    "text as a key of repr": lambda x: x * {"2.5": 2.0, "-0.5": 3.0}.get(f"{x!r}", 5.0),
+    "text that is read again": lambda x: x + 0.0 * float(str(stop_gradient(x))),
     "f-string": lambda x: 2.0 * x if "5" in f"{x}" else x,
     "f-string of repr": lambda x: 2.0 * x if "5" in f"{x!r}" else x,
     "f-string, aligned": lambda x: 2.0 * x if "5" in f"{x!s:>30}" else x,
@@ -94,15 +98,10 @@ QUESTIONS: dict[str, Function] = {
 }
 
 
-def bare(text: str) -> str:
-    """A traced number as a float is written."""
-    return text.replace("Traced(", "").replace(")", "")
-
-
 def printed(x: Any) -> str:
     text = io.StringIO()
     print("x is", x, file=text)
-    return bare(text.getvalue())
+    return text.getvalue()
 
 
 @pytest.mark.parametrize("name", QUESTIONS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import re
 import warnings
@@ -29,6 +30,38 @@ def rejecting(x: Any) -> Any:
     return x * random.gauss(0.0, 1.0)
 
 
+PAIRED = np.random.RandomState(1)
+PAIRED.randn()
+KEPT = {"all": (np.random.default_rng(2),)}
+
+
+def dropped_out(x: Any) -> Any:
+    return x * (GENERATOR.random() < 2.0)
+
+
+def multiplied(generator: np.random.Generator, x: Any) -> Any:
+    return x * generator.normal()
+
+
+class Noisy:
+    __name__ = "Noisy"
+
+    def __call__(self, x: Any) -> Any:
+        return x * GENERATOR.normal()
+
+
+class NoisyInside:
+    __name__ = "NoisyInside"
+
+    def __init__(self) -> None:
+        self.generators = [np.random.default_rng(3)]
+
+    def method(self, x: Any) -> Any:
+        return x * self.generators[0].normal()
+
+    __call__ = method
+
+
 DRAWERS: dict[str, tuple[Function, str]] = {
     "random.random": (lambda x: x * random.random(), "random"),
     "random.gauss": (rejecting, "random"),
@@ -40,6 +73,18 @@ DRAWERS: dict[str, tuple[Function, str]] = {
     "a global state": (lambda x: x * OLD.rand(), "a RandomState"),
     "a global Random": (lambda x: x * OWN.random(), "a Random"),
     "a closure": (closed_over(), "a Generator"),
+    "numpy.random.randn": (lambda x: x * np.random.randn(), "numpy.random"),
+    "numpy.random.randn, the second": (lambda x: x * np.random.randn(), "numpy.random"),
+    "a second normal number": (lambda x: x * PAIRED.randn(), "a RandomState"),
+    "a generator expression": (lambda x: sum(x * GENERATOR.normal() for _ in "ab"), "a Generator"),
+    "a list": (lambda x: [x * GENERATOR.normal() for _ in "ab"], "a Generator"),
+    "a function inside": (lambda x: (lambda y: y * GENERATOR.normal())(x), "a Generator"),
+    "a function of the module": (lambda x: dropped_out(x), "a Generator"),
+    "a partial": (functools.partial(multiplied, GENERATOR), "a Generator"),
+    "a container": (lambda x: x * KEPT["all"][0].random(), "a Generator"),
+    "an object": (Noisy(), "a Generator"),
+    "an attribute of an object": (NoisyInside(), "a Generator"),
+    "a method": (NoisyInside().method, "a Generator"),
     "a default": (lambda x, g=GENERATOR: x * g.random(), "a Generator"),
 }
 
@@ -47,7 +92,8 @@ DRAWERS: dict[str, tuple[Function, str]] = {
 @pytest.mark.parametrize(("f", "name"), DRAWERS.values(), ids=DRAWERS)
 def test_a_function_that_draws_warns_once(f: Function, name: str) -> None:
     g = compile(f)
-    message = re.escape(f"the compiled function {f.__name__} drew random numbers from {name} while")
+    name_of_f = getattr(f, "__name__", repr(f))
+    message = re.escape(f"the compiled function {name_of_f} drew random numbers from {name} while")
     with pytest.warns(RuntimeWarning, match=message) as caught:
         g(1.0)
     assert len(caught) == 1
@@ -64,6 +110,7 @@ def test_a_generator_among_the_arguments(make: Function) -> None:
         lambda f: f(1.0, make(1)),
         lambda f: f(1.0, generator=make(1)),
         lambda f: grad(f)(1.0, make(1)),
+        lambda f: compile(lambda x, kept: f(x, kept["g"][0]))(1.0, {"g": [make(1)]}),
     ):
         f = compile(lambda x, generator: x * generator.random())
         if make is np.random.RandomState:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import pickle
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -365,3 +366,17 @@ class TestDroppedMemory:
         )
         assert lines[0].split()[:3] == ["4.0", "1400004.0", "2800004.0"]
         assert lines[1] == "5600004.0 2.0"
+
+
+@pytest.mark.parametrize("make", ["one after the other", "side by side"])
+def test_pickling_a_list_of_results_costs_in_proportion(make: str) -> None:
+    times = []
+    for count in (500, 4_000):
+        results = [Value(1.0)]
+        for _ in range(count):
+            results.append((results[-1] if make == "one after the other" else Value(2.0)) * 1.5)
+        begin = time.perf_counter()
+        dumped = pickle.dumps(results)
+        times.append(time.perf_counter() - begin)
+        assert [v.data for v in pickle.loads(dumped)] == [v.data for v in results]
+    assert times[1] < 30 * times[0], times

@@ -203,7 +203,7 @@ if isinstance(globals().get("x"), list) and {single}: x = x[0]
 want = act()
 act()
 failures = 0
-for width in (1, 0):
+for width in {widths}:
     for start in range(most):
         failed = False
         held = [Value(0.0) for _ in range(5)]  # free handles are no help
@@ -228,11 +228,20 @@ print("failures", failures)
 """
 
 
+# Acts in which Python code with `try` and `with` runs: where no allocation ever succeeds again,
+# CPython 3.11 may raise MemoryError in such a block for ever, or lose the error. There one fails.
+IN_PYTHON = (
+    *("deepcopy", "deepcopy of two", "pickling by Python"),
+    *("optimizer", "making an optimizer", "groups", "clipping"),
+)
+
+
 @pytest.mark.parametrize("what", ACTS)
 def test_every_allocation_may_fail(what: str) -> None:
     lines = ACTS[what].split("\n")
     act = "\n".join(line.removeprefix("        ") for line in lines)
     program = PROGRAM.replace("{act}", act).replace("{single}", str(what == "copy"))
+    program = program.replace("{widths}", "(1,)" if what in IN_PYTHON else "(1, 0)")
     done = run_program(program)
     assert done.returncode == 0, (done.returncode, done.stderr[-3000:])
     assert done.stdout.startswith("failures ")

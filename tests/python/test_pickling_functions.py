@@ -10,6 +10,7 @@ import operator
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from tapegrad import (
     value_and_grad,
 )
 from tapegrad.transforms.compiled import Compiled
+
+Function = Callable[..., Any]
 
 PROTOCOLS = [*range(2, pickle.HIGHEST_PROTOCOL + 1)]
 
@@ -178,6 +181,39 @@ def test_a_copy_is_the_function_itself(f: Any) -> None:
     assert copy.copy(f) is f
     if not hasattr(f, "__self__"):
         assert copy.deepcopy(f) is f
+
+
+class Spring:
+    def __init__(self, k: float) -> None:
+        self.k = k
+
+    @compile
+    def energy(self, x: Any, scale: Any = 1.0) -> Any:
+        return self.k * x**2 * scale
+
+
+DERIVED_METHODS: list[Function] = [
+    lambda method: method,
+    grad,
+    value_and_grad,
+    jacobian,
+    hessian,
+    lambda method: grad(method, (0, 1)),
+    lambda method: grad(grad(method)),
+]
+
+
+@pytest.mark.parametrize("derive", [*DERIVED_METHODS, lambda method: hvp(method)])
+def test_a_method_keeps_its_instance(derive: Function) -> None:
+    spring = Spring(3.0)
+    f = derive(spring.energy)
+    args = (2.0, 5.0)
+    assert pickle.loads(pickle.dumps(f))(*args) == f(*args)
+    # As a method of Python's, a deep copy is of a copy of the instance.
+    copied = copy.deepcopy(f)
+    assert copied(*args) == f(*args)
+    assert copied.__self__ is not spring
+    assert copied.__self__.k == 3.0
 
 
 @pytest.mark.parametrize("method", ["spawn", "fork"])

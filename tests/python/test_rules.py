@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import math
+import time
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from custom_rules import clipped_gradient, doubled_sine, traced_now
 from tapegrad import (
     checkpoint,
     compile,
+    cos,
     custom_jvp,
     custom_vjp,
     exp,
@@ -25,11 +28,29 @@ from tapegrad import (
     jacrev,
     jvp,
     log,
+    sin,
+    sqrt,
     vjp,
 )
 from tapegrad.transforms.compiled import Compiled
 
 Function = Callable[..., Any]
+
+
+def test_an_argument_that_does_not_vary_has_no_part_in_defjvps() -> None:
+    def calls(f: Function) -> list[Any]:
+        return [
+            jvp(f, (0.0, 2.0), (0.0, 1.0)),
+            jvp(f, (4.0, 2.0), (0.0, 0.0)),
+            jvp(f, (4.0, 2.0), (1.0, 0.0)),
+            jacfwd(f, 1)(0.0, 2.0),
+            grad(f, 1)(0.0, 2.0),
+        ]
+
+    f = custom_jvp(lambda x, y: sqrt(x) * y)
+    f.defjvps(lambda t, z, x, y: t * y / (2.0 * sqrt(x)), lambda t, z, x, y: t * sqrt(x))
+    wanted = [(0.0, 0.0), (4.0, 0.0), (4.0, 0.5), 0.0, 0.0]
+    assert calls(f) == calls(compile(f)) == calls(lambda x, y: sqrt(x) * y) == wanted
 
 
 class TestCustomVjp:
@@ -39,6 +60,42 @@ class TestCustomVjp:
         assert grad(lambda x: -100.0 * clipped(x, 1.0))(2.0) == -1.0
         assert grad(lambda x: 0.5 * clipped(x, 1.0))(2.0) == 0.5
         assert vjp(lambda x: clipped(x, 3.0), 2.0)[1](7.0) == (3.0,)
+
+    @pytest.mark.parametrize("kind", ["custom_vjp", "custom_jvp", "checkpoint"])
+    def test_pulled_back_in_several_threads(self, kind: str) -> None:
+        def slow_sine(x: Any) -> Any:
+            time.sleep(0.0005)
+            return sin(x)
+
+        if kind == "checkpoint":
+            f: Any = checkpoint(slow_sine)
+        elif kind == "custom_jvp":
+            f = custom_jvp(slow_sine)
+            f.defjvps(lambda t, y, x: (time.sleep(0.0005), t * cos(x))[1])
+        else:
+            f = custom_vjp(slow_sine)
+            f.defvjp(lambda x: (sin(x), x), lambda x, g: (slow_sine(x + math.pi / 2) * g,))
+        _, pull = vjp(lambda x: f(x) * f(2.0 * x), 1.0)
+        (wanted,) = pull(1.0)
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _: pull(1.0), range(40)))
+        assert found == [(wanted,)] * 40
+
+    @pytest.mark.parametrize("compiled", [False, True])
+    def test_a_jvp_rule_shields_it(self, compiled: bool) -> None:
+        inner = custom_vjp(lambda x: x * x)
+        inner.defvjp(lambda x: (x * x, x), lambda x, g: (2.0 * x * g,))
+        for rules in ([lambda t, y, x: t * 2.0 * x], [lambda t, y, x: t * 2.0 * y / x]):
+            f = custom_jvp(lambda x: inner(x))
+            f.defjvps(*rules)
+            for call in (f, compile(f)):
+                for transform, wanted in (
+                    *((jacfwd, 6.0), (jacrev, 6.0), (hessian, 2.0)),
+                    *((lambda f: grad(grad(f)), 2.0), (lambda f: jacfwd(jacfwd(f)), 2.0)),
+                    *((lambda f: grad(jacfwd(f)), 2.0), (lambda f: lambda x: hvp(f)(x, 1.0), 2.0)),
+                ):
+                    derived = transform(call)
+                    assert (compile(derived) if compiled else derived)(3.0) == wanted
 
     def test_none_is_a_cotangent_of_zeros(self) -> None:
         clipped = clipped_gradient()

@@ -22,6 +22,7 @@ from tapegrad import (
     jacobian,
     jacrev,
     jvp,
+    stop_gradient,
     vjp,
 )
 
@@ -162,8 +163,59 @@ class TestNondiff:
         for call in (lambda x: f(x, x), lambda x: f(1.0, x), lambda x: f(x, {"n": [x]}["n"][0])):
             with pytest.raises(TypeError, match="its derivative would be lost"):
                 grad(call)(2.0)
+            with pytest.raises(TypeError, match="its derivative would be lost"):
+                grad(compile(call))(2.0)
+            with pytest.raises(TypeError, match="its derivative would be lost"):
+                compile(grad(call))(2.0)
         assert grad(f)(2.0, 3.0) in {3.0, 1.0}
         assert compile(f)(2.0, 3.0) == 6.0
+        assert compile(grad(f))(2.0, 3.0) == grad(compile(f))(2.0, 3.0) == grad(f)(2.0, 3.0)
+        for derived in (grad(compile(f), 1), jacobian(compile(f), (0, 1))):
+            with pytest.raises(TypeError, match="its derivative would be lost"):
+                derived(2.0, 3.0)
+        # Constants of the derivative that is taken inside: nothing is lost, until a second is.
+        inside = compile(lambda x: grad(lambda y: f(y, x))(x))
+        assert inside(2.0) == grad(f)(2.0, 2.0)
+        with pytest.raises(TypeError, match="its derivative would be lost"):
+            grad(inside)(2.0)
+
+
+def with_rule(make: Function, f: Function, slope: Function) -> Function:
+    """`f` of one argument, with its slope."""
+    made = make(f)
+    if make is custom_vjp:
+        made.defvjp(lambda y: (f(y), y), lambda y, g: (g * slope(y),))
+    else:
+        made.defjvp(lambda primals, tangents: (f(*primals), slope(*primals) * tangents[0]))
+    return made
+
+
+@pytest.mark.parametrize("make", [custom_vjp, custom_jvp])
+class TestClosures:
+    """A rule has no derivative by what its function has from outside."""
+
+    @pytest.mark.parametrize("transform", [grad, jacrev, lambda f: compile(grad(f)), hessian])
+    def test_over_a_number_that_is_differentiated(
+        self, make: Function, transform: Function
+    ) -> None:
+        def product(x: Any) -> Any:
+            return with_rule(make, lambda y: x * y, lambda y: x)(x)
+
+        for f in (product, lambda x: product(x * 2.0), compile(product), checkpoint(product)):
+            with pytest.raises(TypeError, match="is no argument of it, and its rule would lose"):
+                transform(f)(3.0)
+
+    def test_over_constants(self, make: Function) -> None:
+        def product(x: Any, k: Any) -> Any:
+            return with_rule(make, lambda y: k * y, lambda y: k)(x)
+
+        assert grad(product)(3.0, 5.0) == 5.0
+        assert grad(lambda x: product(x, stop_gradient(x)))(3.0) == 3.0
+        assert compile(grad(product))(3.0, 5.0) == grad(compile(product))(3.0, 5.0) == 5.0
+        with pytest.raises(TypeError, match="is no argument of it, and its rule would lose"):
+            grad(product, (0, 1))(3.0, 5.0)
+        with pytest.raises(TypeError, match="is no argument of it, and its rule would lose"):
+            grad(lambda x: with_rule(make, lambda y: x, lambda y: 0.0)(2.0 * x))(3.0)
 
 
 class TestWrongRules:

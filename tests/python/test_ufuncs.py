@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -231,10 +232,28 @@ def test_floats_that_are_not_finite(x: float) -> None:
     assert not Value(x).is_integer()
 
 
-def test_real_and_imag_are_not_assigned_and_end_with_the_trace() -> None:
-    for name in ("real", "imag"):
+@pytest.mark.parametrize("name", ["real", "imag"])
+def test_a_value_may_keep_something_of_its_own_there(name: str) -> None:
+    class Complex(Value):
+        def __init__(self, data: float) -> None:
+            super().__init__(data)
+            setattr(self, name, [data])
+
+    for v in (Value(2.0), Complex(2.0)):
+        usual = getattr(Value(2.0), name)
+        setattr(v, name, [v])
+        again = copy.copy(v)
+        assert getattr(v, name) == getattr(again, name) == vars(v)[name] == [v]
+        delattr(v, name)
+        assert getattr(v, name) in (v, usual)
         with pytest.raises(AttributeError):
-            setattr(Value(1.0), name, 2.0)
+            delattr(v, name)
+    x = grad(lambda x: setattr(x, name, 1.0))
+    with pytest.raises(AttributeError):
+        x(1.0)
+
+
+def test_real_and_imag_end_with_the_trace() -> None:
     kept: list[Any] = []
     grad(lambda x: (kept.append(x), x)[1])(1.0)
     for name in ("real", "imag"):

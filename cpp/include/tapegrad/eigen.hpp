@@ -9,8 +9,8 @@
 
 #include <Eigen/Core>
 
-#include "trace.hpp"
-#include "value.hpp"
+#include "tapegrad/compact_tape.hpp"
+#include "tapegrad/value.hpp"
 
 namespace tapegrad::detail {
 

@@ -17,7 +17,7 @@
 #include <utility>
 #include <vector>
 
-#include "value.hpp"
+#include "tapegrad/value.hpp"
 
 namespace tapegrad::optim {
 

@@ -16,8 +16,8 @@
 #include <utility>
 #include <vector>
 
-#include "functions.hpp"
-#include "tape.hpp"
+#include "tapegrad/detail/graph/tape.hpp"
+#include "tapegrad/detail/ops/functions.hpp"
 
 namespace tapegrad {
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, TypeGuard
 
 from tapegrad.transforms._functions import Function, name_of, split_aux
 from tapegrad.transforms._tracing import Trace, Variables
 
 Argnums = int | Sequence[int]
+
+
+def is_index(number: object) -> TypeGuard[SupportsIndex]:
+    """As isinstance(number, SupportsIndex), which takes microseconds where it is false."""
+    return hasattr(number, "__index__")
 
 
 class Chosen:
@@ -19,8 +24,8 @@ class Chosen:
 
     def __init__(self, argnums: int | Sequence[int], transform: str) -> None:
         self.transform = transform
-        self.one = isinstance(argnums, SupportsIndex)
-        each = (argnums,) if isinstance(argnums, SupportsIndex) else argnums
+        self.one = is_index(argnums)
+        each = (argnums,) if is_index(argnums) else argnums
         try:
             self.positions = tuple(operator.index(position) for position in each)
         except TypeError:

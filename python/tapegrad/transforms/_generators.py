@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator
@@ -16,9 +18,10 @@ __all__ = ["Generators"]
 class Generators:
     """The random generators that a function visibly refers to, and their states.
 
-    These are the global generators of `random` and `numpy.random`, and generators among the
-    arguments of a call, in the function's closure, in its defaults, and in the globals that its
-    code names. Others, such as a generator in an attribute of an object, are not found.
+    These are the generators behind the functions of `random` and `numpy.random`, and those that
+    are found from the function: among the arguments of a call, in the closure, the defaults and
+    the globals that the code names, in containers there, in the attributes of a callable object,
+    and in the same places of functions that the code names. Any other one is not seen.
     """
 
     __slots__ = ("_states",)
@@ -35,6 +38,7 @@ class Generators:
 
 
 _Read = Callable[[], Any]
+_MOST = 1000  # of the objects that are looked at
 
 
 def _generators(f: Function, args: Iterable[Any]) -> Iterator[tuple[str, _Read]]:
@@ -42,17 +46,21 @@ def _generators(f: Function, args: Iterable[Any]) -> Iterator[tuple[str, _Read]]
     if random is not None:
         yield "random", random.getstate
     if numpy is not None:
-        yield "numpy.random", _reader(numpy.mtrand._rand._bit_generator)
-    for thing in (*args, *_reached(f)):
+        yield "numpy.random", _state_of(numpy.mtrand._rand)
+    for thing in _reached([*args, f]):
         if random is not None and isinstance(thing, random.Random):
             yield f"a {type(thing).__name__}", thing.getstate
-        elif numpy is not None and isinstance(thing, numpy.Generator | numpy.RandomState):
-            bits = thing._bit_generator if hasattr(thing, "_bit_generator") else thing.bit_generator
-            yield f"a {type(thing).__name__}", _reader(bits)
+        elif numpy is not None and isinstance(thing, numpy.Generator):
+            yield f"a {type(thing).__name__}", _state_of(thing.bit_generator)
+        elif numpy is not None and isinstance(thing, numpy.RandomState):
+            yield f"a {type(thing).__name__}", _state_of(thing)
 
 
-def _reader(bits: Any) -> _Read:
-    return lambda: _plain(bits.state)
+def _state_of(generator: Any) -> _Read:
+    """A RandomState keeps every second normal number beside the state of its bits."""
+    if hasattr(generator, "get_state"):
+        return lambda: _plain(generator.get_state(legacy=False))
+    return lambda: _plain(generator.state)
 
 
 def _plain(state: Any) -> Any:
@@ -62,16 +70,38 @@ def _plain(state: Any) -> Any:
     return state.tobytes() if hasattr(state, "tobytes") else state
 
 
-def _reached(f: Function) -> Iterator[Any]:
-    """Yield the objects that a function refers to: its closure, defaults and globals."""
-    while not isinstance(f, types.FunctionType):
-        if isinstance(f, types.MethodType | Bound):
-            yield f.__self__
-            f = f.__func__
-        elif (wrapped := getattr(f, "__wrapped__", None)) is not None:
-            f = wrapped
-        else:
+def _reached(things: list[Any]) -> Iterator[Any]:
+    """The objects themselves, and those that are found from them; the last ones first."""
+    seen = set()
+    for _ in range(_MOST):
+        if not things:
             return
+        thing = things.pop()
+        if id(thing) in seen or isinstance(thing, _PLAIN):
+            continue
+        seen.add(id(thing))
+        yield thing
+        if isinstance(thing, list | tuple | set | frozenset):
+            things += itertools.islice(thing, _MOST)
+        elif isinstance(thing, dict):
+            things += itertools.islice(thing.values(), _MOST)
+        elif isinstance(thing, types.FunctionType):
+            things += _named_by(thing)
+        elif isinstance(thing, types.MethodType | Bound):
+            things += (thing.__self__, thing.__func__)
+        elif isinstance(thing, functools.partial):
+            things += (thing.func, thing.args, thing.keywords)
+        elif callable(thing) and not isinstance(thing, type | types.BuiltinFunctionType):
+            # A function made by a transform, or an object with a method __call__().
+            things += (getattr(thing, "__wrapped__", None), getattr(type(thing), "__call__", None))  # noqa: B004
+            things += getattr(thing, "__dict__", {}).values()
+
+
+_PLAIN = (float, int, str, bytes, type(None), types.ModuleType)
+
+
+def _named_by(f: types.FunctionType) -> Iterator[Any]:
+    """The closure and the defaults of a function, and the globals that its code names."""
     for cell in f.__closure__ or ():
         try:
             yield cell.cell_contents
@@ -80,4 +110,13 @@ def _reached(f: Function) -> Iterator[Any]:
     yield from f.__defaults__ or ()
     yield from (f.__kwdefaults__ or {}).values()
     names = f.__globals__
-    yield from (names[name] for name in f.__code__.co_names if name in names)
+    module = names.get("__name__")
+    codes = [f.__code__]
+    while codes:
+        code = codes.pop()
+        for name in code.co_names:
+            thing = names.get(name)
+            # Functions of other modules, as NumPy's, lead far.
+            if not callable(thing) or getattr(thing, "__module__", None) == module:
+                yield thing
+        codes += (inner for inner in code.co_consts if isinstance(inner, types.CodeType))

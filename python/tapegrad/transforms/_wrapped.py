@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from typing import Any
@@ -121,6 +122,10 @@ class Bound:
 
     def __copy__(self) -> Bound:
         return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Bound:
+        """As of Python's methods: of a copy of the instance."""
+        return Bound(self.__func__, copy.deepcopy(self.__self__, memo))
 
     def __reduce__(self) -> tuple[Any, ...]:
         name = getattr(self.__func__, "__name__", "")

@@ -47,6 +47,7 @@ class Checkpointed(Transformed):
         try:
             numbers, outputs = _core.flatten(f(*args, **keywords), name)
             operands = recording.captured(begin, numbers)
+            forward = not recording.needs_backward(operands, numbers)
             values = [_core.primal(number) for number in numbers]
             del numbers
         finally:
@@ -74,4 +75,4 @@ class Checkpointed(Transformed):
 
         if not operands:
             return outputs.unflatten(values)
-        return outputs.unflatten(recording.rule(operands, values, pull, push))
+        return outputs.unflatten(recording.rule(operands, values, pull, push, forward))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import sys
+import types
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,7 +14,7 @@ from tapegrad import _core
 from tapegrad.transforms._functions import Function, name_of
 from tapegrad.transforms._generators import Generators
 from tapegrad.transforms._pickling import by_name, named
-from tapegrad.transforms._tracing import Trace
+from tapegrad.transforms._tracing import Numbers, Trace
 from tapegrad.transforms._wrapped import Bound, Transformed
 from tapegrad.transforms.program import Program
 
@@ -37,8 +39,7 @@ class Compiled(_core.Function):
 
     __slots__ = ("__dict__", "__weakref__")
 
-    _constants = False  # True if results may hold objects, which are constants of a program
-    _depth = 3  # the stacklevel of warnings: the caller's frame
+    _constants = False  # whether a result may hold what is no number, fixed for each program
 
     def __new__(
         cls,
@@ -106,11 +107,7 @@ class Compiled(_core.Function):
             result = f(*varied, **named)
             if generators is not None:
                 self._warn_of(generators)
-            if result is None:
-                raise TypeError(f"compile(): {name_of(f)} returned None, not numbers")
-            results, outputs = _core.flatten(
-                result, f"compile(): the result of {name_of(f)}", self._constants
-            )
+            results, outputs = self._flattened(result)
             program = recording.program(variables, results)
         finally:
             _core.close_recording(recording)
@@ -123,7 +120,14 @@ class Compiled(_core.Function):
         numbers, inputs = self._flatten(args, keywords, name_of(f))
         with Trace(order=0) as trace:
             varied, named = inputs.unflatten(trace.recording.inputs(numbers))
-            return trace.outcome(f(*varied, **named))
+            results, outputs = self._flattened(f(*varied, **named))
+            return trace.outcome(outputs.unflatten(results))
+
+    def _flattened(self, result: Any) -> tuple[Numbers, _core.Structure]:
+        name = name_of(self.__wrapped__)
+        if result is None:
+            raise TypeError(f"compile(): {name} returned None, not numbers")
+        return _core.flatten(result, f"compile(): the result of {name}", self._constants)
 
     def _generators(self, args: Sequence[Any], keywords: dict[str, Any]) -> Generators | None:
         """Return the random generators to watch during a recording, or None.
@@ -146,7 +150,7 @@ class Compiled(_core.Function):
             f"while it was recorded, and replays reuse them: draw the numbers outside, and pass "
             f"them as arguments",
             RuntimeWarning,
-            stacklevel=self._depth,
+            stacklevel=_callers_level(),
         )
 
     def _warn(self, program: _core.Program) -> None:
@@ -159,9 +163,19 @@ class Compiled(_core.Function):
             f"the compiled function {name_of(self.__wrapped__)} has been recorded again "
             f"{_PATIENCE} times: the outcome at {source} differs from call to call",
             RuntimeWarning,
-            stacklevel=self._depth,
+            stacklevel=_callers_level(),
         )
         self._broken.clear()
+
+
+def _callers_level() -> int:
+    """The `stacklevel` of the first frame outside of this package, for who calls warn() here."""
+    level = 1
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("tapegrad."):
+        level += 1
+        frame = frame.f_back
+    return level
 
 
 def derived(

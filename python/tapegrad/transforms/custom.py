@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import operator
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
@@ -90,17 +91,29 @@ class _Custom(Transformed):
     def _refuse_traces(self, fixed: list[Any], recording: _core.Recording) -> None:
         """Raise TypeError if a non-differentiable argument is traced.
 
-        Its derivative would silently be 0. While a compiled function is recorded, all its numbers
-        are traced, so the check is left out.
+        What a compiled function is given is traced as well: there it depends on whether somebody
+        differentiates by it.
         """
-        if not fixed or recording.guarding:
+        if not fixed:
             return
         numbers, _ = _core.flatten(fixed, "arguments", True)
-        if any(map(_core.is_traced, numbers)):
+        loses = recording.is_differentiated if recording.guarding else _core.is_traced
+        if any(map(loses, numbers)):
             raise TypeError(
                 f"{type(self).__name__}: an argument of {name_of(self)} at nondiff_argnums is a "
                 f"traced number, and its derivative would be lost: pass float(stop_gradient(x)), "
                 f"or remove its position from nondiff_argnums"
+            )
+
+    def _refuse_closure(
+        self, recording: _core.Recording, begin: int, operands: Numbers, values: Numbers
+    ) -> None:
+        """A rule knows nothing of a number that the function has from outside."""
+        if recording.closes_over(begin, operands, values):
+            raise TypeError(
+                f"{type(self).__name__}: {name_of(self.__wrapped__)} uses a number that is "
+                f"differentiated and is no argument of it, and its rule would lose the derivative "
+                f"by that: pass it as an argument, or stop_gradient() of it"
             )
 
     def _operands(self, arguments: list[Any]) -> tuple[Numbers, _core.Structure]:
@@ -161,7 +174,8 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
         operands, _ = self._operands(arguments)
         if not any(map(_core.is_traced, operands)):
             return self.__wrapped__(*args)
-        # The rule gives the first derivative, so `fwd` may convert numbers to floats.
+        # The rule stands for the first derivative: numbers may be converted to floats meanwhile.
+        begin = len(recording)
         recording.begin_rule(True)
         try:
             answer = self._fwd(*args)
@@ -174,6 +188,7 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
             )
         result, residuals = answer
         values, outputs = _core.flatten(result, f"custom_vjp: the result of {name}")
+        self._refuse_closure(recording, begin, operands, values)
         bwd = self._bwd
 
         def pull(cotangents: Numbers, present: list[bool], record: bool) -> Numbers:
@@ -197,12 +212,12 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
 class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
     """A decorator for a function with a user-defined forward-mode rule, as `jax.custom_jvp`.
 
-    `defjvp(rule)` sets the rule: `rule(primals, tangents)` takes two tuples and returns the result
-    and its tangent. The tangent must be linear in `tangents`, since reverse mode transposes the
-    rule. `defjvps` sets the rule from one function for each argument, called as
-    `(tangent, result, *primals)`, or None for an argument that contributes nothing. The rule gets
-    the arguments at `nondiff_argnums` first. The decorated function itself is never differentiated,
-    so it may convert numbers to floats and call functions that accept floats only.
+    `defjvp(rule)`: `rule(primals, tangents)`, two tuples, returns the result and its tangent, which
+    must be linear in the tangents: backward mode differentiates the rule by these. `defjvps` takes
+    one function for each argument, `(tangent, result, *primals)`, or None where it adds nothing;
+    those of arguments that do not vary are not called. `rule` gets tangents of 0 for these.
+    The rule gets the arguments at `nondiff_argnums` first. The function itself, which nothing
+    differentiates, may convert numbers to floats, and so call what knows floats alone.
 
     >>> @custom_jvp
     ... def log1pexp(x):
@@ -236,9 +251,8 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
             return {"_each": self._each}
         return {"_rule": self._rule} if self._rule is not None else {}
 
-    def _of_each(self, *given: Any) -> tuple[Any, Any]:
-        """Apply the rule that `defjvps` set."""
-        *fixed, primals, tangents = given
+    def _of_each(self, fixed: list[Any], primals: Any, tangents: Any, vary: list[bool]) -> Any:
+        """The rule that `defjvps` sets. An argument that does not vary adds nothing."""
         rules = self._each or ()
         if len(rules) != len(primals):
             raise TypeError(
@@ -246,13 +260,16 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
                 f"defjvps was given {len(rules)} functions"
             )
         result = self(*self._joined(fixed, primals))
+        if all(each is None for each in rules):
+            raise TypeError(f"custom_jvp: all rules of {name_of(self.__wrapped__)} are None")
         parts = [
             each(tangent, result, *primals)
-            for each, tangent in zip(rules, tangents, strict=True)
-            if each is not None
+            for each, tangent, varies in zip(rules, tangents, vary, strict=True)
+            if each is not None and varies
         ]
         if not parts:
-            raise TypeError(f"custom_jvp: all rules of {name_of(self.__wrapped__)} are None")
+            numbers, structure = _core.flatten(result, "a result")
+            return result, structure.unflatten([0.0] * len(numbers))
         return result, functools.reduce(_added, parts)
 
     def _joined(self, fixed: Sequence[Any], others: Sequence[Any]) -> list[Any]:
@@ -266,8 +283,8 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
         recording = _core.Recording.current()
         if recording is None:
             return self.__wrapped__(*args, **keywords)
-        rule = self._rule if self._each is None else self._of_each
-        if rule is None:
+        rule = self._rule
+        if rule is None and self._each is None:
             raise AttributeError(
                 f"custom_jvp: {name} has no rule; set one with {name}.defjvp(rule)"
             )
@@ -277,16 +294,23 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
         operands, inputs = self._operands(arguments)
         if not any(map(_core.is_traced, operands)):
             return self.__wrapped__(*args)
-        # The rule gives derivatives of every order.
+        # The rule stands for derivatives of every order.
+        begin = len(recording)
         recording.begin_rule(False)
         try:
             result = self.__wrapped__(*args)
         finally:
             recording.end_rule()
         values, outputs = _core.flatten(result, f"custom_jvp: the result of {name}")
+        self._refuse_closure(recording, begin, operands, values)
 
         def push(tangents: Numbers, present: list[bool], record: bool) -> Numbers:
-            answer = rule(*fixed, tuple(arguments), inputs.unflatten(tangents))
+            primals, directions = tuple(arguments), inputs.unflatten(tangents)
+            if rule is None:
+                vary = _any_of_each(arguments, present)
+                answer = self._of_each(fixed, primals, directions, vary)
+            else:
+                answer = rule(*fixed, primals, directions)
             if not isinstance(answer, tuple) or len(answer) != 2:
                 raise TypeError(
                     f"custom_jvp: the rule of {name} must return a pair (result, tangent), "
@@ -333,6 +357,13 @@ def _cotangents(given: Iterable[Any], arguments: list[Any], name: str) -> Number
             )
         all_numbers += numbers
     return all_numbers
+
+
+def _any_of_each(arguments: list[Any], present: list[bool]) -> list[bool]:
+    """For each argument, whether one of its numbers is present."""
+    there = iter(present)
+    counts = [len(_core.flatten(argument, "an argument", True)[0]) for argument in arguments]
+    return [any(list(itertools.islice(there, count))) for count in counts]
 
 
 def _added(x: Any, y: Any) -> Any:

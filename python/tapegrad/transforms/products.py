@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from threading import RLock
 from typing import Any, overload
 
 from tapegrad import _core
@@ -33,7 +34,8 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
     """
     need_function(f)
     function, instance = split_method(f)
-    if replays(function) and not has_aux and _core.Recording.current() is None:
+    plain = has_aux or _core.Recording.current() is not None or _core.some_mode_is_on()
+    if replays(function) and not plain:
         return _vjp_of_compiled(function, instance, primals)
     with Trace() as trace:
         variables = trace.vary(primals, lambda: f"vjp(): the primals of {name_of(f)}")
@@ -42,13 +44,17 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
         value = trace.outcome(structure.unflatten(numbers))
         aux = trace.outcome(aux) if has_aux else None
 
+    # A rule's Python code runs in the recording, where other threads may pull back meanwhile.
+    lock = RLock()
+
     def pull(cotangent: Any) -> Any:
         weights = _like(cotangent, structure, "the cotangent", "the result")
         # Plain weights need no recording: the sweep reads a trace that may have ended.
         record = _core.Recording.current() is not None and (
             trace.nested or any(map(_core.is_traced, weights))
         )
-        adjoints = trace.recording.reverse(variables.numbers, numbers, weights, record)
+        with lock:
+            adjoints = trace.recording.reverse(variables.numbers, numbers, weights, record)
         return variables.like(adjoints)
 
     return (value, pull, aux) if has_aux else (value, pull)
@@ -67,7 +73,12 @@ def _vjp_of_compiled(
     pulled = derived(f, ("vjp", fixed), lambda g: Pulled(g, fixed), _shifted(f, 1), floating=None)
 
     def pull(cotangent: Any) -> Any:
-        slopes = iter(pulled(cotangent, *args))
+        # As of a plain function, whose recording has been made: no_grad ends nothing in it.
+        suspended = _core.suspend_no_grad() if _core.some_mode_is_on() else 0
+        try:
+            slopes = iter(pulled(cotangent, *args))
+        finally:
+            _core.resume_no_grad(suspended)
         return tuple(None if k in fixed else next(slopes) for k in range(len(instance), len(args)))
 
     return f(*args), pull
@@ -282,7 +293,7 @@ class HessianProduct(Transformed):
         return signature.replace(parameters=[*before, direction, *parameters[self.at + 1 :]])
 
     def _remaking(self) -> tuple[str, dict[str, Any]]:
-        return "hvp", {}
+        return "hvp", {"at": self.at} if self.at else {}
 
 
 def _like(tree: object, wanted: _core.Structure, what: str, other: str) -> Numbers:

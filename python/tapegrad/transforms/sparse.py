@@ -105,8 +105,7 @@ class CompiledSparse(Compiled):
 
     __slots__ = ()
 
-    _constants = True  # the sparsity pattern, a constant of the program
-    _depth = 4
+    _constants = True  # the pattern, which belongs to the program
 
     def __new__(
         cls,
