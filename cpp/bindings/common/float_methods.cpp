@@ -118,8 +118,8 @@ std::vector<PyGetSetDef> float_attributes(bool writable) {
   static char real[] = "real", imag[] = "imag";
   const setter set = writable ? set_own_attribute : nullptr;
   return {
-      {real, float_real, set, "The number itself, as a float's.", real},
-      {imag, float_imag, set, "0.0, as a float's.", imag},
+      {real, float_real, set, "The number itself, as float.real is.", real},
+      {imag, float_imag, set, "0.0, as float.imag is.", imag},
   };
 }
 

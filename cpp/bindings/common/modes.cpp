@@ -144,9 +144,9 @@ void register_modes(py::module_& module) {
       .def("leave", &Entries::leave,
            "Leave the mode: this thread's last entry or, if it has none, the last of any thread.");
   module.def("forget_other_threads", forget_other_threads,
-             "End the modes of threads that a fork has left behind.");
+             "End the modes of other threads, which do not exist in a forked child.");
   module.def("suspend_no_grad", suspend_no_grad,
-             "End no_grad in this thread for a while; returns the count to resume it with.");
+             "Suspend no_grad in this thread; return the count for resume_no_grad().");
   module.def("resume_no_grad", resume_no_grad, py::arg("count"), py::pos_only());
   module.def(
       "some_mode_is_on", [] { return watching; },

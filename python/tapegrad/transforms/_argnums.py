@@ -13,7 +13,7 @@ Argnums = int | Sequence[int]
 
 
 def is_index(number: object) -> TypeGuard[SupportsIndex]:
-    """As isinstance(number, SupportsIndex), which takes microseconds where it is false."""
+    """True if isinstance(number, SupportsIndex), which takes microseconds if it is false."""
     return hasattr(number, "__index__")
 
 

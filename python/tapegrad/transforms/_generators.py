@@ -18,10 +18,10 @@ __all__ = ["Generators"]
 class Generators:
     """The random generators that a function visibly refers to, and their states.
 
-    These are the generators behind the functions of `random` and `numpy.random`, and those that
-    are found from the function: among the arguments of a call, in the closure, the defaults and
-    the globals that the code names, in containers there, in the attributes of a callable object,
-    and in the same places of functions that the code names. Any other one is not seen.
+    These are the global generators of `random` and `numpy.random`, and those that are reachable
+    from a call: its arguments, the function's closure and defaults, the globals that its code
+    names, containers of these, the attributes of a callable object, and the same places of
+    functions found there. Others are not noticed.
     """
 
     __slots__ = ("_states",)
@@ -38,7 +38,7 @@ class Generators:
 
 
 _Read = Callable[[], Any]
-_MOST = 1000  # of the objects that are looked at
+_MOST = 1000  # limit of the objects searched for generators
 
 
 def _generators(f: Function, args: Iterable[Any]) -> Iterator[tuple[str, _Read]]:
@@ -57,7 +57,10 @@ def _generators(f: Function, args: Iterable[Any]) -> Iterator[tuple[str, _Read]]
 
 
 def _state_of(generator: Any) -> _Read:
-    """A RandomState keeps every second normal number beside the state of its bits."""
+    """Return a function that reads the state of a generator.
+
+    The state of a RandomState is more than that of its bit generator: it caches a normal number.
+    """
     if hasattr(generator, "get_state"):
         return lambda: _plain(generator.get_state(legacy=False))
     return lambda: _plain(generator.state)
@@ -71,7 +74,7 @@ def _plain(state: Any) -> Any:
 
 
 def _reached(things: list[Any]) -> Iterator[Any]:
-    """The objects themselves, and those that are found from them; the last ones first."""
+    """Yield the objects and those reachable from them, the last ones first."""
     seen = set()
     for _ in range(_MOST):
         if not things:
@@ -101,7 +104,7 @@ _PLAIN = (float, int, str, bytes, type(None), types.ModuleType)
 
 
 def _named_by(f: types.FunctionType) -> Iterator[Any]:
-    """The closure and the defaults of a function, and the globals that its code names."""
+    """Yield the closure and the defaults of a function, and the globals that its code names."""
     for cell in f.__closure__ or ():
         try:
             yield cell.cell_contents
@@ -116,7 +119,7 @@ def _named_by(f: types.FunctionType) -> Iterator[Any]:
         code = codes.pop()
         for name in code.co_names:
             thing = names.get(name)
-            # Functions of other modules, as NumPy's, lead far.
+            # Functions of other modules, such as NumPy's, are skipped: they reach too much.
             if not callable(thing) or getattr(thing, "__module__", None) == module:
                 yield thing
         codes += (inner for inner in code.co_consts if isinstance(inner, types.CodeType))

@@ -16,7 +16,7 @@ def remade(transform: str, f: Function, options: dict[str, Any]) -> Any:
     """Apply the transform named `transform` to `f`. Pickles refer to this function."""
     import tapegrad
 
-    if "at" in options:  # of hvp, which shows no such option: a method's instance comes first
+    if "at" in options:  # an internal option of hvp, for methods, whose instance comes first
         from tapegrad.transforms.products import HessianProduct
 
         return HessianProduct(f, **options)

@@ -124,7 +124,7 @@ class Bound:
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Bound:
-        """As of Python's methods: of a copy of the instance."""
+        """Return the function bound to a deep copy of the instance, as for Python's methods."""
         return Bound(self.__func__, copy.deepcopy(self.__self__, memo))
 
     def __reduce__(self) -> tuple[Any, ...]:

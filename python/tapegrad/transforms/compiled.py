@@ -39,7 +39,7 @@ class Compiled(_core.Function):
 
     __slots__ = ("__dict__", "__weakref__")
 
-    _constants = False  # whether a result may hold what is no number, fixed for each program
+    _constants = False  # True if results may hold objects, which are constants of a program
 
     def __new__(
         cls,
@@ -169,7 +169,7 @@ class Compiled(_core.Function):
 
 
 def _callers_level() -> int:
-    """The `stacklevel` of the first frame outside of this package, for who calls warn() here."""
+    """Return the `stacklevel` with which the caller's warn() names the first frame outside."""
     level = 1
     frame: types.FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__", "").startswith("tapegrad."):

@@ -91,8 +91,8 @@ class _Custom(Transformed):
     def _refuse_traces(self, fixed: list[Any], recording: _core.Recording) -> None:
         """Raise TypeError if a non-differentiable argument is traced.
 
-        What a compiled function is given is traced as well: there it depends on whether somebody
-        differentiates by it.
+        Its derivative would silently be 0. While a compiled function is recorded, all its numbers
+        are traced, so only those that a transform differentiates with respect to count.
         """
         if not fixed:
             return
@@ -108,12 +108,15 @@ class _Custom(Transformed):
     def _refuse_closure(
         self, recording: _core.Recording, begin: int, operands: Numbers, values: Numbers
     ) -> None:
-        """A rule knows nothing of a number that the function has from outside."""
+        """Raise TypeError if the function closes over a number that is differentiated.
+
+        The rule has no cotangent or tangent for such a number.
+        """
         if recording.closes_over(begin, operands, values):
             raise TypeError(
                 f"{type(self).__name__}: {name_of(self.__wrapped__)} uses a number that is "
-                f"differentiated and is no argument of it, and its rule would lose the derivative "
-                f"by that: pass it as an argument, or stop_gradient() of it"
+                f"differentiated and is no argument of it, and its rule would lose the derivative: "
+                f"pass the number as an argument, or apply stop_gradient() to it"
             )
 
     def _operands(self, arguments: list[Any]) -> tuple[Numbers, _core.Structure]:
@@ -174,7 +177,7 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
         operands, _ = self._operands(arguments)
         if not any(map(_core.is_traced, operands)):
             return self.__wrapped__(*args)
-        # The rule stands for the first derivative: numbers may be converted to floats meanwhile.
+        # The rule gives the first derivative, so `fwd` may convert numbers to floats.
         begin = len(recording)
         recording.begin_rule(True)
         try:
@@ -212,12 +215,14 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
 class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
     """A decorator for a function with a user-defined forward-mode rule, as `jax.custom_jvp`.
 
-    `defjvp(rule)`: `rule(primals, tangents)`, two tuples, returns the result and its tangent, which
-    must be linear in the tangents: backward mode differentiates the rule by these. `defjvps` takes
-    one function for each argument, `(tangent, result, *primals)`, or None where it adds nothing;
-    those of arguments that do not vary are not called. `rule` gets tangents of 0 for these.
-    The rule gets the arguments at `nondiff_argnums` first. The function itself, which nothing
-    differentiates, may convert numbers to floats, and so call what knows floats alone.
+    `defjvp(rule)` sets the rule: `rule(primals, tangents)` takes two tuples and returns the result
+    and its tangent. The tangent must be linear in `tangents`, since reverse mode transposes the
+    rule. `defjvps` sets the rule from one function for each argument, called as
+    `(tangent, result, *primals)`, or None for an argument that contributes nothing. For an argument
+    that does not vary, `rule` gets tangents of 0, and the function given to `defjvps` is not
+    called. The rule gets the arguments at `nondiff_argnums` first. The decorated function itself is
+    never differentiated, so it may convert numbers to floats and call functions that accept floats
+    only.
 
     >>> @custom_jvp
     ... def log1pexp(x):
@@ -252,7 +257,7 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
         return {"_rule": self._rule} if self._rule is not None else {}
 
     def _of_each(self, fixed: list[Any], primals: Any, tangents: Any, vary: list[bool]) -> Any:
-        """The rule that `defjvps` sets. An argument that does not vary adds nothing."""
+        """Apply the rule that `defjvps` set; an argument that does not vary adds nothing."""
         rules = self._each or ()
         if len(rules) != len(primals):
             raise TypeError(
@@ -294,7 +299,7 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
         operands, inputs = self._operands(arguments)
         if not any(map(_core.is_traced, operands)):
             return self.__wrapped__(*args)
-        # The rule stands for derivatives of every order.
+        # The rule gives derivatives of every order.
         begin = len(recording)
         recording.begin_rule(False)
         try:
@@ -360,7 +365,7 @@ def _cotangents(given: Iterable[Any], arguments: list[Any], name: str) -> Number
 
 
 def _any_of_each(arguments: list[Any], present: list[bool]) -> list[bool]:
-    """For each argument, whether one of its numbers is present."""
+    """Return for each argument True if any of its numbers is present."""
     there = iter(present)
     counts = [len(_core.flatten(argument, "an argument", True)[0]) for argument in arguments]
     return [any(list(itertools.islice(there, count))) for count in counts]

@@ -44,7 +44,7 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
         value = trace.outcome(structure.unflatten(numbers))
         aux = trace.outcome(aux) if has_aux else None
 
-    # A rule's Python code runs in the recording, where other threads may pull back meanwhile.
+    # The Python code of a custom rule runs in the recording; other threads must not sweep then.
     lock = RLock()
 
     def pull(cotangent: Any) -> Any:
@@ -73,7 +73,7 @@ def _vjp_of_compiled(
     pulled = derived(f, ("vjp", fixed), lambda g: Pulled(g, fixed), _shifted(f, 1), floating=None)
 
     def pull(cotangent: Any) -> Any:
-        # As of a plain function, whose recording has been made: no_grad ends nothing in it.
+        # For a plain function the recording exists already, so no_grad has no effect on `pull`.
         suspended = _core.suspend_no_grad() if _core.some_mode_is_on() else 0
         try:
             slopes = iter(pulled(cotangent, *args))

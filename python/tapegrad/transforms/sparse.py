@@ -105,7 +105,7 @@ class CompiledSparse(Compiled):
 
     __slots__ = ()
 
-    _constants = True  # the pattern, which belongs to the program
+    _constants = True  # the sparsity pattern, a constant of the program
 
     def __new__(
         cls,
