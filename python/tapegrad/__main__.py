@@ -14,7 +14,6 @@ from tapegrad._pipe import ends_with_its_reader
 _COMMANDS = {
     "run": "run a script or a notebook with tapegrad in the place of micrograd",
     "demo": "train a network on real data, and draw what it learned",
-    "bench": "time this installation beside its peers, and draw the result",
     "info": "print how tapegrad was built and what its arena holds",
 }
 
@@ -84,6 +83,10 @@ def _do(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] in _COMMANDS:
         return run_command(arguments[0], arguments[1:])
     parser = make_parser()
+    if arguments and arguments[0] == "bench":
+        parser.error(
+            "the benchmark is not in the package: run python -m bench python in a checkout"
+        )
     options = parser.parse_args(arguments)
     names = ["cmake"] * options.cmakedir + ["include"] * options.includedir
     if not names:
