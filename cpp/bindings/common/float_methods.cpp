@@ -95,21 +95,22 @@ std::vector<PyMethodDef> float_methods() {
   const auto method = [](const char* name, PyCFunction function, const char* text) {
     return PyMethodDef{name, function, METH_NOARGS, text};
   };
-  constexpr const char* radians = "radians($self, /)\n--\n\nx degrees in radians";
-  constexpr const char* degrees = "degrees($self, /)\n--\n\nx radians in degrees";
-  constexpr const char* deg2rad = "deg2rad($self, /)\n--\n\nx degrees in radians";
-  constexpr const char* rad2deg = "rad2deg($self, /)\n--\n\nx radians in degrees";
+  constexpr const char* radians = "radians($self, /)\n--\n\nConvert x from degrees to radians.";
+  constexpr const char* degrees = "degrees($self, /)\n--\n\nConvert x from radians to degrees.";
+  constexpr const char* deg2rad = "deg2rad($self, /)\n--\n\nConvert x from degrees to radians.";
+  constexpr const char* rad2deg = "rad2deg($self, /)\n--\n\nConvert x from radians to degrees.";
   return {
-      method("conjugate", float_itself, "conjugate($self, /)\n--\n\nx itself, as a float's"),
+      method("conjugate", float_itself,
+             "conjugate($self, /)\n--\n\nReturn x itself, as float.conjugate does."),
       method("fabs", float_fabs, "fabs($self, /)\n--\n\nThe absolute value."),
       method("radians", float_radians, radians),
       method("deg2rad", float_radians, deg2rad),
       method("degrees", float_degrees, degrees),
       method("rad2deg", float_degrees, rad2deg),
       method("rint", float_rint,
-             "rint($self, /)\n--\n\nThe nearest whole number, even at a tie; a constant."),
+             "rint($self, /)\n--\n\nRound to the nearest integer, ties to even; a constant."),
       method("is_integer", float_is_integer,
-             "is_integer($self, /)\n--\n\nWhether x is a whole number."),
+             "is_integer($self, /)\n--\n\nReturn True if x is an integer."),
   };
 }
 
@@ -117,8 +118,8 @@ std::vector<PyGetSetDef> float_attributes(bool writable) {
   static char real[] = "real", imag[] = "imag";
   const setter set = writable ? set_own_attribute : nullptr;
   return {
-      {real, float_real, set, "The number itself, as a float's.", real},
-      {imag, float_imag, set, "0.0, as a float's.", imag},
+      {real, float_real, set, "The number itself, as float.real is.", real},
+      {imag, float_imag, set, "0.0, as float.imag is.", imag},
   };
 }
 

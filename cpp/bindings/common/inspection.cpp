@@ -71,9 +71,9 @@ void register_inspection(py::module_& module) {
           if (!what.inner) entries.append(describe(what));
         return py::tuple(entries);
       },
-      "The table of operations, a dict for each.");
-  module.def("build", build, "Version, compiler and flags of this build.");
-  module.def("arena", arena, "Use and limits of the arena.");
+      "Return the table of operations, a dict for each.");
+  module.def("build", build, "Return the version, compiler and flags of this build.");
+  module.def("arena", arena, "Return the use and the limits of the arena.");
 }
 
 }  // namespace tapegrad::python

@@ -138,19 +138,19 @@ bool is_on(Mode mode) {
 
 void register_modes(py::module_& module) {
   py::class_<Entries>(module, "ModeEntries", checked_allocation(),
-                      "The entries of one object into a mode.")
+                      "The entries of a context manager into a mode.")
       .def(py::init<const std::string&>(), py::arg("name"))
-      .def("enter", &Entries::enter, "Set the mode on in this thread, once more.")
+      .def("enter", &Entries::enter, "Enter the mode in this thread, once more.")
       .def("leave", &Entries::leave,
-           "Take one entry back: this thread's last, or where it has none the last of any.");
+           "Leave the mode: this thread's last entry or, if it has none, the last of any thread.");
   module.def("forget_other_threads", forget_other_threads,
-             "End the modes of threads that a fork has left behind.");
+             "End the modes of other threads, which do not exist in a forked child.");
   module.def("suspend_no_grad", suspend_no_grad,
-             "End no_grad in this thread for a while; returns the count to resume it with.");
+             "Suspend no_grad in this thread; return the count for resume_no_grad().");
   module.def("resume_no_grad", resume_no_grad, py::arg("count"), py::pos_only());
   module.def(
       "some_mode_is_on", [] { return watching; },
-      "Whether some thread has a mode on, so that operations look for theirs.");
+      "Return True if a thread is in a mode, so that operations check for theirs.");
 }
 
 }  // namespace tapegrad::python

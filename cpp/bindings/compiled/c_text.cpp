@@ -21,7 +21,8 @@ void register_c_text(py::module_& module) {
         for (const Guard& guard : program.guards) sources.push_back(source_text(guard.source));
         return c_function(program, name, title, sources);
       },
-      py::arg("program"), py::arg("name"), py::arg("title"), "The program as a function of C99.");
+      py::arg("program"), py::arg("name"), py::arg("title"),
+      "Return the program as a C99 function.");
   module.def(
       "symbols",
       [] {
@@ -29,7 +30,7 @@ void register_c_text(py::module_& module) {
         for (const Description& what : ops::descriptions) symbols[py::str(what.name)] = what.symbol;
         return symbols;
       },
-      "What drawings call each operation of the table, the inner ones too.");
+      "Return the symbol of each operation in drawings, including internal operations.");
 }
 
 }  // namespace tapegrad::python

@@ -170,7 +170,7 @@ PyObject* function_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
                                    &positions, &PyTuple_Type, &static_names, &floating))
     return nullptr;
   if (most_programs < 1 || most_bytes < 0) {
-    PyErr_SetString(PyExc_ValueError, "a function keeps one program at least");
+    PyErr_SetString(PyExc_ValueError, "a compiled function must keep at least one program");
     return nullptr;
   }
   return translated([&]() -> PyObject* {
@@ -244,8 +244,8 @@ PyObject* function_call(PyObject* object, PyObject* args, PyObject* keywords) {
     result = replayed(*self->kept, args, keywords);
     if (!result) {
       PyErr_SetString(PyExc_RuntimeError,
-                      "a compiled function was told other things when it ran again on the same "
-                      "arguments: it must depend on nothing else");
+                      "compile(): f took another path when it was run again on the same arguments; "
+                      "a compiled function must depend on nothing else");
       throw py::error_already_set();
     }
     return result.release().ptr();
@@ -279,7 +279,7 @@ PyObject* function_add(PyObject* object, PyObject* args) {
     auto added = py::handle(program).cast<std::shared_ptr<Program>>();
     auto results = py::handle(outputs).cast<std::shared_ptr<Structure>>();
     if (added->inputs != structure->size() || added->outputs.size() != results->size())
-      throw py::value_error("the program is of other structures");
+      throw py::value_error("the program was recorded for other structures");
     Kept& kept = *as_function(object)->kept;
     Dropped dropped;
     drop_dead(kept, dropped);
@@ -353,7 +353,7 @@ void register_compiled(py::module_& module) {
                          slot(Py_tp_call, function_call),
                          slot(Py_tp_methods, methods),
                          slot(Py_tp_getset, attributes),
-                         slot(Py_tp_doc, "A function that replays what it did before."),
+                         slot(Py_tp_doc, "A function that replays recorded programs."),
                          {0, nullptr}};
   PyType_Spec specification = {"tapegrad._core.Function", sizeof(Function), 0,
                                Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,

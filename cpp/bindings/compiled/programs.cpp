@@ -45,7 +45,7 @@ py::list guards(const Program& program) {
 
 void register_programs(py::module_& module) {
   py::class_<Program, std::shared_ptr<Program>>(module, "Program", checked_allocation(),
-                                                "A recording made ready to run.")
+                                                "A straight-line program made of a recording.")
       .def("__len__", &Program::size)
       .def_readonly("constants", &Program::constants)
       .def_readonly("inputs", &Program::inputs)
@@ -66,7 +66,7 @@ void register_programs(py::module_& module) {
             for (const tapegrad::Place output : self->outputs) results.append(path.numbers[output]);
             return py::object(std::move(results));
           },
-          py::arg("numbers"), "The outputs for these inputs; None where a guard is broken.");
+          py::arg("numbers"), "Return the outputs for these inputs, or None if a guard is broken.");
 }
 
 }  // namespace tapegrad::python

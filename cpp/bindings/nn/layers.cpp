@@ -170,11 +170,11 @@ constexpr Signature<linear<Row>, linear<SymbolRow>> linear_signature{
     {"w", "x", "b"},
     2,
     "linear(w, x, b=None)\n--\n\n"
-    "The rows of the matrix `w` times the vector `x`, plus `b`: a list of one node for each row.\n\n"
-    "`w` has as many elements in each row as `x` has, `b` one for each row. All are iterables of Values\n"
-    "and numbers. Each sum begins with its element of `b` and goes on from left to right, as a loop of\n"
-    "micrograd does. No rows give []. Raises ValueError for lengths that do not fit, TypeError for what\n"
-    "is no number.\n\n"
+    "Return the product of the matrix `w` with the vector `x`, plus `b`, as a list.\n\n"
+    "`w` is an iterable of rows of the length of `x`, and `b` has one element for each row; all elements\n"
+    "are Values and numbers. Each result is one node. Its sum begins with the element of `b` and adds\n"
+    "products from left to right, as micrograd's loop does. Without rows the result is []. Raises\n"
+    "ValueError for lengths that do not match, and TypeError for an element that is no number.\n\n"
     ">>> from tapegrad import Value, linear\n"
     ">>> w = [[Value(1.0), Value(2.0)], [Value(3.0), Value(4.0)]]\n"
     ">>> y = linear(w, [10.0, 1.0], [0.5, 0.0])\n"
@@ -190,7 +190,7 @@ constexpr Signature<matvec<Row>, matvec<SymbolRow>> matvec_signature{
     {"w", "x"},
     2,
     "matvec(w, x)\n--\n\n"
-    "The rows of the matrix `w` times the vector `x`: `linear` without a bias.\n\n"
+    "Return the product of the matrix `w` with the vector `x`: `linear` without a bias.\n\n"
     ">>> from tapegrad import matvec\n"
     ">>> matvec([[1, 2], [3, 4]], [10, 1])\n"
     "[12.0, 34.0]",
@@ -201,9 +201,9 @@ constexpr Signature<softmax<Row>, softmax<SymbolRow>> softmax_signature{
     {"xs"},
     1,
     "softmax(xs)\n--\n\n"
-    "exp(x) / sum(exp(xs)) of each x, computed without overflow. [] gives [].\n\n"
-    "A masked x, -inf, has the share 0 and no derivative. Beside +inf, and where all are -inf, every\n"
-    "share is nan, as PyTorch's.\n\n"
+    "Return exp(x) / sum(exp(xs)) for each x, computed without overflow. [] gives [].\n\n"
+    "A masked element, -inf, has the probability 0 and the derivative 0. If an element is +inf, or all\n"
+    "are -inf, every probability is nan, as in PyTorch.\n\n"
     ">>> from tapegrad import Value, softmax\n"
     ">>> softmax([Value(0.0), Value(0.0)])\n"
     "[Value(data=0.5), Value(data=0.5)]"};
@@ -213,7 +213,7 @@ constexpr Signature<log_softmax<Row>, log_softmax<SymbolRow>> log_softmax_signat
     {"xs"},
     1,
     "log_softmax(xs)\n--\n\n"
-    "The logarithm of `softmax(xs)`, x - logsumexp(xs), of each x. [] gives [].\n\n"
+    "Return the logarithm of `softmax(xs)`, which is x - logsumexp(xs) for each x. [] gives [].\n\n"
     ">>> from tapegrad import log_softmax\n"
     ">>> log_softmax([1000.0, 0.0])\n"
     "[0.0, -1000.0]"};
@@ -223,10 +223,10 @@ constexpr Signature<rmsnorm<Row>, rmsnorm<SymbolRow>> rmsnorm_signature{
     {"xs", "weight", "eps"},
     1,
     "rmsnorm(xs, weight=None, eps=1e-05)\n--\n\n"
-    "Each x divided by sqrt(mean(xs * xs) + eps), times its element of `weight`, if any.\n\n"
-    "`weight` has the length of `xs`; `eps` is a plain number. The numbers may be of any size: their\n"
-    "squares do not overflow. [] gives []. Raises ValueError for lengths that differ. Root mean square\n"
-    "layer normalization, Zhang and Sennrich 2019.\n\n"
+    "Return the root mean square layer normalization of `xs` (Zhang & Sennrich 2019).\n\n"
+    "Each x is divided by sqrt(mean(xs * xs) + eps) and, with `weight`, multiplied by its element.\n"
+    "`weight` has the length of `xs`, and `eps` is a plain number. The squares of large numbers do not\n"
+    "overflow. [] gives []. Raises ValueError for lengths that differ.\n\n"
     ">>> from tapegrad import rmsnorm\n"
     ">>> rmsnorm([3.0, -3.0], weight=[1, 2], eps=0)\n"
     "[1.0, -2.0]"};
@@ -236,10 +236,11 @@ constexpr Signature<layernorm<Row>, layernorm<SymbolRow>> layernorm_signature{
     {"xs", "weight", "bias", "eps"},
     1,
     "layernorm(xs, weight=None, bias=None, eps=1e-05)\n--\n\n"
-    "Each x minus the mean, divided by sqrt(variance + eps), times its `weight` plus its `bias`, if any.\n\n"
-    "The variance is the biased one, the mean of the squares. `weight` and `bias` have the length of\n"
-    "`xs`; `eps` is a plain number. [] gives []. Raises ValueError for lengths that differ. Layer\n"
-    "normalization, Ba, Kiros and Hinton 2016.\n\n"
+    "Return the layer normalization of `xs` (Ba, Kiros & Hinton 2016).\n\n"
+    "The mean is subtracted from each x, which is then divided by sqrt(variance + eps), with the biased\n"
+    "variance. The result is multiplied by the element of `weight` and added to that of `bias`, if given.\n"
+    "Both have the length of `xs`, and `eps` is a plain number. [] gives []. Raises ValueError for lengths\n"
+    "that differ.\n\n"
     ">>> from tapegrad import layernorm\n"
     ">>> layernorm([5.0, 1.0], bias=[10, 10], eps=0)\n"
     "[11.0, 9.0]"};

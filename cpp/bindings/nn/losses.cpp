@@ -206,9 +206,10 @@ constexpr Signature<mse_loss<Row>, mse_loss<SymbolRow>> mse_signature{
     {"predictions", "targets", "reduction"},
     2,
     "mse_loss(predictions, targets, reduction='mean')\n--\n\n"
-    "The mean of (prediction - target)**2; their sum, or a list, as `reduction` is 'sum' or 'none'.\n\n"
-    "Both are iterables of Values and numbers of one length. The mean of none is nan, as PyTorch's.\n"
-    "Raises ValueError for lengths that differ or an unknown reduction.\n\n"
+    "Return the mean squared error, the mean of (prediction - target)**2.\n\n"
+    "`predictions` and `targets` are iterables of Values and numbers of the same length. `reduction` is\n"
+    "'mean', 'sum', or 'none' for the list of losses. The mean of no losses is nan, as in PyTorch. Raises\n"
+    "ValueError for lengths that differ and for an unknown reduction.\n\n"
     ">>> from tapegrad import Value, mse_loss\n"
     ">>> p = Value(3.0)\n"
     ">>> loss = mse_loss([p, 1.0], [1.0, 1.0])\n"
@@ -221,9 +222,9 @@ constexpr Signature<hinge_loss<Row>, hinge_loss<SymbolRow>> hinge_signature{
     {"scores", "targets", "reduction"},
     2,
     "hinge_loss(scores, targets, reduction='mean')\n--\n\n"
-    "The mean of max(0, 1 - target * score), each target 1 or -1; `reduction` as in `mse_loss`.\n\n"
-    "The derivative at the kink is 0. Raises ValueError for lengths that differ and for any other\n"
-    "target.\n\n"
+    "Return the mean hinge loss, the mean of max(0, 1 - target * score).\n\n"
+    "Each target is 1 or -1. `reduction` is as in `mse_loss`. The derivative at the kink is 0. Raises\n"
+    "ValueError for lengths that differ and for any other target.\n\n"
     ">>> from tapegrad import hinge_loss\n"
     ">>> hinge_loss([2.0, 0.5], [1, -1])\n"
     "0.75"};
@@ -233,9 +234,10 @@ constexpr Signature<binary_cross_entropy<Row>, binary_cross_entropy<SymbolRow>> 
     {"logits", "targets", "reduction"},
     2,
     "binary_cross_entropy_with_logits(logits, targets, reduction='mean')\n--\n\n"
-    "The mean of -(t * log(p) + (1 - t) * log(1 - p)) of p = sigmoid(logit) and the target t.\n\n"
-    "Exact in both tails: nothing overflows or cancels, and an infinite logit that a target of 0 or 1\n"
-    "agrees with costs 0. `reduction` as in `mse_loss`. Raises ValueError for lengths that differ.\n\n"
+    "Return the mean binary cross entropy, the mean of -(t * log(p) + (1 - t) * log(1 - p)).\n\n"
+    "Here t is a target and p the sigmoid of its logit. The loss is accurate in both tails, without\n"
+    "overflow or cancellation, and 0 for an infinite logit that agrees with a target of 0 or 1.\n"
+    "`reduction` is as in `mse_loss`. Raises ValueError for lengths that differ.\n\n"
     ">>> from tapegrad import binary_cross_entropy_with_logits\n"
     ">>> binary_cross_entropy_with_logits([1000.0, -1000.0], [1, 1])\n"
     "500.0\n"
@@ -247,11 +249,13 @@ constexpr Signature<cross_entropy<Row>, cross_entropy<SymbolRow>> cross_entropy_
     {"logits", "target", "reduction"},
     2,
     "cross_entropy(logits, target, reduction='mean')\n--\n\n"
-    "-log(softmax(logits)[target]) of a class index, or -sum(target * log_softmax(logits)) of\n"
-    "probabilities.\n\n"
-    "`logits` may also be rows, `target` then has an index or probabilities for each, and `reduction` is\n"
-    "as in `mse_loss`. A masked logit, -inf, costs nothing unless it is the target; of a target +inf the\n"
-    "loss is 0. Raises IndexError for a class out of range and ValueError for lengths that differ.\n\n"
+    "Return the cross entropy of logits and a target.\n\n"
+    "It is -log(softmax(logits)[target]) if `target` is a class index, and\n"
+    "-sum(target * log_softmax(logits)) if `target` is an iterable of probabilities. `logits` may also be\n"
+    "a batch of rows; `target` then has an index or probabilities for each row, and `reduction` is as in\n"
+    "`mse_loss`. A masked logit, -inf, contributes 0 unless it is the target's, and the loss is 0 if the\n"
+    "target's logit is +inf. Raises IndexError for a class out of range, and ValueError for lengths that\n"
+    "differ.\n\n"
     ">>> from tapegrad import Value, cross_entropy\n"
     ">>> logits = [Value(0.0), Value(0.0)]\n"
     ">>> cross_entropy(logits, 1).backward()\n"

@@ -208,7 +208,8 @@ class RuleOf final : public UpdateRule {
     for (std::size_t k = 0; k < states.size(); ++k)
       loaded.push_back(
           load_one(states[k], "state[" + std::to_string(k) + "]", groups_[k].state.count));
-    if (loaded.size() != groups_.size()) throw py::value_error("groups were added meanwhile");
+    if (loaded.size() != groups_.size())
+      throw py::value_error("groups were added while the state was loaded");
     for (std::size_t k = 0; k < loaded.size(); ++k) groups_[k].state = std::move(loaded[k]);
   }
 
@@ -273,7 +274,7 @@ std::unique_ptr<UpdateRule> make_rule(const std::string& name) {
   if (name == "Adam") return std::make_unique<RuleOf<optim::Adam>>();
   if (name == "RMSprop") return std::make_unique<RuleOf<optim::RMSprop>>();
   if (name == "Adagrad") return std::make_unique<RuleOf<optim::Adagrad>>();
-  throw py::value_error("no update rule is called '" + name + "'");
+  throw py::value_error("there is no update rule '" + name + "'");
 }
 
 // Raises TypeError for what is no Value and ValueError for what is no leaf.
@@ -321,25 +322,26 @@ void clip_grad_value(const py::object& given, const py::object& clip_value_given
 }  // namespace
 
 void register_optimizers(py::module_& module) {
-  py::class_<UpdateRule>(module, "UpdateRule", checked_allocation(),
-                         "A rule of tapegrad.optim, and what it remembers of its groups.")
+  py::class_<UpdateRule>(
+      module, "UpdateRule", checked_allocation(),
+      "An update rule of tapegrad.optim, with the state of its parameter groups.")
       .def(py::init(&make_rule), py::arg("name"), py::pos_only())
-      .def("add", &UpdateRule::add, py::arg("params"), py::pos_only(),
-           "Begin a group of parameters.")
+      .def("add", &UpdateRule::add, py::arg("params"), py::pos_only(), "Add a group of parameters.")
       .def("step", &UpdateRule::step, py::arg("param_groups"), py::pos_only(),
            "Update the parameters of every group.")
-      .def("state", &UpdateRule::state, "What is remembered, a dict for each group.")
+      .def("state", &UpdateRule::state, "Return the state, a dict for each group.")
       .def("load", &UpdateRule::load, py::arg("states"), py::pos_only(),
-           "Take over what state() gave.");
+           "Load a state that state() returned.");
   module.def("check_parameters", check_parameters, py::arg("params"), py::pos_only(),
-             "Raise an error unless all are leaves.");
+             "Raise TypeError unless all are Values, and ValueError unless all are leaves.");
   module.def(
       "clip_grad_norm_", clip_grad_norm, py::arg("parameters"), py::arg("max_norm"),
       py::arg("norm_type") = 2.0, py::arg("error_if_nonfinite") = false,
-      "Scale gradients so that their norm, taken together, is at most `max_norm`.\n\n"
-      "`parameters` is an iterable of Values, or one. Returns the norm before, of order `norm_type`:\n"
-      "any number, also infinity for the largest magnitude. Where it is NaN or infinite, RuntimeError\n"
-      "is raised if `error_if_nonfinite`, else gradients become NaN or 0. As PyTorch's.\n\n"
+      "Scale all gradients by one factor so that their total norm is at most `max_norm`.\n\n"
+      "`parameters` is a Value or an iterable of Values. `norm_type` is the order of the norm, a\n"
+      "number, or infinity for the largest magnitude. Returns the norm before scaling. If it is NaN\n"
+      "or infinite, raises RuntimeError with `error_if_nonfinite`, otherwise gradients become NaN or\n"
+      "0, as in PyTorch.\n\n"
       ">>> from tapegrad import Value, optim\n"
       ">>> x, y = Value(1.0), Value(2.0)\n"
       ">>> (x * 3 + y * 4).backward()\n"
@@ -348,8 +350,8 @@ void register_optimizers(py::module_& module) {
       ">>> round(x.grad, 6), round(y.grad, 6)\n"
       "(0.6, 0.8)");
   module.def("clip_grad_value_", clip_grad_value, py::arg("parameters"), py::arg("clip_value"),
-             "Bring each gradient between `-clip_value` and `clip_value`.\n\n"
-             "`parameters` is an iterable of Values, or one.\n\n"
+             "Clip each gradient to the range from `-clip_value` to `clip_value`.\n\n"
+             "`parameters` is a Value or an iterable of Values.\n\n"
              ">>> from tapegrad import Value, optim\n"
              ">>> x = Value(1.0)\n"
              ">>> (x * 3).backward()\n"

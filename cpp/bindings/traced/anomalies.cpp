@@ -45,8 +45,8 @@ std::string told(Index node) {
   std::vector<Operand> operands;
   tape().append_operands(node, operands);
   if (tape().cell(node).flags & flag::constant_left) std::swap(operands[0], operands[1]);
-  return (what != nullptr ? std::string(what->name) : "a node of its own kind") + labelled(node) +
-         " of " + listed(operands.size(), [&](std::size_t k) {
+  return (what != nullptr ? std::string(what->name) : "a custom node") + labelled(node) + " of " +
+         listed(operands.size(), [&](std::size_t k) {
            const Index operand = operands[k].node;
            return text_of(primal_of(operands[k])) + (operand != no_node ? labelled(operand) : "");
          });
@@ -55,7 +55,7 @@ std::string told(Index node) {
 std::string line_of(Index node) {
   const Note* const note = tape().find_note(node);
   if (note == nullptr || note->origin == nullptr)
-    return "; it was made outside detect_anomaly(), which would have noted the line";
+    return "; it was made outside detect_anomaly(), so its line is not known";
   return "; it was made at " + static_cast<const Origin*>(note->origin.get())->line.text();
 }
 
@@ -74,7 +74,7 @@ std::vector<tapegrad::Place> operands_of(const Recording& recording, tapegrad::P
 std::string told(const Recording& recording, tapegrad::Place i) {
   const Description* const what = description(recording[i].op);
   const std::vector<tapegrad::Place> operands = operands_of(recording, i);
-  return (what != nullptr ? std::string(what->name) : "a rule of its own") + " of " +
+  return (what != nullptr ? std::string(what->name) : "a custom rule") + " of " +
          listed(operands.size(),
                 [&](std::size_t k) { return text_of(recording.primal(operands[k])); });
 }

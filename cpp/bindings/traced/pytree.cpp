@@ -458,19 +458,19 @@ py::object Structure::rebuild(const std::vector<py::object>& blocks) const {
 
 void register_trees(py::module_& module) {
   py::class_<Structure, std::shared_ptr<Structure>>(module, "Structure", checked_allocation(),
-                                                    "How numbers are nested in a tree.")
+                                                    "The structure of a pytree of numbers.")
       .def("__len__", &Structure::size)
       .def("__eq__",
            [](const Structure& self, py::handle other) {
              return py::isinstance<Structure>(other) && self == other.cast<const Structure&>();
            })
       .def("nests_as", &Structure::nests_as, py::arg("other"),
-           "Whether numbers are nested in the same way, whatever the constants are.")
+           "True if numbers are nested in the same way; constants may differ.")
       .def("unflatten",
            py::overload_cast<const std::vector<py::object>&>(&Structure::unflatten, py::const_),
-           py::arg("numbers"), "The tree with these numbers in it.")
+           py::arg("numbers"), "Return the pytree with these numbers in it.")
       .def("rebuild", &Structure::rebuild, py::arg("blocks"),
-           "The tree with these objects in the place of its numbers and arrays.")
+           "Return the pytree with these objects in place of its numbers and arrays.")
       .def_property_readonly(
           "shapes",
           [](const Structure& self) {
@@ -481,7 +481,7 @@ void register_trees(py::module_& module) {
             }
             return shapes;
           },
-          "The shape of each array, in order; None for a number.");
+          "The shapes of the arrays and numbers, in order; None for a number.");
   module.def(
       "flatten",
       [](py::handle tree, const std::string& name, bool constants) {
@@ -492,7 +492,7 @@ void register_trees(py::module_& module) {
         return py::make_tuple(numbers, structure);
       },
       py::arg("tree"), py::arg("name"), py::arg("constants") = false,
-      "The numbers in a tree, and its structure. `name` is what messages call it.");
+      "Return the numbers in a pytree, and its structure. `name` is its name in messages.");
 }
 
 }  // namespace tapegrad::python

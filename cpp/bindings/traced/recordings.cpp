@@ -33,7 +33,7 @@ Symbol symbol_of(py::handle object, LiveRecording* recording) {
     case Reading::ok:
       return symbol;
     case Reading::unknown:
-      throw py::type_error(std::string("a number is wanted, not '") +
+      throw py::type_error(std::string("expected a number, not '") +
                            Py_TYPE(object.ptr())->tp_name + "'");
     case Reading::error:
       break;
@@ -116,7 +116,8 @@ struct PythonRule : Rule {
         results.push_back(record ? symbol : Symbol(symbol.primal()));
       }
     }
-    if (results.size() != count) throw py::value_error("a rule gave a wrong number of results");
+    if (results.size() != count)
+      throw py::value_error("a custom rule returned a wrong number of results");
     return results;
   }
 
@@ -254,7 +255,7 @@ class Opened {
                   const std::optional<std::vector<bool>>& present) {
     need_as_many(weights, outputs, "weights", "outputs");
     if (present && present->size() != weights.size())
-      throw py::value_error("`present` has something to say of each weight");
+      throw py::value_error("`present` must have one entry for each weight");
     const auto from = places(inputs), to = roots(outputs);
     const Stretch stretch(*recording_, from, end_of(to), begin);
     return derive(record, [&](auto zero, LiveRecording& in) {
@@ -298,7 +299,7 @@ class Opened {
     for (const Numbers& direction : directions)
       need_as_many(direction, inputs, "tangents", "inputs");
     if (present && present->size() != inputs.size())
-      throw py::value_error("`present` has something to say of each input");
+      throw py::value_error("`present` must have one entry for each input");
     return push(inputs, outputs, record, begin, directions.size(),
                 [&](std::size_t d, auto seed, LiveRecording& in) {
                   for (std::size_t k = 0; k < inputs.size(); ++k) {
@@ -452,12 +453,12 @@ class Opened {
 
 void register_recordings(py::module_& module) {
   py::class_<Opened>(module, "Recording", checked_allocation(),
-                     "What a function does with numbers, while it is open.")
+                     "A record of the operations of a function on traced numbers.")
       .def(py::init<bool>(), py::arg("guarding") = false)
       .def_static(
           "current", [] { return Opened::current; }, py::return_value_policy::reference,
-          "This thread's open recording, or None.")
-      .def("close", &Opened::close, "Ends the recording; `close_recording` needs no memory.")
+          "Return this thread's open recording, or None.")
+      .def("close", &Opened::close, "End the recording; `close_recording` needs no memory.")
       .def("__len__", [](Opened& self) { return (*self).size(); })
       .def_property_readonly("guarding", [](Opened& self) { return (*self).guarding; })
       .def("inputs", &Opened::inputs, py::arg("numbers"), py::arg("transforms") = 0)
@@ -477,7 +478,7 @@ void register_recordings(py::module_& module) {
       .def("rows", &Opened::rows, py::arg("inputs"), py::arg("outputs"), py::arg("record"))
       .def("columns", &Opened::columns, py::arg("inputs"), py::arg("outputs"), py::arg("record"))
       .def("needs_backward", &Opened::needs_backward, py::arg("inputs"), py::arg("outputs"),
-           "Whether a rule that knows backward mode alone is between them.")
+           "True if a rule that supports reverse mode only is between inputs and outputs.")
       .def("rule", &Opened::rule, py::arg("operands"), py::arg("values"), py::arg("pull"),
            py::arg("push"), py::arg("forward") = true)
       .def("stopped", &Opened::stopped, py::arg("numbers"))
@@ -487,7 +488,7 @@ void register_recordings(py::module_& module) {
           "end_passing",
           [](Opened& self, std::uint32_t level) {
             if (level == 0 || level >= (*self).passing.size())
-              throw py::value_error("nothing that began at level " + std::to_string(level));
+              throw py::value_error("no begin_passing() is open at level " + std::to_string(level));
             (*self).end_passing(level);
           },
           py::arg("level"))
@@ -498,10 +499,10 @@ void register_recordings(py::module_& module) {
   // A method of pybind11's is made anew for each call.
   module.def(
       "close_recording", [](Opened& recording) { recording.close(); }, py::arg("recording"),
-      "Ends a recording, also where there is no memory for anything.");
+      "End a recording, even if no memory can be allocated.");
   module.def(
       "primal", [](py::handle number) { return symbol_of(number, nullptr).primal(); },
-      py::arg("number"), "A number's value, of which a recording keeps no guard.");
+      py::arg("number"), "Return the value of a number as a float, without a guard.");
   module.def(
       "is_traced", [](py::handle object) { return is_traced(object.ptr()); }, py::arg("object"));
 }

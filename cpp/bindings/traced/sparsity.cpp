@@ -94,7 +94,7 @@ Entries jacobian_entries(const Numbers& inputs, const Numbers& outputs, bool rec
 
 Entries hessian_entries(const Numbers& inputs, const Numbers& gradient, bool record) {
   if (inputs.size() != gradient.size())
-    throw py::value_error("a gradient has a number for each input");
+    throw py::value_error("a gradient must have a number for each input");
   return entries_of(inputs, gradient, record, [](const Stretch& stretch, Pattern pattern) {
     // What a rule gives need not be the gradient of anything, nor its derivative symmetric.
     if (stretch.has_rule()) return compress_columns(std::move(pattern));
@@ -123,7 +123,7 @@ py::array indices_of(const Pattern& pattern, const Integers& integers) {
 void register_sparsity(py::module_& module) {
   py::class_<Compression, std::shared_ptr<Compression>>(
       module, "Compression", checked_allocation(),
-      "Where a sparse matrix has nonzeros, and from what sweeps these come.")
+      "The sparsity pattern of a matrix, and the sweeps that compute its nonzeros.")
       .def_property_readonly("shape",
                              [](const Compression& self) {
                                return py::make_tuple(self.pattern.rows(), self.pattern.columns);
@@ -131,18 +131,18 @@ void register_sparsity(py::module_& module) {
       .def_property_readonly(
           "indices",
           [](const Compression& self) { return indices_of(self.pattern, self.pattern.indices); },
-          "The column of each nonzero, row by row, as a new array.")
+          "The column index of each nonzero, row by row, as a new array.")
       .def_property_readonly(
           "indptr",
           [](const Compression& self) { return indices_of(self.pattern, self.pattern.starts); },
-          "Where each row begins among the nonzeros, as a new array.")
+          "The index of each row's first nonzero, as a new array.")
       .def_readonly("forward", &Compression::forward)
       .def_property_readonly("sweeps", [](const Compression& self) { return self.coloring.count; });
   module.def("jacobian_entries", &jacobian_entries, py::arg("inputs"), py::arg("outputs"),
              py::arg("record"), py::arg("forward") = py::none(),
-             "The nonzeros of the Jacobian of numbers of the open recording, and where they are.");
+             "Return the nonzeros of a Jacobian of the open recording, and their positions.");
   module.def("hessian_entries", &hessian_entries, py::arg("inputs"), py::arg("gradient"),
-             py::arg("record"), "The nonzeros of the Hessian, from the recorded gradient.");
+             py::arg("record"), "Return the nonzeros of the Hessian, from the recorded gradient.");
 }
 
 }  // namespace tapegrad::python

@@ -19,14 +19,14 @@ Traced* free_traced = nullptr;
 bool set_ended() {
   PyErr_SetString(PyExc_RuntimeError,
                   "a traced number is used after its trace has ended: a function that is "
-                  "differentiated or compiled must return its results, not keep them elsewhere");
+                  "differentiated or compiled must return its results, not store them elsewhere");
   return false;
 }
 
 bool set_of_two() {
   PyErr_SetString(PyExc_RuntimeError,
-                  "traced numbers of two traces meet: a traced number belongs to the thread and "
-                  "to the call of the transform that made it");
+                  "cannot combine traced numbers of different traces: a traced number belongs to "
+                  "the thread and to the call of the transform that made it");
   return false;
 }
 
@@ -477,35 +477,36 @@ void register_traced(pybind11::module_& module) {
     static std::vector<PyGetSetDef> attributes = float_attributes(false);
     for (const PyGetSetDef& definition : std::initializer_list<PyGetSetDef>{
              {"data", traced_data, nullptr,
-              "The number, as a float: a constant, through which nothing is differentiated.",
+              "The number as a float, a constant with respect to which derivatives are 0.",
               nullptr},
              {nullptr, nullptr, nullptr, nullptr, nullptr}})
       attributes.push_back(definition);
-    PyType_Slot slots[] = {slot(Py_tp_dealloc, traced_dealloc),
-                           slot(Py_nb_add, traced_add),
-                           slot(Py_nb_subtract, traced_subtract),
-                           slot(Py_nb_multiply, traced_multiply),
-                           slot(Py_nb_true_divide, traced_divide),
-                           slot(Py_nb_remainder, traced_remainder),
-                           slot(Py_nb_floor_divide, traced_floor_divide),
-                           slot(Py_nb_divmod, traced_divmod),
-                           slot(Py_nb_power, traced_power),
-                           slot(Py_nb_negative, traced_negative),
-                           slot(Py_nb_absolute, traced_absolute),
-                           slot(Py_nb_positive, traced_positive),
-                           slot(Py_nb_bool, traced_bool),
-                           slot(Py_nb_float, traced_float),
-                           slot(Py_nb_int, traced_int),
-                           slot(Py_nb_index, traced_index),
-                           slot(Py_tp_hash, traced_hash),
-                           slot(Py_tp_richcompare, traced_richcompare),
-                           slot(Py_tp_repr, traced_repr),
-                           slot(Py_tp_methods, methods.data()),
-                           slot(Py_tp_getset, attributes.data()),
-                           slot(Py_tp_doc,
-                                "A number that a function sees inside a transform: as a float is, "
-                                "and recorded."),
-                           {0, nullptr}};
+    PyType_Slot slots[] = {
+        slot(Py_tp_dealloc, traced_dealloc),
+        slot(Py_nb_add, traced_add),
+        slot(Py_nb_subtract, traced_subtract),
+        slot(Py_nb_multiply, traced_multiply),
+        slot(Py_nb_true_divide, traced_divide),
+        slot(Py_nb_remainder, traced_remainder),
+        slot(Py_nb_floor_divide, traced_floor_divide),
+        slot(Py_nb_divmod, traced_divmod),
+        slot(Py_nb_power, traced_power),
+        slot(Py_nb_negative, traced_negative),
+        slot(Py_nb_absolute, traced_absolute),
+        slot(Py_nb_positive, traced_positive),
+        slot(Py_nb_bool, traced_bool),
+        slot(Py_nb_float, traced_float),
+        slot(Py_nb_int, traced_int),
+        slot(Py_nb_index, traced_index),
+        slot(Py_tp_hash, traced_hash),
+        slot(Py_tp_richcompare, traced_richcompare),
+        slot(Py_tp_repr, traced_repr),
+        slot(Py_tp_methods, methods.data()),
+        slot(Py_tp_getset, attributes.data()),
+        slot(Py_tp_doc,
+             "A number inside a transform or a compiled function: it behaves as a "
+             "float, and operations on it are recorded."),
+        {0, nullptr}};
     PyType_Spec specification = {"tapegrad.Traced", sizeof(Traced), 0,
                                  Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
     PyObject* type = PyType_FromModuleAndSpec(module.ptr(), &specification, nullptr);

@@ -178,8 +178,9 @@ PyObject* push_recorded(PyObject* self, PyObject*) {
   tape().push_recorded(node_of(self));
   Py_RETURN_NONE;
 }
-PyMethodDef push_definition = {"_backward", push_recorded, METH_NOARGS,
-                               "_backward()\n--\n\nPass this node's gradient on to its operands."};
+PyMethodDef push_definition = {
+    "_backward", push_recorded, METH_NOARGS,
+    "_backward()\n--\n\nAdd this node's contribution to the gradients of its operands."};
 
 PyObject* get_backward(PyObject* self, void*) {
   if (!is_set(self)) return nullptr;
@@ -271,9 +272,9 @@ std::vector<PyGetSetDef> attribute_definitions() {
   name_data = PyUnicode_InternFromString("data");
   name_grad = PyUnicode_InternFromString("grad");
   return {
-      {"data", get_data, put_data, "The number itself, a float.", nullptr},
+      {"data", get_data, put_data, "The number, a float.", nullptr},
       {"grad", get_grad, put_grad,
-       "The derivative of the last root of backward() by this node, a float. It accumulates.",
+       "The gradient, a float: backward() adds the derivative of its node with respect to this one.",
        nullptr},
       {"label", get_label, put_label, "A name for drawings, kept by the node.", nullptr},
       {"_op", get_op, put_op, "The symbol of the operation that made this node; '' for a leaf.",
@@ -281,11 +282,11 @@ std::vector<PyGetSetDef> attribute_definitions() {
       {"_prev", get_prev, nullptr, "The operands, as a set of Values.", nullptr},
       {"_children", get_children, nullptr, "The operands in order, repeats kept, as a tuple.",
        nullptr},
-      {"_local_grads", get_local_grads, nullptr, "The partial derivative by each operand.",
-       nullptr},
+      {"_local_grads", get_local_grads, nullptr,
+       "The partial derivative with respect to each operand.", nullptr},
       {"_backward", get_backward, put_backward,
-       "Passes this node's gradient on to its operands when called. A callable assigned here takes its\n"
-       "place, in backward() too.",
+       "A function that adds this node's contribution to the gradients of its operands. It may be\n"
+       "assigned, and backward() then calls the new function.",
        nullptr},
       {"__dict__", get_dict, put_dict, "Attributes set on this Value, kept by its node.", nullptr},
       {nullptr, nullptr, nullptr, nullptr, nullptr},

@@ -160,7 +160,7 @@ PyObject* collection_changes(PyObject*, PyObject* const* args, Py_ssize_t count)
 PyMethodDef collection_changes_definition = {
     "tapegrad_collection",
     reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(collection_changes)), METH_FASTCALL,
-    "Shows the collector what depends on Values that own Python objects."};
+    "Make graphs visible to the garbage collector that depend on Values with Python objects."};
 
 // Has the collector call the function above; once.
 bool hear_of_collections() {

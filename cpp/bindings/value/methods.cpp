@@ -109,8 +109,8 @@ std::vector<PyMethodDef> other_methods() {
   return {
       {"backward", fast(backward), METH_FASTCALL | METH_KEYWORDS,
        "backward($self, /, seed=1.0)\n--\n\n"
-       "Set this node's grad to `seed`, and add to the grad of every node that it was computed from\n"
-       "its derivative by that node, times `seed`.\n\n"
+       "Set this node's gradient to `seed`, and add its derivatives, times `seed`, to the gradients\n"
+       "of all nodes that it was computed from.\n\n"
        ">>> from tapegrad import Value\n"
        ">>> x = Value(3.0)\n"
        ">>> (x * x).backward()\n"
@@ -118,14 +118,14 @@ std::vector<PyMethodDef> other_methods() {
        "6.0"},
       {"zero_grad", zero_grad, METH_NOARGS,
        "zero_grad($self, /)\n--\n\n"
-       "Set to 0 the grad of this node and of every node that it was computed from."},
+       "Set the gradients of this node and of all nodes that it was computed from to 0."},
       {"__format__", format, METH_O,
-       "__format__($self, format_spec, /)\n--\n\nFormat the data, as float does; without a "
-       "specification, str(self)."},
+       "__format__($self, format_spec, /)\n--\n\nFormat the data as float does, or return "
+       "str(self) for an empty specification."},
       {"__copy__", value_copy, METH_NOARGS,
-       "__copy__($self, /)\n--\n\nA node of its own with the same operands, data, grad and attributes."},
+       "__copy__($self, /)\n--\n\nReturn a new node with the same operands, data, grad and attributes."},
       {"__deepcopy__", value_deepcopy, METH_O,
-       "__deepcopy__($self, memo, /)\n--\n\nA copy of the whole graph that this node was computed from."},
+       "__deepcopy__($self, memo, /)\n--\n\nReturn a copy of this node and of the graph it was computed from."},
       {"__reduce__", value_reduce, METH_NOARGS,
        "__reduce__($self, /)\n--\n\nHelp copy and pickle."},
       {"__reduce_ex__", value_reduce_ex, METH_O,

@@ -239,7 +239,7 @@ py::object belongings(Index node) {
 
 py::tuple five(const py::object& given) {
   if (!PyTuple_Check(given.ptr()) || PyTuple_GET_SIZE(given.ptr()) != 5)
-    throw py::type_error("a node's state must be a tuple of five, or None");
+    throw py::type_error("a node's state must be a tuple of 5 elements, or None");
   return py::reinterpret_borrow<py::tuple>(given);
 }
 
@@ -253,7 +253,8 @@ void set_default_state(const py::object& value, const py::object& state) {
   }
   for (const py::object& part : {attributes, slots})
     if (!part.is_none() && !PyDict_Check(part.ptr()))
-      throw py::type_error("the state of a Value must be a dict, or two: attributes and slots");
+      throw py::type_error(
+          "the state of a Value must be a dict, or a pair of attributes and slots");
   if (!attributes.is_none() && !add_attributes(value.ptr(), attributes.ptr()))
     throw py::error_already_set();
   if (slots.is_none()) return;
@@ -352,9 +353,9 @@ std::unique_ptr<Snapshot> unpack(int version, const std::string& order,
                                  const py::bytes& operand_bytes,
                                  const std::vector<std::pair<std::size_t, py::object>>& leaves,
                                  const std::vector<std::pair<Snapshot*, std::size_t>>& foreign) {
-  if (version != format_version) damaged("it is of another version");
+  if (version != format_version) damaged("its format version is not supported");
   if (order != (std::endian::native == std::endian::little ? "little" : "big"))
-    damaged("it is of a machine of another byte order");
+    damaged("it was written on a machine of another byte order");
   const std::string_view nodes = node_bytes, operands = operand_bytes;
   if (nodes.size() % sizeof(NodeRecord) != 0 || operands.size() % sizeof(OperandRecord) != 0)
     damaged("its length is wrong");
@@ -388,7 +389,7 @@ std::unique_ptr<Snapshot> unpack(int version, const std::string& order,
         Index node = no_node;
         if (operand.place >= 0) {
           if (static_cast<std::size_t>(operand.place) >= k)
-            damaged("an operand is younger than its user");
+            damaged("an operand comes after its user");
           node = snapshot->nodes[static_cast<std::size_t>(operand.place)];
         } else if (operand.place != constant_place) {
           const auto which = static_cast<std::size_t>(-2 - operand.place);
@@ -565,7 +566,7 @@ py::object reconstructed(PyObject* self, const py::object& memo) {
   const py::object given = original.attr("__reduce_ex__")(4);
   if (py::isinstance<py::str>(given)) return original;
   if (!PyTuple_Check(given.ptr()) || py::len(given) < 2 || py::len(given) > 6)
-    throw py::type_error("__reduce_ex__() must return a str, or a tuple of two to six");
+    throw py::type_error("__reduce_ex__() must return a str, or a tuple of 2 to 6 elements");
   const auto parts = py::reinterpret_borrow<py::tuple>(given);
   const auto part = [&](std::size_t k) {
     return k < parts.size() ? py::object(parts[k]) : py::object(py::none());
@@ -780,7 +781,7 @@ static std::unique_ptr<Snapshot> copied_snapshot(const Snapshot& snapshot, const
 
 static py::object make_class(py::module_& module) {
   const py::class_<Snapshot> type(module, "Snapshot", checked_allocation(),
-                                  "A graph's nodes while they are copied or pickled.");
+                                  "The nodes of a graph that is copied or pickled.");
   py::class_<Snapshot>(type)
       .def(py::init(&unpack))
       .def("__reduce__",
@@ -833,11 +834,11 @@ static PyObject* call_set_state(PyObject*, PyObject* arguments) {
 
 static PyMethodDef pickled_functions[] = {
     {"_value_at", call_value_at, METH_VARARGS,
-     "_value_at(snapshot, place, type, /)\n--\n\nA Value of a graph that was pickled."},
+     "_value_at(snapshot, place, type, /)\n--\n\nReturn a Value of a pickled graph."},
     {"_restored_leaf", call_restored_leaf, METH_VARARGS,
-     "_restored_leaf(type, data, grad, /)\n--\n\nA leaf that was pickled."},
+     "_restored_leaf(type, data, grad, /)\n--\n\nReturn a pickled leaf."},
     {"_set_state", call_set_state, METH_VARARGS,
-     "_set_state(value, state, /)\n--\n\nGive a Value what it had when it was pickled."},
+     "_set_state(value, state, /)\n--\n\nRestore the attributes of a pickled Value."},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -1,4 +1,4 @@
-"""The arguments that a transform differentiates by."""
+"""The choice of the arguments that a transform differentiates with respect to (`argnums`)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Argnums = int | Sequence[int]
 
 
 def is_index(number: object) -> TypeGuard[SupportsIndex]:
-    """As isinstance(number, SupportsIndex), which takes microseconds where it is false."""
+    """True if isinstance(number, SupportsIndex), which takes microseconds if it is false."""
     return hasattr(number, "__index__")
 
 
 class Chosen:
-    """The arguments that a transform differentiates by, as `argnums` chooses them."""
+    """The positions of the arguments that a transform differentiates with respect to."""
 
     __slots__ = ("one", "positions", "transform")
 
@@ -47,7 +47,10 @@ class Chosen:
         keywords: dict[str, Any],
         has_aux: bool,
     ) -> tuple[Variables, Any, Any]:
-        """Variables for the chosen arguments, and what `f` returns of them: result and aux."""
+        """Call `f` with variables in place of the chosen arguments.
+
+        Returns the variables, the result of `f`, and its auxiliary data (None without `has_aux`).
+        """
         variables, varied = self._vary(trace, args, f)
         result = f(*varied, **keywords)
         trace.end()
@@ -101,7 +104,7 @@ _made: dict[tuple[int, str], Chosen] = {}
 
 
 def chosen(argnums: int | Sequence[int], transform: str) -> Chosen:
-    """As `Chosen`, which is made once for a small int."""
+    """Return `Chosen(argnums, transform)`, cached if `argnums` is a small int."""
     if type(argnums) is not int:
         return Chosen(argnums, transform)
     made = _made.get((argnums, transform))

@@ -1,4 +1,4 @@
-"""Whether a function draws random numbers: states of generators before it runs, and after."""
+"""Detection of functions that draw random numbers, by comparing the states of generators."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["Generators"]
 
 
 class Generators:
-    """The generators that a function can be seen to use, and their states.
+    """The random generators that a function visibly refers to, and their states.
 
-    These are the generators behind the functions of `random` and `numpy.random`, and those that
-    are found from the function: among the arguments of a call, in the closure, the defaults and
-    the globals that the code names, in containers there, in the attributes of a callable object,
-    and in the same places of functions that the code names. Any other one is not seen.
+    These are the global generators of `random` and `numpy.random`, and those that are reachable
+    from a call: its arguments, the function's closure and defaults, the globals that its code
+    names, containers of these, the attributes of a callable object, and the same places of
+    functions found there. Others are not noticed.
     """
 
     __slots__ = ("_states",)
@@ -30,7 +30,7 @@ class Generators:
         self._states = [(name, read, read()) for name, read in _generators(f, args)]
 
     def used(self) -> str | None:
-        """The name of one that is in another state than it was."""
+        """Return the name of a generator whose state has changed, or None."""
         for name, read, state in self._states:
             if read() != state:
                 return name
@@ -38,7 +38,7 @@ class Generators:
 
 
 _Read = Callable[[], Any]
-_MOST = 1000  # of the objects that are looked at
+_MOST = 1000  # limit of the objects searched for generators
 
 
 def _generators(f: Function, args: Iterable[Any]) -> Iterator[tuple[str, _Read]]:
@@ -57,21 +57,24 @@ def _generators(f: Function, args: Iterable[Any]) -> Iterator[tuple[str, _Read]]
 
 
 def _state_of(generator: Any) -> _Read:
-    """A RandomState keeps every second normal number beside the state of its bits."""
+    """Return a function that reads the state of a generator.
+
+    The state of a RandomState is more than that of its bit generator: it caches a normal number.
+    """
     if hasattr(generator, "get_state"):
         return lambda: _plain(generator.get_state(legacy=False))
     return lambda: _plain(generator.state)
 
 
 def _plain(state: Any) -> Any:
-    """A state in which arrays are bytes, which compare as a whole."""
+    """Return `state` with arrays converted to bytes, so that == compares whole states."""
     if isinstance(state, dict):
         return {key: _plain(value) for key, value in state.items()}
     return state.tobytes() if hasattr(state, "tobytes") else state
 
 
 def _reached(things: list[Any]) -> Iterator[Any]:
-    """The objects themselves, and those that are found from them; the last ones first."""
+    """Yield the objects and those reachable from them, the last ones first."""
     seen = set()
     for _ in range(_MOST):
         if not things:
@@ -101,11 +104,11 @@ _PLAIN = (float, int, str, bytes, type(None), types.ModuleType)
 
 
 def _named_by(f: types.FunctionType) -> Iterator[Any]:
-    """The closure and the defaults of a function, and the globals that its code names."""
+    """Yield the closure and the defaults of a function, and the globals that its code names."""
     for cell in f.__closure__ or ():
         try:
             yield cell.cell_contents
-        except ValueError:  # not yet filled
+        except ValueError:  # an empty cell
             continue
     yield from f.__defaults__ or ()
     yield from (f.__kwdefaults__ or {}).values()
@@ -116,7 +119,7 @@ def _named_by(f: types.FunctionType) -> Iterator[Any]:
         code = codes.pop()
         for name in code.co_names:
             thing = names.get(name)
-            # Functions of other modules, as NumPy's, lead far.
+            # Functions of other modules, such as NumPy's, are skipped: they reach too much.
             if not callable(thing) or getattr(thing, "__module__", None) == module:
                 yield thing
         codes += (inner for inner in code.co_consts if isinstance(inner, types.CodeType))

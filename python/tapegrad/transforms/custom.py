@@ -1,4 +1,4 @@
-"""Derivatives that a function is given: `custom_vjp` and `custom_jvp`."""
+"""User-defined derivative rules: `custom_vjp` and `custom_jvp`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["custom_jvp", "custom_vjp"]
 
 
 class _Custom(Transformed):
-    """A function with a rule of its own; arguments at `nondiff_argnums` are passed on unchanged."""
+    """A function with a user-defined rule; it passes arguments at `nondiff_argnums` unchanged."""
 
     __slots__ = ("_nondiff", "_parameters")
 
@@ -42,20 +42,20 @@ class _Custom(Transformed):
         return type(self).__name__, {"nondiff_argnums": self._nondiff}
 
     def _rules(self) -> dict[str, Any]:
-        """The attributes that are the rule, as they are set."""
+        """Return the attributes that hold the rule, for pickles; empty if no rule is set."""
         raise NotImplementedError
 
     def _positional(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, ...]:
-        """All arguments by position, defaults included: rules know no names."""
+        """Return all arguments by position, with defaults, since rules take no keywords."""
         name = name_of(self.__wrapped__)
         if self._parameters is None:
             try:
                 self._parameters = inspect.signature(self.__wrapped__)
-            except (TypeError, ValueError):  # of a function that does not say
+            except (TypeError, ValueError):  # a function without a signature
                 if keywords:
                     raise TypeError(
-                        f"{name}() has a rule of its own and no signature: its arguments are given "
-                        f"by position"
+                        f"{name}() has a {type(self).__name__} and no signature: pass its "
+                        f"arguments by position"
                     ) from None
                 return args
         try:
@@ -64,14 +64,14 @@ class _Custom(Transformed):
             raise TypeError(f"{name}() {error}") from None
         if bound.kwargs:
             raise TypeError(
-                f"{name}() has a rule of its own, which knows no keyword-only arguments: "
+                f"{name}() has a {type(self).__name__}, which knows no keyword-only arguments: "
                 f"{', '.join(bound.kwargs)}"
             )
         bound.apply_defaults()
         return bound.args
 
     def _fixed(self, count: int) -> set[int]:
-        """The positions that are not differentiated by, of as many arguments."""
+        """Return the non-differentiable positions among `count` arguments, from 0 up."""
         for k in self._nondiff:
             if not -count <= k < count:
                 raise TypeError(
@@ -81,7 +81,7 @@ class _Custom(Transformed):
         return {k % count for k in self._nondiff}
 
     def _split(self, args: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
-        """Arguments that are not differentiated by, and the others."""
+        """Split the arguments into the non-differentiable and the differentiable ones."""
         fixed = self._fixed(len(args))
         return (
             [args[k] for k in sorted(fixed)],
@@ -89,10 +89,10 @@ class _Custom(Transformed):
         )
 
     def _refuse_traces(self, fixed: list[Any], recording: _core.Recording) -> None:
-        """A derivative by an argument that has none would be 0 without a word.
+        """Raise TypeError if a non-differentiable argument is traced.
 
-        What a compiled function is given is traced as well: there it depends on whether somebody
-        differentiates by it.
+        Its derivative would silently be 0. While a compiled function is recorded, all its numbers
+        are traced, so only those that a transform differentiates with respect to count.
         """
         if not fixed:
             return
@@ -102,18 +102,21 @@ class _Custom(Transformed):
             raise TypeError(
                 f"{type(self).__name__}: an argument of {name_of(self)} at nondiff_argnums is a "
                 f"traced number, and its derivative would be lost: pass float(stop_gradient(x)), "
-                f"or take it out of nondiff_argnums"
+                f"or remove its position from nondiff_argnums"
             )
 
     def _refuse_closure(
         self, recording: _core.Recording, begin: int, operands: Numbers, values: Numbers
     ) -> None:
-        """A rule knows nothing of a number that the function has from outside."""
+        """Raise TypeError if the function closes over a number that is differentiated.
+
+        The rule has no cotangent or tangent for such a number.
+        """
         if recording.closes_over(begin, operands, values):
             raise TypeError(
                 f"{type(self).__name__}: {name_of(self.__wrapped__)} uses a number that is "
-                f"differentiated and is no argument of it, and its rule would lose the derivative "
-                f"by that: pass it as an argument, or stop_gradient() of it"
+                f"differentiated and is no argument of it, and its rule would lose the derivative: "
+                f"pass the number as an argument, or apply stop_gradient() to it"
             )
 
     def _operands(self, arguments: list[Any]) -> tuple[Numbers, _core.Structure]:
@@ -123,16 +126,17 @@ class _Custom(Transformed):
 
 
 class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
-    """A function whose backward step is given, as `jax.custom_vjp`.
+    """A decorator for a function with a user-defined reverse-mode rule, as `jax.custom_vjp`.
 
-    `defvjp(fwd, bwd)`: `fwd` takes the arguments and returns the result and residuals; `bwd` takes
-    the residuals and the cotangent of the result and returns a tuple, a cotangent for each argument
-    (None for zeros). `bwd` gets the arguments at `nondiff_argnums` first. Defaults and keywords
-    reach the rule by position, as in JAX. A traced number at `nondiff_argnums` is a TypeError.
+    `defvjp(fwd, bwd)` sets the rule. `fwd` takes the arguments and returns a pair of the result
+    and residuals. `bwd` takes the residuals and the cotangent of the result, and returns a tuple
+    of a cotangent for each argument (None for zeros). `bwd` gets the arguments at
+    `nondiff_argnums` first. The rule gets keyword arguments and defaults by position, as in JAX.
 
-    Forward mode raises TypeError: give a `custom_jvp` for that. Forward over reverse (`hessian`)
-    differentiates `fwd` and `bwd` as they are written. Where one derivative alone is taken, both
-    may convert numbers to floats, and so call what knows floats alone.
+    Forward mode raises TypeError; use `custom_jvp` for it. Forward over reverse (`hessian`)
+    differentiates `fwd` and `bwd` themselves. If only a first derivative is taken, both may convert
+    numbers to floats, and so may call functions that accept floats only. A traced number at
+    `nondiff_argnums` raises TypeError.
 
     >>> @custom_vjp
     ... def clipped(x, bound):
@@ -150,7 +154,7 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
     _fwd = _bwd = cast("Function | None", None)
 
     def defvjp(self, fwd: Function, bwd: Function) -> None:
-        """Set the rule."""
+        """Set the rule: `fwd` and `bwd`, as the class describes them."""
         need_function(fwd, "custom_vjp: fwd")
         need_function(bwd, "custom_vjp: bwd")
         self._fwd, self._bwd = fwd, bwd
@@ -173,7 +177,7 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
         operands, _ = self._operands(arguments)
         if not any(map(_core.is_traced, operands)):
             return self.__wrapped__(*args)
-        # The rule stands for the first derivative: numbers may be converted to floats meanwhile.
+        # The rule gives the first derivative, so `fwd` may convert numbers to floats.
         begin = len(recording)
         recording.begin_rule(True)
         try:
@@ -201,22 +205,24 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
 
         def push(tangents: Numbers, present: list[bool], record: bool) -> Numbers:
             raise TypeError(
-                f"forward mode cannot differentiate {name}, which has a custom_vjp: a rule for "
-                f"backward mode alone"
+                f"forward mode cannot differentiate {name}, which has a custom_vjp, a rule for "
+                f"reverse mode only: use custom_jvp"
             )
 
         return outputs.unflatten(recording.rule(operands, values, pull, push, False))
 
 
 class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
-    """A function whose forward step is given, as `jax.custom_jvp`.
+    """A decorator for a function with a user-defined forward-mode rule, as `jax.custom_jvp`.
 
-    `defjvp(rule)`: `rule(primals, tangents)`, two tuples, returns the result and its tangent, which
-    must be linear in the tangents: backward mode differentiates the rule by these. `defjvps` takes
-    one function for each argument, `(tangent, result, *primals)`, or None where it adds nothing;
-    those of arguments that do not vary are not called. `rule` gets tangents of 0 for these.
-    The rule gets the arguments at `nondiff_argnums` first. The function itself, which nothing
-    differentiates, may convert numbers to floats, and so call what knows floats alone.
+    `defjvp(rule)` sets the rule: `rule(primals, tangents)` takes two tuples and returns the result
+    and its tangent. The tangent must be linear in `tangents`, since reverse mode transposes the
+    rule. `defjvps` sets the rule from one function for each argument, called as
+    `(tangent, result, *primals)`, or None for an argument that contributes nothing. For an argument
+    that does not vary, `rule` gets tangents of 0, and the function given to `defjvps` is not
+    called. The rule gets the arguments at `nondiff_argnums` first. The decorated function itself is
+    never differentiated, so it may convert numbers to floats and call functions that accept floats
+    only.
 
     >>> @custom_jvp
     ... def log1pexp(x):
@@ -229,17 +235,17 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
     __slots__ = ()
 
     _rule = None  # type: Function | None
-    # In its place, one for each argument.
+    # The functions that defjvps set, one for each argument; they replace _rule.
     _each = None  # type: tuple[Function | None, ...] | None
 
     def defjvp(self, rule: Function) -> Function:
-        """Set the rule; returns it, so as to be a decorator."""
+        """Set the rule and return it, so that `defjvp` can be used as a decorator."""
         need_function(rule, "custom_jvp: a rule")
         self._rule, self._each = rule, None
         return rule
 
     def defjvps(self, *rules: Function | None) -> None:
-        """Set the rule from one for each argument."""
+        """Set the rule from one function for each argument, or None."""
         for rule in rules:
             if rule is not None:
                 need_function(rule, "custom_jvp: a rule")
@@ -251,7 +257,7 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
         return {"_rule": self._rule} if self._rule is not None else {}
 
     def _of_each(self, fixed: list[Any], primals: Any, tangents: Any, vary: list[bool]) -> Any:
-        """The rule that `defjvps` sets. An argument that does not vary adds nothing."""
+        """Apply the rule that `defjvps` set; an argument that does not vary adds nothing."""
         rules = self._each or ()
         if len(rules) != len(primals):
             raise TypeError(
@@ -293,7 +299,7 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
         operands, inputs = self._operands(arguments)
         if not any(map(_core.is_traced, operands)):
             return self.__wrapped__(*args)
-        # The rule stands for derivatives of every order.
+        # The rule gives derivatives of every order.
         begin = len(recording)
         recording.begin_rule(False)
         try:
@@ -342,7 +348,7 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
 
 
 def _cotangents(given: Iterable[Any], arguments: list[Any], name: str) -> Numbers:
-    """The numbers of each argument's cotangent; zeros for None."""
+    """Return the numbers of the arguments' cotangents in one list, with zeros for None."""
     all_numbers: Numbers = []
     for k, (cotangent, argument) in enumerate(zip(given, arguments, strict=True)):
         wanted, structure = _core.flatten(argument, f"argument {k}", True)
@@ -359,14 +365,14 @@ def _cotangents(given: Iterable[Any], arguments: list[Any], name: str) -> Number
 
 
 def _any_of_each(arguments: list[Any], present: list[bool]) -> list[bool]:
-    """For each argument, whether one of its numbers is present."""
+    """Return for each argument True if any of its numbers is present."""
     there = iter(present)
     counts = [len(_core.flatten(argument, "an argument", True)[0]) for argument in arguments]
     return [any(list(itertools.islice(there, count))) for count in counts]
 
 
 def _added(x: Any, y: Any) -> Any:
-    """The sum of two trees of one structure."""
+    """Return the sum of two pytrees of the same structure."""
     ours, structure = _core.flatten(x, "a tangent")
     theirs, other = _core.flatten(y, "a tangent")
     if structure != other:

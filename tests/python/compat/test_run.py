@@ -131,7 +131,7 @@ def test_a_folder_without_main_module_is_an_error_with_status_1(tmp_path: Path) 
         ("not json", "it is not JSON: Expecting value"),
         ("[]", "it has no list of cells"),
         ('{"worksheets": [], "nbformat": 3}', "older than format 4"),
-        ('{"cells": [3]}', "it has a cell that is not one"),
+        ('{"cells": [3]}', "malformed cell"),
         ('{"cells": [{"cell_type": "code", "source": 3}]}', "it has a code cell without text"),
         (
             '{"cells": [], "metadata": {"language_info": {"name": "julia"}}}',

@@ -1,6 +1,7 @@
-"""tapegrad's Value in the place of a class that a program defines for itself.
+"""Replacement of a program's own Value class by tapegrad's (`--replace-class`).
 
-`importing` and `rewriting` find the class when the program is loaded; `recognise` decides by its
-source (`source`, `constructor`) and by trying a copy of it (`class_copy`, `trial`) whether Value
-does what it does; `adopt` puts Value in its place, or a `facade` where constructors differ.
+`importing` and `rewriting` find the class when the program is loaded. `recognise` decides whether
+Value is equivalent, from the source of the class (`source`, `constructor`) and from trials of a
+copy of it (`class_copy`, `trial`). `adopt` replaces the class by Value, or by a `facade` of Value
+if its constructor differs.
 """

@@ -1,7 +1,6 @@
-"""The nodes of a program's own class: what they hold, and how they are made.
+"""Analysis of a program's own class: the attributes of its nodes, and its constructor.
 
-What is found here is found by trying: a second copy of the class, apart from the program's, makes
-a few nodes, and is watched.
+The analysis is dynamic: it makes a few nodes of a copy of the class and inspects them.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ _LOCAL_GRADS = {"local_grads", "_local_grads"}
 _LABELS = {"label", "_label", "name", "_name"}
 _PLAIN = (type(None), bool, int, float, str)
 
-# Attributes by which a class takes over how Python makes or reads its objects.
+# Special methods that change how Python constructs objects or accesses their attributes.
 _TAKEN_OVER = ["__new__", "__getattribute__", "__getattr__", "__setattr__", "__delattr__"]
 _TAKEN_OVER += ["__del__", "__init_subclass__", "__class_getitem__"]
 
 
 @dataclass
 class Parameter:
-    """A parameter of the constructor: what it means, and of an extra one the attribute it sets."""
+    """A parameter of the constructor: its role, and the attribute that an extra parameter sets."""
 
     name: str
     kind: inspect._ParameterKind
@@ -43,25 +42,25 @@ class Parameter:
 
 @dataclass
 class Shape:
-    """What the nodes of a class hold, by meaning, and how they are made."""
+    """The attributes of a class's nodes by meaning, and the parameters of its constructor."""
 
     cls: type
     parameters: list[Parameter] = field(default_factory=list)
     attributes: dict[str, str] = field(default_factory=dict)  # meaning -> name
-    defaults: dict[str, Any] = field(default_factory=dict)  # meaning -> a leaf's
+    defaults: dict[str, Any] = field(default_factory=dict)  # meaning -> value in a leaf
     constants: dict[str, Any] = field(default_factory=dict)  # other attributes of every node
     unknown: set[str] = field(default_factory=set)  # attributes that only its operations set
     container: type = set
     takes_nodes: bool = False
-    is_tried: bool = False  # whether operations were seen at work
-    sweeps: bool = True  # whether its backward() may be called to see derivatives
+    is_tried: bool = False  # True if an operation was tried
+    sweeps: bool = True  # True if its backward() may be called to get derivatives
 
     def has_steps(self) -> bool:
-        """Whether its nodes hand their gradients on by closures without arguments."""
+        """True if its nodes propagate their gradients by closures without arguments."""
         return "step" in self.attributes
 
     def is_native(self) -> bool:
-        """Whether the program's own operations can make tapegrad's nodes."""
+        """True if the program's own operations can construct tapegrad's nodes."""
         roles = {parameter.role for parameter in self.parameters}
         return (
             "unknown" not in roles
@@ -76,7 +75,7 @@ class Shape:
         setattr(node, self.attributes[meaning], value)
 
     def pull(self, root: Any) -> None:
-        """Run the class's own sweep from a node, or what its nodes say how to."""
+        """Run the class's own sweep from a node, or one by its nodes' steps or local gradients."""
         if self.sweeps:
             root.backward()
         else:
@@ -108,7 +107,7 @@ class Shape:
 
 
 def state_of(node: Any) -> dict[str, Any]:
-    """The attributes of an object, in slots or not."""
+    """Return the attributes of an object, including those in slots."""
     found: dict[str, Any] = {}
     for base in type(node).__mro__:
         slots = vars(base).get("__slots__", ())
@@ -125,9 +124,9 @@ def _is_private(name: str) -> bool:
 
 
 def read_shape(cls: type, around: Surroundings, sweeps: bool, names: Collection[str]) -> Shape:
-    """How the nodes of this copy of a class are made and what they hold; raises UnfitError.
+    """Analyse a copied class; raises UnfitError if its nodes cannot be Values.
 
-    Its backward() is called only where it `sweeps`, that is does nothing else. `names` are the
+    `sweeps` is True if its backward() has no other effect and may be called. `names` are the
     operations that may be tried.
     """
     for name in _TAKEN_OVER:
@@ -166,11 +165,11 @@ def _make(cls: type, *arguments: Any, **keywords: Any) -> Any:
     try:
         return cls(*arguments, **keywords)
     except Exception as error:
-        raise UnfitError(f"its constructor did not take a number: {error}") from None
+        raise UnfitError(f"its constructor did not accept a number: {error}") from None
 
 
 def _read_leaf(shape: Shape, state: dict[str, Any], other: dict[str, Any]) -> None:
-    """What a node holds that was made of a number."""
+    """Find the meanings of the attributes of a leaf."""
     numbers = [name for name, value in state.items() if _is_number(value) and value == 2.5]
     numbers = [name for name in numbers if other.get(name) == -3.25]
     if not numbers:
@@ -206,7 +205,7 @@ def _is_number(value: Any) -> bool:
 
 @dataclass
 class _Made:
-    """A node that an operation made, its operands, and what the constructor was given for it."""
+    """A node made by an operation, its operands, and the arguments given to the constructor."""
 
     node: Any
     operands: tuple[Any, ...]
@@ -215,7 +214,7 @@ class _Made:
 
 
 def _make_by_operation(cls: type, names: Collection[str]) -> _Made | None:
-    """A node made by the first operation that works, None where the class has none."""
+    """Make a node by the first operation that works; return None if none does."""
     constructor = _constructor_of(cls)
     signature = inspect.signature(constructor)
     calls: dict[int, tuple[tuple[Any, ...], dict[str, Any]]] = {}
@@ -263,7 +262,7 @@ def _read_parameters(shape: Shape, made: _Made) -> None:
         else:
             roles[name] = _role_of(made.given[name], made.operands)
     if list(roles.values()).count("children") > 1 or list(roles.values()).count("op") > 1:
-        raise UnfitError("its operations give the constructor their operands twice")
+        raise UnfitError("its operations pass their operands to the constructor twice")
     for parameter in made.parameters:
         shape.parameters.append(
             Parameter(parameter.name, parameter.kind, parameter.default, roles[parameter.name])
@@ -274,7 +273,7 @@ def _read_parameters(shape: Shape, made: _Made) -> None:
 
 
 def _role_of(value: Any, operands: tuple[Any, ...]) -> str:
-    """The meaning of an argument that an operation on `operands` gave the constructor."""
+    """Return the role of an argument that an operation on `operands` gave the constructor."""
     if isinstance(value, tuple | list | set | frozenset):
         if {id(part) for part in value} == {id(operand) for operand in operands}:
             return "children"
@@ -288,7 +287,7 @@ def _role_of(value: Any, operands: tuple[Any, ...]) -> str:
 
 
 def _read_extra(shape: Shape, parameter: Parameter) -> None:
-    """Which attribute a parameter sets that operations leave alone."""
+    """Find the attribute set by a parameter that operations leave at its default."""
     by_name = {**dict.fromkeys(_CHILDREN, "children"), **dict.fromkeys(_OPERATIONS, "op")}
     parameter.role = by_name.get(parameter.name, "")
     if parameter.role and parameter.role not in {
@@ -301,7 +300,7 @@ def _read_extra(shape: Shape, parameter: Parameter) -> None:
         inspect.Parameter.VAR_KEYWORD,
     ):
         raise UnfitError(
-            f"its operations do not say what {parameter.name} of the constructor is for"
+            f"its operations do not show what the constructor's {parameter.name} is for"
         )
     probe = not default if isinstance(default, bool) else "zz" if isinstance(default, str) else 0.75
     before = state_of(_make(shape.cls, 2.5))
@@ -309,11 +308,11 @@ def _read_extra(shape: Shape, parameter: Parameter) -> None:
         after = state_of(shape.cls(2.5, **{parameter.name: probe}))
     except Exception:
         raise UnfitError(
-            f"it is not clear what {parameter.name} of its constructor is for"
+            f"it is not clear what the constructor's {parameter.name} is for"
         ) from None
     changed = [name for name in after if not _is_like(after[name], before.get(name))]
     if len(changed) != 1 or not _is_same(after[changed[0]], probe):
-        raise UnfitError(f"it is not clear what {parameter.name} of its constructor is for")
+        raise UnfitError(f"it is not clear what the constructor's {parameter.name} is for")
     parameter.role, parameter.attribute = "extra", changed[0]
 
 
@@ -322,7 +321,7 @@ def _is_like(a: Any, b: Any) -> bool:
 
 
 def _read_parameters_by_name(shape: Shape) -> None:
-    """Of a class without arithmetic, what its parameters are called."""
+    """Find the roles of parameters by their names, for a class without arithmetic."""
     tables = [(_CHILDREN, "children"), (_OPERATIONS, "op"), (_LOCAL_GRADS, "local")]
     tables.append((_LABELS, "label"))
     constructor = _constructor_of(shape.cls)
@@ -343,7 +342,7 @@ def _read_parameters_by_name(shape: Shape) -> None:
 
 
 def _read_result(shape: Shape, leaf: dict[str, Any], made: _Made) -> None:
-    """What a node holds that an operation made."""
+    """Find the meanings of the attributes of an operation's result."""
     state = state_of(made.node)
     for name in [*state]:
         value = state[name]
@@ -352,7 +351,9 @@ def _read_result(shape: Shape, leaf: dict[str, Any], made: _Made) -> None:
         role = _role_of(value, made.operands)
         if role in ("children", "op", "local") and not _is_same(value, leaf.get(name)):
             if role in shape.attributes:
-                raise UnfitError(f"its nodes keep the same in {shape.attributes[role]} and {name}")
+                raise UnfitError(
+                    f"its nodes keep the same object in {shape.attributes[role]} and {name}"
+                )
             shape.attributes[role] = name
             shape.defaults[role] = leaf.get(name)
             shape.constants.pop(name, None)
@@ -387,13 +388,13 @@ def _read_label(shape: Shape, parameter: Parameter) -> None:
     state = state_of(_make(shape.cls, 2.5, **{parameter.name: "zz"}))
     held = [name for name in shape.constants if state[name] == "zz"]
     if len(held) != 1:
-        raise UnfitError(f"it is not clear what {parameter.name} of its constructor is for")
+        raise UnfitError(f"it is not clear what the constructor's {parameter.name} is for")
     shape.attributes["label"] = held[0]
     shape.defaults["label"] = shape.constants.pop(held[0])
 
 
 def _read_grad(shape: Shape, result: Any, a: Any) -> None:
-    """The attribute in which a sweep leaves derivatives."""
+    """Find the attribute in which a sweep leaves derivatives."""
     before = state_of(a)
     candidates = [name for name, value in shape.constants.items() if _is_number(value)]
     if len(candidates) > 1 and "grad" in candidates:
@@ -401,7 +402,7 @@ def _read_grad(shape: Shape, result: Any, a: Any) -> None:
     says = "children" in shape.attributes and {"step", "local"} & shape.attributes.keys()
     if not shape.sweeps and not says:
         lacks = "backward() that could be tried" if hasattr(result, "backward") else "backward()"
-        raise UnfitError(f"it has no {lacks}, and its nodes do not say how one goes through them")
+        raise UnfitError(f"it has no {lacks}, and its nodes do not say how to propagate a gradient")
     for name in candidates:
         shape.attributes["grad"] = name
         try:
@@ -413,7 +414,7 @@ def _read_grad(shape: Shape, result: Any, a: Any) -> None:
         after = state_of(a)
         if after[name] != before[name]:
             if before[name] != 0:
-                raise UnfitError(f"its {name} does not begin as 0")
+                raise UnfitError(f"its {name} is not 0 at first")
             shape.defaults["grad"] = shape.constants.pop(name)
             return
     raise UnfitError("its operations leave no derivative that could be compared")
@@ -428,7 +429,7 @@ def _takes_nodes(shape: Shape) -> bool:
 
 
 def has_constructor(source: ClassSource, cls: type) -> bool:
-    """Whether the program's class has a constructor that does anything."""
+    """True if the program's class has a constructor with a body."""
     constructor = source.methods().get("__init__")
     if constructor is not None:
         return not is_stub(constructor)

@@ -1,4 +1,4 @@
-"""Import a program's modules with classes in them replaced, and its own micrograd."""
+"""Import hooks that replace classes in a program's modules and in its own micrograd."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from tapegrad.compat.replace_class.rewriting import compile_source
 
 
 class _NeighbourLoader(SourceFileLoader):
-    """Loads a module with its classes replaced."""
+    """Loads a module with classes in it replaced."""
 
     def __init__(self, fullname: str, path: str, names: Collection[str]) -> None:
         super().__init__(fullname, path)
         self._names = names
 
     def get_code(self, fullname: str) -> CodeType:
-        """The module's code, from its source: cached bytecode has the original class."""
+        """Compile the module's source, since cached bytecode has the original class."""
         path = self.get_filename(fullname)
         return compile_source(self.get_data(path), path, self._names)
 
 
 class _OwnMicrogradLoader(_NeighbourLoader):
-    """Loads a program's own package micrograd, or tapegrad's in its place where that fails."""
+    """Loads a program's own package micrograd, or tapegrad's instead if that fails."""
 
     def exec_module(self, module: ModuleType) -> None:
         try:
@@ -42,7 +42,7 @@ class _OwnMicrogradLoader(_NeighbourLoader):
 
 
 class NeighbourFinder:
-    """Finds modules where Python would, and replaces classes in those of some folders."""
+    """Finds modules where Python would, and replaces classes in those of certain folders."""
 
     def __init__(
         self, folders: Sequence[str], names: Collection[str], own_micrograd: bool = False
@@ -54,7 +54,7 @@ class NeighbourFinder:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The spec of a module in the folders, None for any other."""
+        """Return the spec of a module in the folders, or None for any other."""
         is_micrograd = self._own_micrograd and fullname.partition(".")[0] == "micrograd"
         names = {*self._names, "Value"} if is_micrograd else self._names
         if not names:
@@ -69,7 +69,7 @@ class NeighbourFinder:
         return spec
 
     def _is_neighbour(self, fullname: str, origin: str) -> bool:
-        # The first name decides: a virtual environment in the folder is not the program's.
+        # Decided by the top-level package, so as to exclude a virtual environment in the folder.
         top = fullname.partition(".")[0]
         file = Path(os.path.realpath(origin))
         return any(
@@ -78,13 +78,13 @@ class NeighbourFinder:
 
 
 def find_own_micrograd(folders: Sequence[str]) -> str:
-    """Where a program has a module or package of this name beside it; "" where it has none."""
-    # A folder without __init__.py comes after an installed package, as it does for Python.
+    """Return the path of a program's own module or package micrograd, or "" if it has none."""
+    # As in Python, an installed package takes precedence over a folder without __init__.py.
     spec = PathFinder.find_spec("micrograd", [*folders, *sys.path[1:]])
     if spec is None:
         return ""
     if spec.origin is None:
-        # It may hold anything.
+        # A namespace package, which may be any folder: it counts if it has modules.
         found = [x for x in spec.submodule_search_locations or [] if any(Path(x).glob("*.py"))]
     elif spec.submodule_search_locations is None:
         found = [spec.origin]
@@ -96,7 +96,7 @@ def find_own_micrograd(folders: Sequence[str]) -> str:
 def install_neighbour_finder(
     folders: Sequence[str], names: Collection[str], own_micrograd: bool = False
 ) -> None:
-    """Replace classes of these names in modules that are imported from these folders."""
+    """Replace classes of these names in all modules that are imported from these folders."""
     finders = sys.meta_path
     place = finders.index(PathFinder) if PathFinder in finders else len(finders)
     finders.insert(place, NeighbourFinder(folders, names, own_micrograd))

@@ -1,4 +1,4 @@
-"""The source of a class that a program defines: what its methods read, use and change."""
+"""Static analysis of a program's class: the names that its methods read, call and assign."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PURE_BUILTINS = frozenset(
     | {"len", "list", "map", "max", "min", "next", "object", "pow", "range", "repr", "reversed"}
     | {"round", "set", "slice", "sorted", "str", "sum", "super", "tuple", "type", "zip"}
 )
-# What tuples, lists, sets, dicts and strings have.
+# The methods of tuples, lists, sets, dicts and strings.
 _CONTAINER_METHODS = {
     name
     for kind in (tuple, list, set, dict, str)
@@ -35,7 +35,7 @@ _METHOD_DECORATORS |= {"property", "setter", "staticmethod"}
 
 @dataclass(frozen=True)
 class ClassSource:
-    """A class definition as it was written, and the module around it."""
+    """The syntax tree of a class definition and of its module."""
 
     node: ast.ClassDef
     module: ast.Module
@@ -46,7 +46,7 @@ class ClassSource:
         return self.node.name
 
     def methods(self) -> dict[str, ast.FunctionDef]:
-        """The functions of the class and of its bases in the same module, under every name."""
+        """Return the methods of the class and of its bases in the module, by all their names."""
         found: dict[str, ast.FunctionDef] = {}
         for base in self.bases():
             found.update(_functions_of(base))
@@ -54,7 +54,7 @@ class ClassSource:
         return found
 
     def bases(self) -> list[ast.ClassDef]:
-        """The bases that the same module defines, the farthest first."""
+        """Return the bases that the module defines, the most distant first."""
         found: list[ast.ClassDef] = []
         pending = [self.node]
         while pending:
@@ -68,7 +68,7 @@ class ClassSource:
         return found
 
     def fields(self) -> set[str]:
-        """The names that the class and those bases annotate, as dataclasses do."""
+        """Return the names annotated in the class and these bases, as in a dataclass."""
         return {
             statement.target.id
             for node in [*self.bases(), self.node]
@@ -77,11 +77,11 @@ class ClassSource:
         }
 
     def functions(self) -> dict[str, ast.FunctionDef]:
-        """The functions at the top level of the module."""
+        """Return the functions at the top level of the module."""
         return {x.name: x for x in self.module.body if isinstance(x, ast.FunctionDef)}
 
     def is_constant(self, name: str) -> bool:
-        """Whether the module gives this name a value once, and no function changes it."""
+        """True if the module assigns this name once, and no function declares it global."""
         stores = 0
         for node in ast.walk(self.module):
             if isinstance(node, ast.Global) and name in node.names:
@@ -108,7 +108,7 @@ def _functions_of(node: ast.ClassDef) -> dict[str, ast.FunctionDef]:
 
 
 def _pairs(statement: ast.Assign) -> Iterable[tuple[str, ast.expr]]:
-    """Names and what is assigned to them, `a, b = x, y` among it."""
+    """Yield the names assigned and their expressions, also in `a, b = x, y`."""
     for target in statement.targets:
         value = statement.value
         if isinstance(target, ast.Name):
@@ -120,7 +120,7 @@ def _pairs(statement: ast.Assign) -> Iterable[tuple[str, ast.expr]]:
 
 
 def why_not_repeated(source: ClassSource) -> str:
-    """Why the class statement cannot be run a second time to try the class; "" where it can."""
+    """Return why the class statement cannot be run a second time, or "" if it can."""
     for node in [*source.bases(), source.node]:
         if node.keywords:
             return "it has a metaclass or arguments besides its bases"
@@ -148,7 +148,7 @@ def _last_name(expression: ast.expr) -> str:
 
 
 def without_annotations(statement: ast.stmt) -> ast.stmt:
-    """A copy in which functions have none, since these may name what is not there yet."""
+    """Return a copy without annotations, which may refer to names not defined yet."""
     copied = copy.deepcopy(statement)
     for node in ast.walk(copied):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -159,7 +159,7 @@ def without_annotations(statement: ast.stmt) -> ast.stmt:
 
 
 def is_stub(function: ast.FunctionDef) -> bool:
-    """Whether a function has no body but a docstring, `...` or `pass`."""
+    """True if the body of a function is only a docstring, `...` or `pass`."""
     return all(
         isinstance(statement, ast.Pass)
         or (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
@@ -168,9 +168,9 @@ def is_stub(function: ast.FunctionDef) -> bool:
 
 
 def looks_at_operands(constructor: ast.FunctionDef) -> str:
-    """What a constructor reads of other nodes than the one it makes; "" for nothing.
+    """Return which attribute of other nodes a constructor reads, or "" for none.
 
-    The number of a node that is given in place of a number does not count.
+    The data of a node that is passed in place of a number does not count.
     """
     attributes = [node for node in ast.walk(constructor) if isinstance(node, ast.Attribute)]
     stored = {node.attr for node in attributes if isinstance(node.ctx, ast.Store)}
@@ -194,7 +194,7 @@ class Surroundings:
     _seen: dict[str, str] = field(default_factory=dict)
 
     def why_not_pure(self, function: Function) -> str:
-        """What a function depends on or changes besides its operands; "" for nothing."""
+        """Return what a function depends on or changes besides its operands, or "" for nothing."""
         reader = _Reader(self, _bound_names(function))
         body = function.body if isinstance(function.body, list) else [function.body]
         for node in [*body, *function.args.defaults, *filter(None, function.args.kw_defaults)]:
@@ -202,9 +202,9 @@ class Surroundings:
         return reader.reason
 
     def why_not_global(self, name: str) -> str:
-        """The same of a name that a method takes from its module."""
+        """Return why a global name is impure, or "" if it is not."""
         if name not in self._seen:
-            self._seen[name] = ""  # for functions that call each other
+            self._seen[name] = ""  # ends the recursion for functions that call each other
             self._seen[name] = self._look_up(name)
         return self._seen[name]
 
@@ -237,7 +237,7 @@ def _is_exception(found: Any) -> bool:
 
 
 def _bound_names(function: Function) -> set[str]:
-    """Names of a function that are its own, or of functions inside it."""
+    """Return the names bound in a function or in functions inside it."""
     bound = set()
     for node in ast.walk(function):
         if isinstance(node, ast.arg):
@@ -254,7 +254,7 @@ def _bound_names(function: Function) -> set[str]:
 
 
 class _Reader(ast.NodeVisitor):
-    """Finds the first thing in a function that is not about its operands."""
+    """Finds the first impurity in a function and describes it in `reason`."""
 
     def __init__(self, around: Surroundings, bound: set[str]) -> None:
         self.around = around
@@ -266,7 +266,7 @@ class _Reader(ast.NodeVisitor):
             super().visit(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        # Without annotations, which say nothing about what is computed.
+        # Annotations are skipped, since they do not affect the result.
         for part in [*node.body, *node.args.defaults, *filter(None, node.args.kw_defaults)]:
             self.visit(part)
 
@@ -283,7 +283,7 @@ class _Reader(ast.NodeVisitor):
         around, attribute = self.around, node.attr
         owner = node.value.id if isinstance(node.value, ast.Name) else ""
         if owner and owner not in self.bound and owner != around.source.name:
-            self.visit(node.value)  # a module: whatever it has
+            self.visit(node.value)  # a module, with any attribute
         elif not isinstance(node.ctx, ast.Load):
             if attribute not in around.stores or owner == around.source.name:
                 self.reason = f"assigns {ast.unparse(node)}"
@@ -314,7 +314,7 @@ class _Reader(ast.NodeVisitor):
 
 
 def modules_beside(module: ast.Module, folder: str) -> Iterable[Path]:
-    """The files in a folder that a module imports from there; of a package, all of them."""
+    """Yield the files in a folder that a module imports, for a package all its files."""
     names: set[str] = set()
     for node in ast.walk(module):
         if isinstance(node, ast.Import):
@@ -329,9 +329,10 @@ def modules_beside(module: ast.Module, folder: str) -> Iterable[Path]:
 
 
 def makes_nodes(function: ast.AST, class_name: str, stores: Collection[str]) -> bool:
-    """Whether a function makes a node with operands itself, rather than by other operations.
+    """True if a function constructs a node with operands itself, not only by other operations.
 
-    It calls the class with more than a number, or assigns one of the attributes `stores`.
+    Such a function calls the class with more than a number, or assigns one of the attributes
+    `stores`.
     """
     return any(
         isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr in stores
@@ -353,10 +354,10 @@ _OPERATORS: dict[type[ast.AST], str] = {
 
 
 def operations_in(function: ast.FunctionDef, is_made_of_others: bool) -> set[str]:
-    """The methods of nodes that a function may call, by name or through operators.
+    """Return the methods of nodes that a function may call, by name or by operators.
 
-    Where it makes its node itself, most of its operators are on numbers: then those count that
-    stand beside one of its operands.
+    In a function that constructs its node itself, most operators act on numbers; only those next to
+    one of its operands count.
     """
     operands = {argument.arg for argument in function.args.args}
     found: set[str] = set()
@@ -380,7 +381,7 @@ def _gives_operands(call: ast.Call) -> bool:
 
 
 def names_its_class(function: ast.FunctionDef) -> bool:
-    """Whether a method asks an object for its class."""
+    """True if a method reads the class of an object."""
     return any(
         (isinstance(node, ast.Attribute) and node.attr == "__class__")
         or (isinstance(node, ast.Call) and _last_name(node.func) == "type")
@@ -398,7 +399,7 @@ def _is_class(called: ast.expr, class_name: str) -> bool:
 
 @dataclass
 class Uses:
-    """How the program around a class uses what its nodes have."""
+    """How the program around a class uses the attributes of its nodes."""
 
     loaded: set[str] = field(default_factory=set)
     compared: set[str] = field(default_factory=set)
@@ -407,7 +408,7 @@ class Uses:
     makes_nodes: bool = False
 
     def add(self, module: ast.AST, class_name: str) -> None:
-        """Add the uses of a module outside the class of this name."""
+        """Add the uses in a module, except those inside the class of this name."""
         pending: list[ast.AST] = [module]
         while pending:
             node = pending.pop()
@@ -427,7 +428,7 @@ class Uses:
         if isinstance(node, ast.Compare):
             deciding = [node.left, *node.comparators]
             if any(isinstance(side, ast.Constant) and not side.value for side in deciding):
-                deciding = []  # whether there is any operation
+                deciding = []  # a test for emptiness only
             self.compares_types |= any(
                 (isinstance(side, ast.Call) and _last_name(side.func) == "type")
                 or (isinstance(side, ast.Attribute) and side.attr == "__class__")

@@ -1,4 +1,4 @@
-"""A class of a program beside Value: the same operations on both, with the same numbers."""
+"""Trials of a program's class against Value: the same operations on the same numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tapegrad.compat.replace_class.class_copy import Scope
 from tapegrad.compat.replace_class.constructor import Shape
 from tapegrad.compat.replace_class.source import ClassSource
 
-# Numbers and pairs to try: ordinary ones, kinks, large and tiny ones, where clamps would show.
+# The numbers and pairs to try: ordinary ones, kinks, and large and tiny ones that reveal clamps.
 _NUMBERS = [0.5, -0.5, 1.0, -1.0, 1.7, -2.3, 3.0, -4.0, 12.0, -12.0, 40.0, -40.0, 100.0, -100.0]
 _NUMBERS += [0.0, 1e-3, -1e-3, 1e-6, 1e-9, -1e-9, 1e-12, 1e6, -1e6]
 _PAIRS = [(2.0, 3.0), (-1.5, 0.5), (0.5, -1.0), (3.0, 0.5), (0.0, 2.0), (2.0, 0.0), (0.0, 0.0)]
@@ -22,11 +22,11 @@ _PAIRS += [(-2.0, 3.0), (7.0, 7.0), (1e-9, 1e9), (1e6, -1e6), (100.0, 0.01), (1.
 _BINARY = {f"__{r}{x}__" for r in ("", "r") for x in ("add", "sub", "mul", "truediv", "pow")}
 _UNARY = {"__neg__", "__pos__", "__abs__"}
 _UPSTREAM = (3.0, -1e7)
-BEGIN = 0.25  # a gradient that was there before
+BEGIN = 0.25  # a gradient left by an earlier sweep
 
 
 def _operations() -> dict[str, int]:
-    """The operands of each operation that Value has, by method name."""
+    """Return the number of operands of each operation of Value, by method name."""
     found = dict.fromkeys(_BINARY, 2) | dict.fromkeys(_UNARY, 1)
     for operation in _core.operations():
         for name in (operation["name"], operation["alias"]):
@@ -43,7 +43,7 @@ Outcome = tuple[float, ...]
 
 @dataclass
 class Engine:
-    """A kind of node under trial: the program's own, or tapegrad's."""
+    """The interface to a kind of node in a trial: the program's own or tapegrad's."""
 
     make: Callable[[float], Any]
     kind: type
@@ -60,7 +60,7 @@ OURS = Engine(Value, Value, getattr, _set_grad, lambda node: node.backward())
 
 
 def engine_of(shape: Shape) -> Engine:
-    """The program's own kind of node."""
+    """Return the interface to the program's own kind of node."""
     return Engine(
         shape.cls,
         shape.cls,
@@ -72,21 +72,21 @@ def engine_of(shape: Shape) -> Engine:
 
 @dataclass
 class Trial:
-    """A class that was tried beside Value: its nodes, and what became of each of its methods."""
+    """The result of a trial: the class's nodes, and the classification of its methods."""
 
     source: ClassSource
     shape: Shape
     scope: Scope
-    same: set[str] = field(default_factory=set)  # as the engine's: replaced
-    own: dict[str, str] = field(default_factory=dict)  # the program's, and why
-    lifted: set[str] = field(default_factory=set)  # of those, which run on copies of their operands
+    same: set[str] = field(default_factory=set)  # equivalent to the engine's, so replaced
+    own: dict[str, str] = field(default_factory=dict)  # kept from the program, and why
+    lifted: set[str] = field(default_factory=set)  # those of `own` that run on copied operands
     tested: set[str] = field(default_factory=set)  # methods that can be compared
     upstream: bool = False
     begin: float = BEGIN
 
 
 def cases_of(name: str, function: ast.FunctionDef) -> Iterable[tuple[tuple[float, ...], bool]]:
-    """Operands to try a method with, and whether the second is a plain number."""
+    """Yield operands to try a method with, and whether the second is a plain number."""
     arguments = function.args
     count = len(arguments.posonlyargs) + len(arguments.args) - len(arguments.defaults)
     if count == 1:
@@ -103,15 +103,15 @@ def cases_of(name: str, function: ast.FunctionDef) -> Iterable[tuple[tuple[float
 
 
 def differs(trial: Trial, other: Engine, name: str, structural: bool = False) -> str:
-    """Where a method gives other numbers on nodes of `other`; "" where it does not."""
+    """Return how a method differs on nodes of `other`, or "" if it does not."""
     theirs = engine_of(trial.shape)
     compared = 0
     for index, (numbers, plain) in enumerate(cases_of(name, trial.source.methods()[name])):
-        # What comes to a node is small and large in turn: a large gradient may be clipped.
+        # The incoming gradient alternates between small and large, to reveal clipping.
         upstream = _UPSTREAM[index % 2]
         expected = _outcome(trial, theirs, name, numbers, plain, upstream)
         if expected is None or any(map(math.isnan, expected)):
-            continue  # it fails there, which the engine need not
+            continue  # the engine need not fail where the program's operation does
         compared += 1
         found = _outcome(trial, other, name, numbers, plain, upstream)
         if found is None or not _agree(expected, found, upstream):
@@ -130,7 +130,7 @@ def _outcome(
     plain: bool,
     upstream: float,
 ) -> Outcome | None:
-    """Value and derivatives of a method, None where it raises or gives no node."""
+    """Return the value and derivatives of a method, or None if it raises or returns no node."""
     try:
         leaves = [engine.make(number) for number in numbers[: 1 if plain else None]]
         operands = [*leaves[1:], *(numbers[1:] if plain else ())]
@@ -147,7 +147,7 @@ def _outcome(
 
 
 def _agree(expected: Outcome, found: Outcome, scale: float = 1.0) -> bool:
-    """Whether numbers are equal but for rounding; all but the first are gradients times `scale`."""
+    """True if numbers agree up to rounding; all but the first are gradients times `scale`."""
     absolute = [1e-13, *[1e-13 * max(1.0, abs(scale))] * (len(expected) - 1)]
     return all(
         a == b or (math.isnan(a) and math.isnan(b)) or abs(a - b) <= tolerance + 1e-10 * abs(a)
@@ -156,7 +156,7 @@ def _agree(expected: Outcome, found: Outcome, scale: float = 1.0) -> bool:
 
 
 def _other_structure(trial: Trial, name: str) -> str:
-    """Whether a node has another operation or other operands, which the program looks at."""
+    """Return how a method's node differs in operation or operands, or "" if it does not."""
     shape = trial.shape
     binary = OPERATIONS.get(name, 1) == 2
     a, x = [shape.cls(2.0), shape.cls(3.0)], [Value(2.0), Value(3.0)]
@@ -171,11 +171,11 @@ def _other_structure(trial: Trial, name: str) -> str:
         expected = [a[x.index(child)] if child in x else None for child in ours._children]
         ordered = shape.container in (list, tuple)
         same &= found == expected if ordered else set(found) == set(expected)
-    return "" if same else "makes nodes of another operation, at which the program looks"
+    return "" if same else "makes nodes of another operation, which the program reads"
 
 
 def sweeps_alike(trial: Trial, theirs: Engine, ours: Engine) -> bool:
-    """Whether both sweeps leave the same gradients, at every node and after several calls."""
+    """True if both sweeps leave the same gradients at every node, also after several calls."""
     if "__add__" in trial.same and "__mul__" in trial.same:
         add, multiply = "__add__", "__mul__"
     else:
