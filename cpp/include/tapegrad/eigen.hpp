@@ -45,16 +45,19 @@ struct EigenTraits : Eigen::GenericNumTraits<double> {
 
 namespace Eigen {
 
-namespace numext {
+namespace internal {
 
-// Eigen deduces the type of its argument, which may be an expression.
+// numext::abs2() deduces the type of its argument, which may be an expression.
 template <tapegrad::Op code, class... Operands>
-tapegrad::Traced abs2(const tapegrad::Expression<code, Operands...>& expression) {
-  const tapegrad::Traced x = expression;
-  return x * x;
-}
+struct abs2_impl<tapegrad::Expression<code, Operands...>> {
+  static tapegrad::Traced run(const tapegrad::Traced& x) { return x * x; }
+};
+template <tapegrad::Op code, class... Operands>
+struct abs2_retval<tapegrad::Expression<code, Operands...>> {
+  using type = tapegrad::Traced;
+};
 
-}  // namespace numext
+}  // namespace internal
 
 template <>
 struct NumTraits<tapegrad::Value> : tapegrad::detail::EigenTraits<tapegrad::Value> {};

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Any, SupportsIndex, TypeGuard
+from typing import Any, cast
 
 from tapegrad.transforms._functions import Function, name_of, split_aux
 from tapegrad.transforms._tracing import Trace, Variables
 
 Argnums = int | Sequence[int]
-
-
-def is_index(number: object) -> TypeGuard[SupportsIndex]:
-    """True if isinstance(number, SupportsIndex), which takes microseconds if it is false."""
-    return hasattr(number, "__index__")
 
 
 class Chosen:
@@ -24,8 +19,9 @@ class Chosen:
 
     def __init__(self, argnums: int | Sequence[int], transform: str) -> None:
         self.transform = transform
-        self.one = is_index(argnums)
-        each = (argnums,) if is_index(argnums) else argnums
+        # isinstance(argnums, SupportsIndex) takes microseconds where it is false.
+        self.one = hasattr(argnums, "__index__")
+        each = cast("Sequence[int]", (argnums,) if self.one else argnums)
         try:
             self.positions = tuple(operator.index(position) for position in each)
         except TypeError:

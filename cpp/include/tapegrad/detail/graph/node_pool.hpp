@@ -40,7 +40,7 @@ class Blocks {
   };
 
   // `limit` caps the number of nodes; the environment variable TAPEGRAD_MAX_NODES lowers it.
-  explicit Blocks(Index limit = max_nodes) : limit_(std::min(limit, max_nodes)) {
+  explicit Blocks(Index limit = max_nodes) : limit_((std::min)(limit, max_nodes)) {
     if (const char* text = std::getenv("TAPEGRAD_MAX_NODES")) {
       const unsigned long long wanted = std::strtoull(text, nullptr, 10);
       if (wanted > 0) limit_ = static_cast<Index>(std::min<unsigned long long>(wanted, limit_));
