@@ -1,5 +1,5 @@
-// The derivatives that tests/python/test_extreme_derivatives.py does not see: of high orders, and
-// at the ends. Known digits are mpmath's.
+// The derivatives that tests/python/operations/test_extreme_derivatives.py does not see: of high
+// orders, and at the ends. Known digits are mpmath's.
 #include <tapegrad/detail/ops/orders.hpp>
 
 #include <doctest/doctest.h>

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
-from support.paths import REPOSITORY
+from support.paths import REPOSITORY, TESTS
 
 # A folder or files at the left, and after two spaces what they are.
 LINE = re.compile(r"(?P<indent> *)(?P<names>\S+(?: \S+)*)(?: {2,}.*)?")
@@ -16,7 +14,7 @@ LINE = re.compile(r"(?P<indent> *)(?P<names>\S+(?: \S+)*)(?: {2,}.*)?")
 def shown() -> set[Path]:
     """The files and folders that the first code block after the heading names."""
     text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    block = text.partition("\n## The house\n")[2].split("```")[1]
+    block = text.partition("\n## Repository layout\n")[2].split("```")[1]
     found: set[Path] = set()
     above = REPOSITORY
     for line in block.strip("\n").split("\n"):
@@ -37,11 +35,16 @@ def test_what_it_shows_is_there() -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("folder", ["python/tapegrad", "bench", "tests/python"])
-def test_it_shows_every_folder(folder: str) -> None:
-    there = {
-        path
-        for path in (REPOSITORY / folder).iterdir()
-        if any(file.suffix != ".pyc" for file in path.rglob("*.*"))
-    }
-    assert there - shown() == set()
+def folders(above: Path) -> set[Path]:
+    """The folders there that hold more than bytecode."""
+    return {path for path in above.iterdir() if any(f.suffix != ".pyc" for f in path.rglob("*.*"))}
+
+
+def test_it_shows_every_folder_of_the_package() -> None:
+    assert folders(REPOSITORY / "python" / "tapegrad") - shown() == set()
+
+
+def test_the_tests_have_the_folders_of_the_package() -> None:
+    private = {"_former"}  # tested by transforms/test_pickling_functions.py
+    package = {path.name for path in folders(REPOSITORY / "python" / "tapegrad")} - private
+    assert package - {path.name for path in folders(TESTS)} == {"demo"}  # in commands/
