@@ -100,7 +100,7 @@ def _reached(things: list[Any]) -> Iterator[Any]:
             things += getattr(thing, "__dict__", {}).values()
 
 
-_PLAIN = (float, int, str, bytes, type(None), types.ModuleType)
+_PLAIN: tuple[type, ...] = (float, int, str, bytes, type(None), types.ModuleType)
 
 
 def _named_by(f: types.FunctionType) -> Iterator[Any]:
