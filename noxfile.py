@@ -81,7 +81,7 @@ def sanitize_python(session: nox.Session) -> None:
         f"-Dpybind11_DIR={pybind11.strip()}",
         f"-DPython_EXECUTABLE={session.bin}/python",
     )
-    session.run("cmake", "--build", f"{folder}/build", "--parallel")
+    session.run("cmake", "--build", f"{folder}/build", "--parallel", str(os.cpu_count() or 1))
     shutil.rmtree(f"{folder}/python", ignore_errors=True)
     shutil.copytree("python/tapegrad", f"{folder}/python/tapegrad")
     for built in Path(folder, "build", "cpp", "bindings").glob("_core*"):
