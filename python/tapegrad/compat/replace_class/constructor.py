@@ -12,12 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tapegrad.compat.replace_class.class_copy import UnfitError
-from tapegrad.compat.replace_class.source import (
-    ClassSource,
-    Surroundings,
-    is_stub,
-    looks_at_operands,
-)
+from tapegrad.compat.replace_class.purity import Surroundings
+from tapegrad.compat.replace_class.source import ClassSource, is_stub, looks_at_operands
 
 _CHILDREN = {"_children", "children", "_prev", "prev", "_parents", "parents", "inputs", "operands"}
 _OPERATIONS = {"_op", "op", "_operation", "operation"}
@@ -53,6 +49,7 @@ class Shape:
     unknown: set[str] = field(default_factory=set)  # attributes that only its operations set
     container: type = set
     takes_nodes: bool = False
+    converts: bool = False  # whether its constructor makes a number of text
     is_tried: bool = False  # whether operations were seen at work
     sweeps: bool = True  # whether its backward() may be called to see derivatives
 
@@ -145,7 +142,8 @@ def read_shape(cls: type, around: Surroundings, sweeps: bool, names: Collection[
     shape.is_tried = True
     _read_parameters(shape, made)
     _read_result(shape, before, made)
-    shape.takes_nodes = _takes_nodes(shape)
+    shape.takes_nodes = _takes(shape, shape.cls(2.5))
+    shape.converts = _takes(shape, "2.5")
     return shape
 
 
@@ -179,8 +177,11 @@ def _read_leaf(shape: Shape, state: dict[str, Any], other: dict[str, Any]) -> No
         raise UnfitError(f"its nodes keep their number more than once, as {' and '.join(numbers)}")
     shape.attributes["data"] = numbers[0]
     for value in (0.0, -0.0, 1e-300, 3e300, 7.0, 0.1):
-        if shape.get(_make(shape.cls, value), "data") != value:
+        held = shape.get(_make(shape.cls, value), "data")
+        if held != value:
             raise UnfitError(f"its constructor changes the number {value!r}")
+        if type(held) not in (int, float):
+            raise UnfitError(f"its constructor makes a {type(held).__name__} of its number")
     for name, value in state.items():
         if name == numbers[0]:
             continue
@@ -258,6 +259,10 @@ def _read_parameters(shape: Shape, made: _Made) -> None:
         name = parameter.name
         if not roles:
             roles[name] = "data"
+            if parameter.default is not inspect.Parameter.empty and not _is_number(
+                parameter.default
+            ):
+                raise UnfitError(f"its nodes are made of {parameter.default!r} by default")
         elif name not in made.given or _is_same(made.given[name], parameter.default):
             roles[name] = "label" if name in _LABELS else ""
         else:
@@ -361,7 +366,8 @@ def _read_result(shape: Shape, leaf: dict[str, Any], made: _Made) -> None:
                 shape.container = type(value)
         elif callable(value):
             _read_step(shape, name, value)
-            shape.constants.pop(name, None)
+            if name in shape.constants:
+                shape.defaults["step"] = shape.constants.pop(name)
         elif name in shape.constants and not _is_same(value, shape.constants[name]):
             del shape.constants[name]
             shape.unknown.add(name)
@@ -419,10 +425,11 @@ def _read_grad(shape: Shape, result: Any, a: Any) -> None:
     raise UnfitError("its operations leave no derivative that could be compared")
 
 
-def _takes_nodes(shape: Shape) -> bool:
+def _takes(shape: Shape, given: Any) -> bool:
+    """Whether the constructor makes the number 2.5 of what is no number."""
     try:
-        number = shape.get(shape.cls(shape.cls(2.5)), "data")
-        return _is_number(number) and number == 2.5
+        number = shape.get(shape.cls(given), "data")
+        return _is_number(number) and bool(number == 2.5)
     except Exception:
         return False
 

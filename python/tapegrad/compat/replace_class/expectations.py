@@ -1,0 +1,126 @@
+"""What a program expects of its nodes that tapegrad's Value does not give: then its class stays."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Collection
+from typing import Any
+
+from tapegrad._core import Value
+from tapegrad.compat.replace_class.class_copy import UnfitError
+from tapegrad.compat.replace_class.constructor import Shape
+from tapegrad.compat.replace_class.source import last_name
+from tapegrad.compat.replace_class.uses import Uses
+
+_NUMBERS = {"int", "float", "complex", "bool", "Number", "Real", "Integral", "Rational"}
+_NUMBERS |= {"number", "floating", "integer", "float64", "float32", "int64", "int32", "generic"}
+# What an operation or a constructor may be given that is no number.
+NO_NUMBERS: list[Any] = ["x", None, [1.0], (), {}, object()]
+
+
+def check_uses(shape: Shape, held: Collection[str], uses: Uses) -> None:
+    """Raise UnfitError where the program does with its nodes what it cannot do with Values.
+
+    `held` are the names that its nodes have.
+    """
+    if uses.asks:
+        raise UnfitError(f"the program asks for whatever its nodes have: {uses.asks}")
+    asked = set(uses.asked)
+    if "AttributeError" in uses.caught:
+        asked |= uses.called
+    more = sorted(name for name in asked if hasattr(Value, name) and name not in held)
+    if more:
+        raise UnfitError(
+            f"the program finds out whether its nodes have {more[0]}, which only tapegrad's have"
+        )
+    for meaning in ("data", "grad", "step"):
+        name = shape.attributes.get(meaning, "")
+        given = uses.no_numbers.get(name)
+        if given is not None and (meaning != "step" or not given.startswith("lambda")):
+            raise UnfitError(f"the program sets the {name} of a node to {given}")
+    if uses.data:
+        raise UnfitError(f"the program makes nodes of {uses.data[0]}, which is no number")
+    if "torch" not in uses.modules:
+        _check_parts(shape, uses)
+
+
+def _check_parts(shape: Shape, uses: Uses) -> None:
+    for meaning in ("data", "grad"):
+        name = shape.attributes.get(meaning, "")
+        parts = sorted(part for part in uses.parts.get(name, ()) if not hasattr(float, part))
+        if parts:
+            part = parts[0] if parts[0] == "[]" else f".{parts[0]}"
+            raise UnfitError(f"the program takes {name}{part} of a node, which no float has")
+
+
+def check_constructor(shape: Shape, uses: Uses) -> None:
+    """Raise UnfitError where the constructor treats what is no number in a way that matters."""
+    for given in NO_NUMBERS:
+        reason = other_error(
+            _error_of(lambda given=given: shape.cls(given)), TypeError(), uses.caught
+        )
+        if reason:
+            raise UnfitError(f"its constructor {reason} for {given!r}")
+
+
+def _error_of(call: Any) -> Exception | None:
+    try:
+        call()
+    except Exception as error:
+        return error
+    return None
+
+
+def other_error(theirs: Exception | None, ours: Exception | None, caught: Collection[str]) -> str:
+    """Where the program catches what one engine raises and the other does not; "" for nowhere."""
+    if theirs is None:
+        return ""
+    for name in sorted(caught):
+        kind = getattr(builtins, name, None)
+        kinds = [x for x in type(theirs).__mro__ if x is kind or x.__name__ == name]
+        if kinds and (ours is None or not isinstance(ours, kinds[0])):
+            return f"raises {type(theirs).__name__}, which the program catches,"
+    return ""
+
+
+def treats_no_numbers(cls: type, name: str, caught: Collection[str]) -> str:
+    """How an operation with two operands differs for one that is no number; "" where it fails."""
+    for given in NO_NUMBERS:
+        method = getattr(cls(2.0), name)
+        try:
+            result = method(given)
+        except Exception as error:
+            reason = other_error(error, TypeError(), caught)
+            if reason:
+                return f"{reason} for {given!r}".replace(", for", " for")
+            continue
+        if result is not NotImplemented:
+            return f"takes {given!r}"
+    return ""
+
+
+def tells_types_apart(function: ast.FunctionDef, class_name: str) -> str:
+    """What an operation asks about its operands that the engine does not; "" for nothing."""
+    for node in ast.walk(function):
+        if not isinstance(node, ast.Call):
+            continue
+        called = last_name(node.func)
+        if called == "isinstance" and len(node.args) == 2:
+            kinds = node.args[1].elts if isinstance(node.args[1], ast.Tuple) else [node.args[1]]
+            others = [kind for kind in kinds if last_name(kind) not in _NUMBERS | {class_name}]
+            others = [kind for kind in others if last_name(kind) not in ("__class__", "type")]
+            if others:
+                return f"treats {ast.unparse(others[0])} in its own way"
+        elif called == "len":
+            return "asks for a length"
+    return ""
+
+
+def takes_numbers_as_self(cls: Any, name: str, operands: int) -> bool:
+    """Whether a method works when it is called on the class with a number in place of a node."""
+    try:
+        result = getattr(cls, name)(0.5, *[cls(0.25)] * (operands - 1))
+    except Exception:
+        return False
+    return isinstance(result, cls)
