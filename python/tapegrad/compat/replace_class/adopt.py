@@ -17,9 +17,9 @@ from typing import Any
 from tapegrad._core import Value
 from tapegrad.compat._notes import say
 from tapegrad.compat.replace_class.class_copy import UnfitError, copy_class, trying
-from tapegrad.compat.replace_class.constructor import Shape
 from tapegrad.compat.replace_class.facade import make_facade
 from tapegrad.compat.replace_class.recognise import examine
+from tapegrad.compat.replace_class.shape import Shape
 from tapegrad.compat.replace_class.source import ClassSource
 from tapegrad.compat.replace_class.sweeps import sweeps_alike
 from tapegrad.compat.replace_class.trial import OURS, Trial, differs, engine_of

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tapegrad.compat.replace_class.class_copy import UnfitError
 from tapegrad.compat.replace_class.purity import Surroundings
+from tapegrad.compat.replace_class.shape import Parameter, Shape, state_of
 from tapegrad.compat.replace_class.source import ClassSource, is_stub, looks_at_operands
 
 _CHILDREN = {"_children", "children", "_prev", "prev", "_parents", "parents", "inputs", "operands"}
@@ -24,101 +25,6 @@ _PLAIN = (type(None), bool, int, float, str)
 # Attributes by which a class takes over how Python makes or reads its objects.
 _TAKEN_OVER = ["__new__", "__getattribute__", "__getattr__", "__setattr__", "__delattr__"]
 _TAKEN_OVER += ["__del__", "__init_subclass__", "__class_getitem__"]
-
-
-@dataclass
-class Parameter:
-    """A parameter of the constructor: what it means, and of an extra one the attribute it sets."""
-
-    name: str
-    kind: inspect._ParameterKind
-    default: Any
-    role: str
-    attribute: str = ""
-
-
-@dataclass
-class Shape:
-    """What the nodes of a class hold, by meaning, and how they are made."""
-
-    cls: type
-    parameters: list[Parameter] = field(default_factory=list)
-    attributes: dict[str, str] = field(default_factory=dict)  # meaning -> name
-    defaults: dict[str, Any] = field(default_factory=dict)  # meaning -> a leaf's
-    constants: dict[str, Any] = field(default_factory=dict)  # other attributes of every node
-    unknown: set[str] = field(default_factory=set)  # attributes that only its operations set
-    container: type = set
-    takes_nodes: bool = False
-    converts: bool = False  # whether its constructor makes a number of text
-    is_tried: bool = False  # whether operations were seen at work
-    sweeps: bool = True  # whether its backward() may be called to see derivatives
-
-    def has_steps(self) -> bool:
-        """Whether its nodes hand their gradients on by closures without arguments."""
-        return "step" in self.attributes
-
-    def is_native(self) -> bool:
-        """Whether the program's own operations can make tapegrad's nodes."""
-        roles = {parameter.role for parameter in self.parameters}
-        return (
-            "unknown" not in roles
-            and "children" in roles
-            and (self.has_steps() or "local" in roles)
-        )
-
-    def get(self, node: Any, meaning: str) -> Any:
-        return getattr(node, self.attributes[meaning])
-
-    def set(self, node: Any, meaning: str, value: Any) -> None:
-        setattr(node, self.attributes[meaning], value)
-
-    def pull(self, root: Any) -> None:
-        """Run the class's own sweep from a node, or what its nodes say how to."""
-        if self.sweeps:
-            root.backward()
-        else:
-            self._sweep(root)
-
-    def _sweep(self, root: Any) -> None:
-        order: list[Any] = []
-        seen: set[int] = set()
-
-        def visit(node: Any) -> None:
-            if id(node) not in seen:
-                seen.add(id(node))
-                for child in self.get(node, "children"):
-                    visit(child)
-                order.append(node)
-
-        visit(root)
-        self.set(root, "grad", 1.0)
-        for node in reversed(order):
-            if "local" in self.attributes:
-                pairs = zip(self.get(node, "children"), self.get(node, "local"), strict=True)
-                for child, slope in pairs:
-                    grad = self.get(child, "grad") + slope * self.get(node, "grad")
-                    self.set(child, "grad", grad)
-            else:
-                step = self.get(node, "step")
-                if step is not None:
-                    step()
-
-
-def state_of(node: Any) -> dict[str, Any]:
-    """The attributes of an object, in slots or not."""
-    found: dict[str, Any] = {}
-    for base in type(node).__mro__:
-        slots = vars(base).get("__slots__", ())
-        for slot in (slots,) if isinstance(slots, str) else tuple(slots):
-            name = f"_{base.__name__.lstrip('_')}{slot}" if _is_private(slot) else slot
-            if name not in ("__dict__", "__weakref__") and hasattr(node, name):
-                found[name] = getattr(node, name)
-    found.update(getattr(node, "__dict__", {}))
-    return found
-
-
-def _is_private(name: str) -> bool:
-    return name.startswith("__") and not name.endswith("__")
 
 
 def read_shape(cls: type, around: Surroundings, sweeps: bool, names: Collection[str]) -> Shape:

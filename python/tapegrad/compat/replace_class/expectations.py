@@ -9,7 +9,7 @@ from typing import Any
 
 from tapegrad._core import Value
 from tapegrad.compat.replace_class.class_copy import UnfitError
-from tapegrad.compat.replace_class.constructor import Shape
+from tapegrad.compat.replace_class.shape import Shape
 from tapegrad.compat.replace_class.source import last_name
 from tapegrad.compat.replace_class.uses import Uses
 
@@ -34,6 +34,10 @@ def check_uses(shape: Shape, held: Collection[str], uses: Uses) -> None:
         raise UnfitError(
             f"the program finds out whether its nodes have {more[0]}, which only tapegrad's have"
         )
+    if "AttributeError" in uses.caught and shape.cls.__dictoffset__ == 0:
+        others = sorted(uses.stored - {*held} - {"__dict__"})
+        if others:
+            raise UnfitError(f"its nodes have no {others[0]}, and the program finds that out")
     for meaning in ("data", "grad", "step"):
         name = shape.attributes.get(meaning, "")
         given = uses.no_numbers.get(name)

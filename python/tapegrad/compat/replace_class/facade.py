@@ -8,7 +8,7 @@ from typing import Any
 
 from tapegrad._core import Value
 from tapegrad.compat.replace_class.class_copy import UnfitError
-from tapegrad.compat.replace_class.constructor import Shape
+from tapegrad.compat.replace_class.shape import Shape
 from tapegrad.compat.replace_class.uses import Uses
 
 _CHILDREN = ("_children", "children", "_prev")

@@ -10,7 +10,7 @@ from typing import Any
 
 from tapegrad._core import Value
 from tapegrad.compat.replace_class.class_copy import Scope, UnfitError, copy_class, trying
-from tapegrad.compat.replace_class.constructor import Shape, has_constructor, read_shape
+from tapegrad.compat.replace_class.constructor import has_constructor, read_shape
 from tapegrad.compat.replace_class.expectations import (
     check_constructor,
     check_uses,
@@ -19,6 +19,7 @@ from tapegrad.compat.replace_class.expectations import (
     treats_no_numbers,
 )
 from tapegrad.compat.replace_class.purity import Surroundings
+from tapegrad.compat.replace_class.shape import Shape
 from tapegrad.compat.replace_class.source import (
     ClassSource,
     makes_nodes,

@@ -13,8 +13,8 @@ from tapegrad import _core
 from tapegrad._core import Value
 from tapegrad.compat.replace_class.agreement import close, same_slope, same_value
 from tapegrad.compat.replace_class.class_copy import Scope
-from tapegrad.compat.replace_class.constructor import Shape
 from tapegrad.compat.replace_class.expectations import other_error
+from tapegrad.compat.replace_class.shape import Shape
 from tapegrad.compat.replace_class.source import ClassSource
 
 # Numbers and pairs to try: ordinary ones, kinks, large and tiny ones, where clamps would show.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -26,6 +26,7 @@ _AS_DICT = {"vars", "asdict", "astuple"}
 _ARRAYS = {"array", "asarray", "arange", "linspace", "ones", "zeros", "full", "eye", "empty"}
 _ARRAYS |= {"ones_like", "zeros_like", "full_like", "randn", "standard_normal"}
 _DISPLAYS = (ast.List, ast.Tuple, ast.Set, ast.Dict, ast.ListComp, ast.SetComp, ast.DictComp)
+_OTHER_NUMBERS = {"Decimal", "Fraction", "complex", "complex128", "mpc", "mpf"}
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -64,7 +65,8 @@ class _Finder(ast.NodeVisitor):
         self.imported = set(_imported_names(module))
         self.draws = any(last_name_of(node) in _DRAWING for node in ast.walk(module))
         self.parsed = set(_assigned(module, lambda value: last_name(value).startswith("parse_")))
-        self.arrays = set(_assigned(module, _makes_array))
+        self.no_numbers = set(_always(module, lambda x: _makes_array(x) or _is_no_number(x)))
+        self.class_names = {uses.class_name, *_other_names(module, uses.class_name)}
         uses.modules |= self.imported
 
     def visit(self, node: ast.AST) -> None:
@@ -117,7 +119,7 @@ class _Finder(ast.NodeVisitor):
             self._give(target.attr, value)
 
     def _give(self, attribute: str, value: ast.expr) -> None:
-        is_class = isinstance(value, ast.Call) and last_name(value) == self.uses.class_name
+        is_class = isinstance(value, ast.Call) and last_name(value.func) in self.class_names
         if is_class or _is_no_number(value) or _makes_array(value):
             self.uses.no_numbers[attribute] = ast.unparse(value)
 
@@ -127,7 +129,7 @@ class _Finder(ast.NodeVisitor):
         if not (isinstance(owner, ast.Name) and owner.id in ("self", "cls") and classes):
             return False
         bases = {last_name(base) for base in classes[-1].bases}
-        return self.uses.class_name not in {classes[-1].name, *bases}
+        return not self.class_names & {classes[-1].name, *bases}
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         uses, name = self.uses, node.attr
@@ -198,13 +200,13 @@ class _Finder(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         uses, name = self.uses, last_name(node.func)
-        if name == uses.class_name:
+        if name in self.class_names:
             uses.makes_nodes |= gives_operands(node)
             self._make(node)
         elif name in ("hasattr", "getattr", "setattr", "delattr") and len(node.args) > 1:
             self._ask(name, node)
         elif name in _ASKING and node.args and not self._is_of_another(node.args[0]):
-            is_class = any(isinstance(x, ast.Name) and x.id == uses.class_name for x in node.args)
+            is_class = any(isinstance(x, ast.Name) and x.id in self.class_names for x in node.args)
             if name in ("dir", "getmembers", "getmembers_static") or is_class:
                 uses.asks = uses.asks or ast.unparse(node)
         elif name in _AS_DICT and node.args and not self._is_settings(node.args[0]):
@@ -219,8 +221,8 @@ class _Finder(ast.NodeVisitor):
 
     def _make(self, node: ast.Call) -> None:
         given = node.args[0] if node.args else None
-        arrays = isinstance(given, ast.Name) and given.id in self.arrays
-        if given is not None and (arrays or _is_no_number(given) or _makes_array(given)):
+        is_named = isinstance(given, ast.Name) and given.id in self.no_numbers
+        if given is not None and (is_named or _is_no_number(given) or _makes_array(given)):
             self.uses.data.append(ast.unparse(given))
 
     def _is_settings(self, node: ast.expr) -> bool:
@@ -293,8 +295,13 @@ def last_name_of(node: ast.AST) -> str:
 
 
 def _is_no_number(value: ast.expr) -> bool:
+    """Whether an expression is no real number of the machine, as far as one sees."""
     if isinstance(value, ast.Constant):
-        return value.value is None or isinstance(value.value, str | bytes)
+        return value.value is None or isinstance(value.value, str | bytes | complex)
+    if isinstance(value, ast.BinOp):
+        return _is_no_number(value.left) or _is_no_number(value.right)
+    if isinstance(value, ast.Call):
+        return last_name(value.func) in _OTHER_NUMBERS
     return isinstance(value, (ast.Lambda, *_DISPLAYS))
 
 
@@ -329,10 +336,28 @@ def _imported_names(module: ast.Module) -> Iterable[str]:
                     yield name
 
 
-def _assigned(module: ast.Module, makes: object) -> Iterable[str]:
+def _other_names(module: ast.Module, class_name: str) -> Iterable[str]:
+    """The names that a module gives the class besides its own."""
+    yield from _assigned(module, lambda value: last_name_of(value) == class_name)
     for node in ast.walk(module):
-        if isinstance(node, ast.Assign) and callable(makes) and makes(node.value):
+        if isinstance(node, ast.ImportFrom):
+            yield from (x.asname for x in node.names if x.name == class_name and x.asname)
+
+
+def _assigned(module: ast.Module, fits: Callable[[ast.expr], bool]) -> Iterable[str]:
+    """The names that a module assigns to expressions that fit."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Assign) and fits(node.value):
             for target in node.targets:
                 for part in ast.walk(target):
                     if isinstance(part, ast.Name):
                         yield part.id
+
+
+def _always(module: ast.Module, fits: Callable[[ast.expr], bool]) -> Iterable[str]:
+    """The names of a module that are only ever assigned expressions that fit."""
+    names = [node for node in ast.walk(module) if isinstance(node, ast.Name)]
+    bound = [name.id for name in names if not isinstance(name.ctx, ast.Load)]
+    bound += [node.arg for node in ast.walk(module) if isinstance(node, ast.arg)]
+    found = list(_assigned(module, fits))
+    return (name for name in found if found.count(name) == bound.count(name))
