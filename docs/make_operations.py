@@ -59,24 +59,24 @@ INTRODUCTION = """\
 <!-- Written by docs/make_operations.py from the table of operations: run it, do not edit. -->
 
 Each operation is a function of `tapegrad` and a method of `Value`: `tapegrad.exp(x)` and `x.exp()`.
-Some have a second name, NumPy's. Functions take Values and plain numbers in any mixture: a Value
-among them gives a Value, plain numbers alone give a float. `sum`, `dot` and what follows them take
-iterables, are functions only, and make one node however many operands they have.
+Some also have NumPy's name. Functions accept any mixture of Values and plain numbers. They return a
+Value if any operand is one, and a float otherwise. `sum`, `dot` and the functions below them take
+iterables, are not methods, and create one node for any number of operands.
 
-Values have a float's `real`, `imag`, `conjugate()` and `is_integer()` too, and as methods, which
-NumPy calls on arrays of objects, `radians`, `degrees`, `fabs` and `rint` (a constant). So `np.std`,
-`np.var`, `np.round` and `np.radians` work on arrays of Values, and of the numbers in transforms.
+Values also have a float's `real`, `imag`, `conjugate()` and `is_integer()`, and the methods
+`radians`, `degrees`, `fabs` and `rint` (a constant), which NumPy calls on object arrays. `np.std`,
+`np.var`, `np.round` and `np.radians` therefore work on arrays of Values and of traced numbers.
 """
 KINKS = """
 ## Kinks and edges
 
-Nothing raises: numbers are IEEE doubles, and values and derivatives at kinks, edges and infinities
-are PyTorch's. These come from {source}. `tests/python/data/torch_edges.json` has many more, and
-the tests hold tapegrad to all of them.
+Numbers are IEEE doubles, and no operation raises. Values and derivatives at kinks, edges and
+infinities are PyTorch's. The table below comes from {source}; `tests/python/data/torch_edges.json`
+has many more points, and the tests compare tapegrad with all of them.
 
-Derivatives are products of these doubles, and 0 times an infinity is NaN; but what comes through an
-operand that `maximum`, `minimum`, `clip`, `relu` or `leaky_relu` does not take is absent, and not 0
-times a slope: [Zeros and infinities](functions.md#zeros-and-infinities).
+Derivatives are products of these doubles, so 0 times an infinity is NaN. The contribution of an
+operand that `maximum`, `minimum`, `clip`, `relu` or `leaky_relu` does not take is absent, rather
+than 0 times a slope: see [Zeros and infinities](functions.md#zeros-and-infinities).
 """
 
 
@@ -143,7 +143,7 @@ def page() -> str:
     edges = json.loads(EDGES.read_text())
     lines = [
         INTRODUCTION.rstrip(),
-        *table(["function", "also", "in drawings", "what it is"], operation_rows()),
+        *table(["function", "also", "symbol in drawings", "description"], operation_rows()),
         KINKS.format(source=edges["source"]).rstrip(),
         *table(["operation", "at", "value", "derivative"], edge_rows(edges["cases"])),
     ]

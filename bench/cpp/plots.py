@@ -16,7 +16,8 @@ matplotlib.use("Agg")
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogFormatter
-from results import OWN, PHASES, Report, Row
+
+from bench.cpp.results import OWN, PHASES, Report, Row
 
 INK = "#808080"
 # Okabe and Ito's palette, which the colour-blind tell apart; those of middle lightness.

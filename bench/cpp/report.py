@@ -1,6 +1,6 @@
-"""Tables and plots of what bench/cpp/run.py measured.
+"""Tables and plots of what `python -m bench cpp` measured.
 
-    python bench/cpp/report.py --out docs/benchmarks first.json [second.json ...]
+    python -m bench.cpp.report --out docs/benchmarks first.json [second.json ...]
 
 prints and draws stored runs of one build as one run, with the best of each figure.
 """
@@ -8,16 +8,14 @@ prints and draws stored runs of one build as one run, with the best of each figu
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import plots
-from results import OWN, PHASES, Report, Row, combine
 from rich.console import Console
 from rich.table import Table
+
+from bench.cpp import plots
+from bench.cpp.results import OWN, PHASES, Report, Row, combine
 
 LIMIT = "by_hand"
 NAMES = {
@@ -127,11 +125,11 @@ def markdown(report: Report) -> str:
     parts = [
         "# The C++ core beside its peers",
         "",
-        "Written by `bench/cpp/run.py`; not to be edited.",
+        "Written by `python -m bench cpp`; not to be edited.",
         "",
         provenance(report) + (f" Peers: {versions}." if versions else ""),
         "",
-        "Nanoseconds an elementary operation. *tapegrad Trace* is the compact tape of `trace.hpp`,",
+        "Nanoseconds an elementary operation. *tapegrad Trace* is the tape of `compact_tape.hpp`,",
         "*tapegrad Value* the nodes that Python shows. *By hand* is the adjoint as one would write",
         "it for this one function: the limit. *Spread* is how far the median round lay above the",
         "best. *First recording* is what an operation costs above that in a new process, whose",

@@ -1,6 +1,6 @@
 """The C++ benchmarks in one command: configured, built, run in turns, drawn.
 
-    python bench/cpp/run.py [--native] [-DCoDiPack_DIR=... -DXAD_DIR=... ...]
+    python -m bench cpp [--native] [-DCoDiPack_DIR=... -DXAD_DIR=... ...]
 
 Measures the core beside a hand-written adjoint, and beside each peer that CMake finds: what the
 -D options may say is at the head of bench/cpp/CMakeLists.txt. Every figure comes from a process of
@@ -22,10 +22,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from report import TITLES, publish
-from results import SCALING, Report, Row, check_agreement, merge
+from bench.cpp.report import TITLES, publish
+from bench.cpp.results import SCALING, Report, Row, check_agreement, merge
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 Runs = dict[tuple[str, str], list[dict[str, Any]]]
@@ -136,9 +134,11 @@ def processor() -> str:
     return name
 
 
-def arguments() -> argparse.Namespace:
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m bench cpp",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--native", action="store_true", help="compile for this processor")
     parser.add_argument("-D", dest="definitions", action="append", default=[], help="for CMake")
@@ -155,11 +155,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, help="folder of the JSON, table and plots; without it only a table"
     )
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
-    options = arguments()
+def main(argv: Sequence[str]) -> int:
+    """Build and measure as these options say and return the exit status."""
+    options = arguments(argv)
     folder = options.build.resolve()
     if not options.no_build:
         native = [f"-DTAPEGRAD_BENCH_NATIVE={'ON' if options.native else 'OFF'}"]
@@ -202,7 +203,4 @@ def main() -> None:
         scaling=scaling_rows,
     )
     publish(report, options.out)
-
-
-if __name__ == "__main__":
-    main()
+    return 0

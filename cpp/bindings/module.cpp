@@ -4,7 +4,7 @@
 #include <exception>
 #include <stdexcept>
 
-#include "handle.hpp"
+#include "value/handle.hpp"
 
 namespace {
 

@@ -1,1 +1,4 @@
-"""A character GPT of scalar Values, in tapegrad's layers: `python -m microgpt` in examples/."""
+"""A character-level GPT of scalar Values, built from tapegrad's layers.
+
+Run it in the folder examples/ as `python -m microgpt`.
+"""

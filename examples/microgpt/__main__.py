@@ -26,66 +26,73 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _DESCRIPTION = (
-    "Train a character GPT made of scalar Values, and let it write. Ctrl-C ends the training "
-    "after the step under way; it goes on from there with --resume."
+    "Train a character-level GPT made of scalar Values, then sample documents from it. Ctrl-C "
+    "stops the training after the current step; --resume continues from there."
 )
 _OPTIONS = [field.name for field in fields(Options)]
-_CHANGEABLE = ("steps", "rate")  # by a run that goes on; others have made the model
+_CHANGEABLE = ("steps", "rate")  # a resumed run may change these; the others shaped the model
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser. What is not given is None where it depends on the checkpoint."""
+    """Return the argument parser.
+
+    An option whose default depends on a checkpoint is None if it is not given.
+    """
     defaults = Options()
     parser = argparse.ArgumentParser(
         prog="python -m microgpt", description=_DESCRIPTION, allow_abbrev=False
     )
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("--resume", type=Path, metavar="FILE", help="go on from this checkpoint")
+    start.add_argument("--resume", type=Path, metavar="FILE", help="continue from this checkpoint")
     start.add_argument(
-        "--load", type=Path, metavar="FILE", help="only write, with the model of this checkpoint"
+        "--load", type=Path, metavar="FILE", help="sample from this checkpoint; do not train"
     )
     training = parser.add_argument_group("training")
     training.add_argument(
         "--data",
         metavar="FILE",
-        help="text in UTF-8, one document a line (default: first names of the package names)",
+        help="UTF-8 text, one document per line (default: the first names in the package names)",
     )
     for name, what in (
-        ("steps", "documents to learn from, one a step"),
-        ("layers", "blocks of attention and projections"),
-        ("width", "numbers that stand for a token"),
-        ("heads", "parts of each attention; a divisor of the width"),
-        ("context", "tokens that a prediction can see"),
+        ("steps", "training steps, one document each"),
+        ("layers", "transformer blocks"),
+        ("width", "size of a token's embedding"),
+        ("heads", "attention heads; must divide the width"),
+        ("context", "length of the context in tokens"),
     ):
         _add(training, name, _whole(1), what, getattr(defaults, name))
-    _add(training, "rate", _positive, "learning rate at first; it falls to 0", defaults.rate)
-    _add(training, "seed", _whole(0), "of all that is drawn", defaults.seed)
+    _add(training, "rate", _positive, "initial learning rate; it decays to 0", defaults.rate)
+    _add(training, "seed", _whole(0), "seed of all random numbers", defaults.seed)
     training.add_argument(
         "--save",
         type=Path,
         metavar="FILE",
-        help="where checkpoints go, in the place of any file there "
-        "(default: microgpt.json, or that of --resume)",
+        help="file for checkpoints, replaced if it exists "
+        "(default: the file of --resume, otherwise microgpt.json)",
     )
     training.add_argument(
         "--every", type=_whole(1), metavar="N", help="steps between checkpoints (default: 500)"
     )
     writing = parser.add_argument_group("writing")
     writing.add_argument(
-        "--sample", type=_whole(0), default=20, metavar="N", help="documents (default: 20)"
+        "--sample",
+        type=_whole(0),
+        default=20,
+        metavar="N",
+        help="documents to sample (default: 20)",
     )
     writing.add_argument(
         "--temperature",
         type=_positive,
         default=0.5,
         metavar="T",
-        help="the smaller, the more often the likeliest character (default: 0.5)",
+        help="sampling temperature; lower prefers likely characters (default: 0.5)",
     )
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do what the arguments (by default the process's) say and return the exit status."""
+    """Run the command line `argv`, by default the process's, and return the exit status."""
     parser = make_parser()
     args = parser.parse_args(argv)
     given = {name: found for name in _OPTIONS if (found := getattr(args, name)) is not None}
@@ -114,7 +121,10 @@ def _train(args: argparse.Namespace, given: dict[str, Any]) -> int:
     console = Console()
     save = args.save or args.resume or Path("microgpt.json")
     if save.is_dir() or not save.parent.is_dir():
-        raise OptionError(f"argument --save: {save} is no place for a file")
+        raise OptionError(
+            f"argument --save: {save} is no place for a file: it is a folder, or its folder does "
+            "not exist"
+        )
     training = _resumed(args, given) if args.resume else _started(args, given)
     say(console, _summary(training), style="bold")
 
@@ -159,7 +169,7 @@ def _resumed(args: argparse.Namespace, given: dict[str, Any]) -> Training:
 
 
 def _summary(training: Training) -> str:
-    """What is trained, and on what."""
+    """Describe the model and its data in a sentence or two."""
     options, corpus = training.options, training.corpus
     count = len(training.model.parameters())
     text = (
@@ -173,7 +183,7 @@ def _summary(training: Training) -> str:
 
 
 def _run(console: Console, training: Training, save: Path, every: int) -> bool:
-    """Do the steps that are left, with checkpoints on the way; whether Ctrl-C ended them early."""
+    """Do the remaining steps, writing checkpoints. Return True if Ctrl-C stopped them early."""
     from .screen import progress
 
     total = training.options.steps
@@ -188,7 +198,10 @@ def _run(console: Console, training: Training, save: Path, every: int) -> bool:
 
 @contextmanager
 def _interrupts() -> Iterator[Callable[[], bool]]:
-    """A function that tells whether Ctrl-C was pressed; pressed again, it interrupts at once."""
+    """Yield a function that returns True once Ctrl-C was pressed.
+
+    The first Ctrl-C is only noted; a second one raises KeyboardInterrupt.
+    """
     pressed = False
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -243,7 +256,7 @@ def _show_samples(
 
 
 def _refuse_training(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """With --load nothing is trained; only the seed has a use."""
+    """Exit with an error if --load comes with an option of the training other than --seed."""
     for name in ("data", "save", "every", *_OPTIONS):
         if name != "seed" and getattr(args, name) is not None:
             parser.error(f"argument --{name}: not allowed with argument --load")
@@ -257,7 +270,7 @@ def _fail(message: str) -> int:
 def _add(
     group: argparse._ArgumentGroup, name: str, kind: Callable[[str], Any], what: str, default: float
 ) -> None:
-    """Declare an option of a run."""
+    """Add the option `--name` of a run to the parser's `group`."""
     group.add_argument(f"--{name}", type=kind, metavar="N", help=f"{what} (default: {default})")
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints: all that a training is, in a file of JSON that is written whole or not at all."""
+"""Checkpoints: the complete state of a training in a JSON file that is replaced atomically."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _FORMAT = "tapegrad's microgpt, 1"
 
 
 class CheckpointError(ValueError):
-    """A file that is no checkpoint of this program, or numbers that cannot be in one."""
+    """Raised for a file that is no checkpoint of this program, and for numbers not finite."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A training between two steps.
+    """The state of a training between two steps.
 
-    `data` is the file of the documents, None for the package `names`; `digest` tells whether the
-    documents are the same.
+    `data` is the path of the documents, or None for the package `names`. `digest` is a hash of
+    the documents.
     """
 
     options: Options
@@ -41,26 +41,26 @@ class Checkpoint:
     def __post_init__(self) -> None:
         letters = self.alphabet
         if not isinstance(letters, str) or list(letters) != sorted(set(letters)):
-            raise ValueError(f"alphabet must be characters in order, each once, not {letters!r}")
+            raise ValueError(f"alphabet must be distinct characters in order, not {letters!r}")
         if type(self.step) is not int or self.step < 0:
             raise ValueError(f"step must be a whole number of at least 0, not {self.step!r}")
         if not isinstance(self.data, (str, type(None))):
-            raise TypeError(f"data must be a file or null, not {self.data!r}")
+            raise TypeError(f"data must be a path or null, not {self.data!r}")
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
-    """Put the checkpoint in the place of the file, if there is one, at a stroke.
+    """Write a checkpoint to `path`, replacing an existing file atomically.
 
-    Raises CheckpointError for numbers that are not finite, OSError where the file cannot be
-    written. The file is then what it was.
+    Raises CheckpointError for numbers that are not finite, and OSError if the file cannot be
+    written. An existing file is then unchanged.
     """
     try:
         text = json.dumps({"format": _FORMAT, **asdict(checkpoint)}, allow_nan=False)
     except ValueError:
         raise CheckpointError(
-            f"{path} is not written: the model has numbers that are not finite"
+            f"cannot write {path}: the model has numbers that are not finite"
         ) from None
-    # In the same folder: only within a file system is replacing one step.
+    # In the same folder, because renaming is atomic only within one file system.
     new = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with new.open("w", encoding="utf-8") as file:
@@ -73,7 +73,10 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def read(path: Path) -> Checkpoint:
-    """The checkpoint in a file; CheckpointError for one that holds anything else."""
+    """Read the checkpoint in the file `path`.
+
+    Raises CheckpointError for a file that holds anything else.
+    """
     with fitting(path):
         content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
         if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
@@ -83,7 +86,7 @@ def read(path: Path) -> Checkpoint:
 
 @contextmanager
 def fitting(path: Path) -> Iterator[None]:
-    """Make a CheckpointError of what is raised where the content is not what it should be."""
+    """Turn the errors that unexpected content of `path` causes into a CheckpointError."""
     try:
         yield
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:

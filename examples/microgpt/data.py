@@ -1,4 +1,4 @@
-"""Documents to learn from, the alphabet they are written in, and what is held out of training."""
+"""The documents, their alphabet, and their split into a training and a held-out set."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 
 __all__ = ["Alphabet", "Corpus", "DataError", "load_documents", "make_corpus"]
 
-# Of the package `names`, the first names of the US census of 1990.
+# Files of the package `names`: the first names of the US census of 1990.
 _LISTS = ("dist.female.first", "dist.male.first")
 _MOST_HELD_OUT = 1000
 
 
 class DataError(ValueError):
-    """There is nothing to learn from."""
+    """Raised if there are no usable documents."""
 
 
 @dataclass(frozen=True)
 class Alphabet:
-    """The characters that have a token each; one more token, the boundary, is around documents."""
+    """The characters of the documents, one token each, and a boundary token around documents."""
 
     letters: str
 
@@ -37,17 +37,20 @@ class Alphabet:
         return len(self.letters) + 1
 
     def encode(self, document: str) -> list[int]:
-        """The document's tokens between boundaries; ValueError for a character not in here."""
+        """Return the document's tokens between two boundaries.
+
+        Raises ValueError for a character that is not in the alphabet.
+        """
         return [self.boundary, *map(self.letters.index, document), self.boundary]
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """The text of tokens that are no boundaries."""
+        """Return the text of `tokens`, none of which may be the boundary."""
         return "".join(self.letters[token] for token in tokens)
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents to train on and to hold out, and the alphabet of both."""
+    """The training documents, the held-out documents, and the alphabet of both."""
 
     train: Sequence[str]
     held_out: Sequence[str]
@@ -55,20 +58,20 @@ class Corpus:
 
     @property
     def digest(self) -> str:
-        """What tells whether two corpora are the same."""
+        """A hash of the documents: equal for equal corpora."""
         lines = "\n".join([*self.train, "", *self.held_out])
         return hashlib.sha256(lines.encode()).hexdigest()
 
     def longer_than(self, context: int) -> int:
-        """How many documents have more characters than a context of this length predicts."""
+        """Return the number of documents of more characters than a context of this length."""
         return sum(len(document) > context for document in (*self.train, *self.held_out))
 
 
 def load_documents(path: str | None) -> list[str]:
-    """The lines of a text file, or without one the lists of the package `names`; each line once.
+    """Return the distinct lines of a text file, or the first names in the package `names`.
 
-    Spaces around lines and empty lines are left out. Raises DataError for a file that has no text
-    and for a missing package, OSError for a file that cannot be read.
+    Leading and trailing spaces are stripped, and empty lines dropped. Raises DataError for a file
+    without text and for a missing package, and OSError for a file that cannot be read.
     """
     if path is None:
         lines = _census_names()
@@ -77,7 +80,7 @@ def load_documents(path: str | None) -> list[str]:
             lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
         except UnicodeDecodeError as error:
             raise DataError(f"{path} is no text in UTF-8: {error}") from None
-    # A document that comes twice could be in both parts of the corpus.
+    # A repeated document could land in both parts of the corpus.
     documents = list(dict.fromkeys(filter(None, map(str.strip, lines))))
     if len(documents) < 2:
         place = path or "the package names"
@@ -88,7 +91,7 @@ def load_documents(path: str | None) -> list[str]:
 
 
 def make_corpus(documents: Sequence[str], seed: int) -> Corpus:
-    """Hold out a tenth of the documents, drawn by the seed: one at least, 1000 at most."""
+    """Hold out a random tenth of the documents: at least 1, at most 1000 of them."""
     shuffled = random.Random(seed).sample(documents, len(documents))
     count = min(max(len(documents) // 10, 1), _MOST_HELD_OUT)
     letters = "".join(sorted(set().union(*documents)))
@@ -96,7 +99,10 @@ def make_corpus(documents: Sequence[str], seed: int) -> Corpus:
 
 
 def _census_names() -> list[str]:
-    """The names in lower case. A line of a list is a name, its share, the sum so far, its rank."""
+    """Return the names in lower case.
+
+    A line of a list is a name, its frequency, the cumulative frequency and its rank.
+    """
     try:
         folder = resources.files("names")
         text = "".join((folder / name).read_text(encoding="ascii") for name in _LISTS)

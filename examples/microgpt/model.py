@@ -1,4 +1,4 @@
-"""The model: microgpt's mathematics, each layer of the network one call of tapegrad's."""
+"""microgpt's model, with each layer of the network as one call of a tapegrad function."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["GPT"]
 
 Vector = list[Value]
 
-_FIRST_SPREAD = 0.08  # standard deviation of the first parameters
+_FIRST_SPREAD = 0.08  # standard deviation of the initial parameters
 
 
 class Projection(nn.Module):
-    """The product with a matrix, without a bias."""
+    """A linear layer without a bias."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         self.weight = [[Value(0.0) for _ in range(inputs)] for _ in range(outputs)]
@@ -32,10 +32,10 @@ class Projection(nn.Module):
 
 @dataclass(frozen=True)
 class Memory:
-    """What one attention has seen of a document.
+    """The keys and values of one attention layer for the positions seen so far (its KV cache).
 
-    `keys[head]` has a row for each position, `values[head]` a column: both are multiplied as they
-    are.
+    `keys[head]` has a row per position and `values[head]` a column per position, the layouts that
+    `matvec` multiplies without transposing.
     """
 
     keys: list[list[Vector]]
@@ -43,7 +43,7 @@ class Memory:
 
 
 class Attention(nn.Module):
-    """Causal self-attention: each head looks at all positions so far."""
+    """Causal multi-head self-attention: each position attends to itself and those before it."""
 
     def __init__(self, width: int, heads: int) -> None:
         self.heads, self.size = heads, width // heads
@@ -53,12 +53,12 @@ class Attention(nn.Module):
         self.out = Projection(width, width)
 
     def start(self) -> Memory:
-        """The memory before the first position."""
+        """Return an empty memory."""
         heads = range(self.heads)
         return Memory([[] for _ in heads], [[[] for _ in range(self.size)] for _ in heads])
 
     def __call__(self, x: Vector, memory: Memory) -> Vector:
-        """What the position of `x` takes from the positions so far; it becomes one of them."""
+        """Return the attention's output at the next position, and add `x` to the memory."""
         scale = self.size**-0.5
         query = [q * scale for q in self.query(x)]
         key, value = self.key(x), self.value(x)
@@ -77,7 +77,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """A layer: attention, then two projections with a relu between, each added to what came in."""
+    """A transformer block: attention, then a two-layer MLP with relu, both with residuals."""
 
     def __init__(self, width: int, heads: int) -> None:
         self.attention = Attention(width, heads)
@@ -95,10 +95,10 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """A transformer that reads tokens one by one and tells what may come next.
+    """A transformer that reads tokens one by one and returns the logits of the next token.
 
-    `vocabulary` is the number of tokens, `context` that of positions; `heads` divides `width`.
-    The first parameters are drawn from `source`.
+    `vocabulary` is the number of tokens and `context` the number of positions. `heads` must
+    divide `width`. The initial parameters are drawn from `source`.
     """
 
     def __init__(
@@ -124,28 +124,28 @@ class GPT(nn.Module):
         return [p for part in parts for p in part.parameters()]
 
     def start(self) -> list[Memory]:
-        """The memory of each layer before the first token."""
+        """Return an empty memory for each layer."""
         return [block.attention.start() for block in self.blocks]
 
     def logits(self, token: int, position: int, memories: list[Memory]) -> Vector:
-        """A number for each token that may follow this one; the memories go on by a position."""
+        """Return the logits of the token after `token`, and add this position to the memories."""
         x = rmsnorm(map(add, self.tokens(token), self.positions(position)))
         for block, memory in zip(self.blocks, memories, strict=True):
             x = block(x, memory)
         return self.head(x)
 
     def loss(self, tokens: Sequence[int]) -> Value:
-        """The mean cross entropy of each next token, of the first `context` ones."""
+        """Return the mean cross entropy of the next token over the first `context` positions."""
         memories = self.start()
         inputs, targets = tokens[: self.context], tokens[1 : self.context + 1]
         logits = [self.logits(t, k, memories) for k, t in enumerate(inputs[: len(targets)])]
         return cross_entropy(logits, targets)
 
     def sample(self, boundary: int, temperature: float, source: random.Random) -> list[int]:
-        """Tokens of a new document, drawn until the boundary or the end of the context.
+        """Draw the tokens of a new document, up to the boundary or the end of the context.
 
-        Probabilities are those of the logits over `temperature`: the smaller, the more often the
-        likeliest. Raises ArithmeticError where the logits are no numbers.
+        The probabilities are softmax(logits / temperature): a low temperature prefers likely
+        tokens. Raises ArithmeticError if the logits are not finite.
         """
         memories, found = self.start(), [boundary]
         for position in range(self.context):
@@ -153,7 +153,7 @@ class GPT(nn.Module):
             largest = max(logits)
             weights = softmax([(number - largest) / temperature for number in logits])
             if not math.isfinite(sum(weights)):
-                raise ArithmeticError("the logits are no finite numbers: the model has diverged")
+                raise ArithmeticError("the logits are not finite: the model has diverged")
             (token,) = source.choices(range(len(weights)), weights)
             if token == boundary:
                 break

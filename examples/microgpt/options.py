@@ -1,4 +1,4 @@
-"""What a run is made with."""
+"""The options of a run."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ __all__ = ["OptionError", "Options"]
 
 
 class OptionError(ValueError):
-    """Options that make no model or no training, or that do not fit a checkpoint."""
+    """Raised for options that are invalid or do not fit a checkpoint."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a run is made with; the defaults are microgpt's.
+    """The options of a run; the defaults are microgpt's.
 
-    The learning rate falls from `rate` to 0 over the `steps`. Raises OptionError.
+    The learning rate falls linearly from `rate` to 0 over the `steps`. Raises OptionError for an
+    invalid option.
     """
 
     layers: int = 1
@@ -43,7 +44,7 @@ class Options:
             raise OptionError(f"seed must be a whole number of at least 0, not {self.seed!r}")
 
     def model(self, vocabulary: int, source: random.Random) -> GPT:
-        """A new model."""
+        """Make a new model of these options, its parameters drawn from `source`."""
         return GPT(
             vocabulary,
             layers=self.layers,

@@ -1,4 +1,4 @@
-"""What is shown while work is under way."""
+"""Terminal output: text and progress."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ __all__ = ["Advance", "progress", "say"]
 
 Advance: TypeAlias = Callable[[float], None]
 
-_SMOOTHED = 100  # losses of single documents jump: a mean of the last ones is shown
+_SMOOTHED = 100  # losses averaged in the status, since those of single documents vary much
 _SECONDS_A_FRAME = 0.1
 
 
 def say(console: Console, text: str, style: str = "", wrap: bool = True) -> None:
-    """Print text as it is; unless not `wrap`, with lines broken between words."""
+    """Print text literally, without markup; lines break between words if `wrap` is true."""
     console.print(text, style=style, markup=False, highlight=False, emoji=False, soft_wrap=not wrap)
 
 
 @contextmanager
 def progress(console: Console, title: str, total: int, done: int = 0) -> Iterator[Advance]:
-    """What is to be called with the loss after each step.
+    """Show progress, and yield the function to call with the loss after each step.
 
-    A terminal shows a bar, anything else gets a line of text after each tenth of the way.
+    A terminal shows a bar; any other output gets a line of text after every tenth of the steps.
     """
     if not console.is_terminal or console.is_dumb_terminal:
         yield _lines(console, title, total, done)
@@ -48,7 +48,7 @@ def progress(console: Console, title: str, total: int, done: int = 0) -> Iterato
         TextColumn("{task.fields[status]}"),
         TimeRemainingColumn(),
     )
-    # Drawn between steps and not by a thread, whose turns would hold up the steps.
+    # The bar is drawn between steps: a drawing thread would delay them.
     with Progress(*columns, console=console, auto_refresh=False) as bar:
         task = bar.add_task(title, total=total, completed=done, status="")
         status = _statuses()
@@ -78,7 +78,7 @@ def _lines(console: Console, title: str, total: int, done: int) -> Advance:
 
 
 def _statuses() -> Callable[[float], str]:
-    """A function of each loss that tells the mean of the last ones and the speed so far."""
+    """Return a function that takes each loss and formats the recent mean loss and the speed."""
     losses: deque[float] = deque(maxlen=_SMOOTHED)
     begin, count = time.monotonic(), 0
 

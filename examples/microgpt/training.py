@@ -1,4 +1,4 @@
-"""The training: its steps, and the way to a checkpoint and back."""
+"""The training loop, and saving and restoring its state."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["Training", "model_of"]
 
 
 class Training:
-    """A model on its way: one document a step, drawn at random, and one step of Adam.
+    """A model in training: each step draws a document at random and makes one step of Adam.
 
-    `data` is the file that the corpus came from, for checkpoints.
+    `data` is the path that the corpus was loaded from, which checkpoints record.
     """
 
     def __init__(self, options: Options, corpus: Corpus, data: str | None = None) -> None:
@@ -31,9 +31,9 @@ class Training:
         self.done = 0
 
     def step(self) -> float:
-        """Learn from one document; returns its loss before.
+        """Do one training step and return the document's loss before it.
 
-        Raises ArithmeticError for a loss that is not finite, where the parameters stay as they are.
+        Raises ArithmeticError for a loss that is not finite; the parameters are then unchanged.
         """
         document = self.source.choice(self.corpus.train)
         self.optimizer.zero_grad()
@@ -50,12 +50,12 @@ class Training:
         return loss.data
 
     def held_out_losses(self) -> Iterator[float]:
-        """The loss of each document that is held out."""
+        """Yield the loss of each held-out document."""
         for document in self.corpus.held_out:
             yield self.model.loss(self.corpus.alphabet.encode(document)).data
 
     def checkpoint(self) -> Checkpoint:
-        """All that it takes to go on from here."""
+        """Return the complete state, from which `restore` continues."""
         return Checkpoint(
             options=self.options,
             data=self.data,
@@ -68,10 +68,10 @@ class Training:
         )
 
     def restore(self, checkpoint: Checkpoint, path: Path) -> None:
-        """Go on where the checkpoint, read from `path`, was made.
+        """Continue from a checkpoint that was read from `path`.
 
-        Raises CheckpointError for another alphabet than the corpus has, and for a state that does
-        not fit the model.
+        Raises CheckpointError if its alphabet is not the corpus's, or if its state does not fit
+        the model.
         """
         known, found = set(checkpoint.alphabet), set(self.corpus.alphabet.letters)
         if known != found:
@@ -89,7 +89,7 @@ class Training:
 
 
 def model_of(checkpoint: Checkpoint, path: Path) -> tuple[GPT, Alphabet]:
-    """The model of a checkpoint, read from `path`, and the alphabet it writes in."""
+    """Return the model and the alphabet of a checkpoint that was read from `path`."""
     alphabet = Alphabet(checkpoint.alphabet)
     with fitting(path):
         model = checkpoint.options.model(alphabet.size, random.Random(0))

@@ -1,4 +1,4 @@
-"""Scalars that remember how they were computed, and give back their derivatives.
+"""Automatic differentiation of scalars: numbers that record how they were computed.
 
 >>> from tapegrad import Value, tanh
 >>> a, b = Value(2.0), Value(-3.0)
@@ -20,10 +20,10 @@ from tapegrad._core import pow as pow
 from tapegrad._core import sum as sum
 from tapegrad.modes import detect_anomaly, no_grad
 
-# Modules under the names that they had before, which stand in pickles.
+# The folder _former has modules under their former names, which old pickles refer to.
 __path__ += [f"{folder}/_former" for folder in __path__]  # noqa: F405  # every package has it
 
-# Where the functions are that are imported when they are first used.
+# The module of each function that is imported on first use.
 _homes = {
     "get_data": "arrays",
     "get_grad": "arrays",
@@ -85,17 +85,17 @@ __all__ = [
     "vjp",
 ]
 __all__ += _core.__all__
-# Type checkers see the modules that are imported when first used; typing itself is slow to import.
+# Type checkers take this for typing.TYPE_CHECKING; importing typing itself would be slow.
 TYPE_CHECKING = False
-# A star import replaces no function of Python's. Python's own sum, abs and pow take Values as they
-# are; ours, and compile, are meant where somebody writes their names.
+# Names left out of a star import, so that it replaces no built-in function. The built-in abs, pow
+# and sum accept Values too.
 _not_starred = ("abs", "compile", "pow", "sum")
-if not TYPE_CHECKING:  # type checkers take what is not in __all__ for private
+if not TYPE_CHECKING:  # type checkers treat names missing from __all__ as private
     __all__ = [name for name in __all__ if name not in _not_starred]
 
 
 def install_as_micrograd() -> None:
-    """Make ``import micrograd`` find tapegrad's modules: see `tapegrad.compat.micrograd`."""
+    """Make ``import micrograd`` import tapegrad's modules; see `tapegrad.compat.micrograd`."""
     from tapegrad.compat import micrograd
 
     micrograd.install_as_micrograd()
@@ -134,6 +134,6 @@ else:
 
 
 def __dir__() -> list[str]:
-    """The public names, whether they were imported yet or not, and the module's own attributes."""
+    """Return the public names, including those not imported yet, and the special attributes."""
     own = {name for name in globals() if name.startswith("__") and name.endswith("__")}
     return sorted({*__all__, *_not_starred, *own} - {"__dir__", "__getattr__"})

@@ -14,17 +14,16 @@ from tapegrad._pipe import ends_with_its_reader
 _COMMANDS = {
     "run": "run a script or a notebook with tapegrad in the place of micrograd",
     "demo": "train a network on real data, and draw what it learned",
-    "bench": "time this installation beside its peers, and draw the result",
     "info": "print how tapegrad was built and what its arena holds",
 }
 
 
 def find_folder(name: str) -> Path:
-    """The folder of this name that came with the package.
+    """Return the path of the folder `name` that is installed with the package.
 
-    Raises FileNotFoundError where there is none.
+    Raises FileNotFoundError if there is none.
     """
-    # Through __path__: in an editable install the package has more than one folder.
+    # An editable install has several package folders, all of them in __path__.
     folders = [Path(entry) / name for entry in tapegrad.__path__ if not entry.endswith("_former")]
     for folder in folders:
         if folder.is_dir():
@@ -36,7 +35,7 @@ def find_folder(name: str) -> Path:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser of the options that stand for themselves; commands have their own."""
+    """Return the parser of the options outside commands; each command has its own parser."""
     commands = "\n".join(f"  {name:6}{purpose}" for name, purpose in _COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="python -m tapegrad",
@@ -58,8 +57,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def run_command(name: str, argv: Sequence[str]) -> int:
-    """Run one command with the arguments after its name and return the exit status."""
-    # Imported here: no command pays for the imports of another.
+    """Run the command `name` with the arguments after it and return the exit status."""
+    # Imported here, so that no command pays for the imports of another.
     command = import_module(f"tapegrad.{'compat.run' if name == 'run' else name}")
     if name == "run":
         return int(command.main(argv))
@@ -71,10 +70,10 @@ def run_command(name: str, argv: Sequence[str]) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do what the arguments (by default the process's) say and return the exit status."""
+    """Run the command line `argv`, by default the process's, and return the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] == "run":
-        # A program that is run meets a broken pipe as it does under Python.
+        # A broken pipe in the program behaves as under plain Python.
         return run_command(arguments[0], arguments[1:])
     with ends_with_its_reader():
         return _do(arguments)
@@ -84,6 +83,10 @@ def _do(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] in _COMMANDS:
         return run_command(arguments[0], arguments[1:])
     parser = make_parser()
+    if arguments and arguments[0] == "bench":
+        parser.error(
+            "the benchmark is not in the package: run python -m bench python in a checkout"
+        )
     options = parser.parse_args(arguments)
     names = ["cmake"] * options.cmakedir + ["include"] * options.includedir
     if not names:

@@ -1,4 +1,4 @@
-"""Output into a pipe that nobody reads any more, as in `python -m tapegrad info | head -1`."""
+"""Handling of a closed output pipe, as in `python -m tapegrad info | head -1`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def ends_with_its_reader() -> Iterator[None]:
-    """Let this process end as other Unix tools do when what reads its output has ended.
+    """End this process silently, as Unix tools do, if the reader of its output has ended.
 
-    It ends by SIGPIPE, which a shell shows as status 141; where there is no such signal, with
-    status 1. Nothing is written to stderr. What is still in the buffer is written first, since the
-    interpreter would do that later and complain.
+    The process ends by SIGPIPE, which a shell reports as status 141, or with status 1 on systems
+    without that signal. The block flushes stdout when it ends, since the interpreter would
+    otherwise do so later and report the error.
     """
     try:
         try:
@@ -27,7 +27,7 @@ def ends_with_its_reader() -> Iterator[None]:
     except BrokenPipeError:
         if sys.stdout is None or not _has_lost_its_reader():
             raise
-        # The interpreter flushes once more before it ends.
+        # The interpreter flushes stdout again at exit, which must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if hasattr(signal, "SIGPIPE"):
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -36,7 +36,7 @@ def ends_with_its_reader() -> Iterator[None]:
 
 
 def _has_lost_its_reader() -> bool:
-    """Whether it is stdout that broke, and not another pipe or socket."""
+    """True if the broken pipe is stdout's, not another pipe's or socket's."""
     if not hasattr(select, "poll"):
         return True
     poll = select.poll()

@@ -1,4 +1,4 @@
-"""Data and gradients of many Values as NumPy arrays, in one call."""
+"""Bulk access to the data and gradients of Values, as NumPy arrays."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ __all__ = ["get_data", "get_grad", "set_data", "set_grad"]
 
 
 def get_data(values: _Values, out: npt.NDArray[Any] | None = None) -> _Array:
-    """The data of many Values, as a NumPy array of float64.
+    """Return the data of many Values as a NumPy array of float64.
 
-    `values` is a sequence of Values, nested sequences of one shape or an object array; the result
-    has its shape. With `out`, an array of that shape, the numbers are written there and `out` is
-    returned. Raises TypeError for what is no Value, ValueError for an `out` of another shape, and
-    ImportError without NumPy; `out` is then as it was.
+    `values` is a sequence of Values, nested sequences of them without ragged rows, or an object
+    array; the result has its shape. `out` is an optional array of that shape to write to and
+    return.
+
+    Raises TypeError for an element that is no Value, ValueError for an `out` of another shape, and
+    ImportError without NumPy. `out` is unchanged after an error.
 
     >>> from tapegrad import Value, get_data
     >>> get_data([[Value(1.0), Value(2.0)], [Value(3.0), Value(4.0)]])
@@ -39,7 +41,9 @@ def get_data(values: _Values, out: npt.NDArray[Any] | None = None) -> _Array:
 
 
 def get_grad(values: _Values, out: npt.NDArray[Any] | None = None) -> _Array:
-    """The gradients of many Values, as `get_data` gives their data.
+    """Return the gradients of many Values as a NumPy array of float64.
+
+    Parameters and errors are those of `get_data`.
 
     >>> from tapegrad import Value, get_grad
     >>> x, y = Value(2.0), Value(3.0)
@@ -51,11 +55,14 @@ def get_grad(values: _Values, out: npt.NDArray[Any] | None = None) -> _Array:
 
 
 def set_data(values: _Values, numbers: Any) -> None:
-    """Set the data of many Values: to an array-like of real numbers of their shape, or all to one.
+    """Set the data of many Values.
 
-    `values` is as `get_data` takes it; of a Value that is there twice, the last number stays.
-    Raises TypeError for what is no Value or no real number, ValueError for another shape, and
-    ImportError where NumPy is needed and missing; all Values are then as they were.
+    `values` is a sequence or array of Values, as in `get_data`. `numbers` is an array-like of real
+    numbers of the same shape, or one number for all. A Value that occurs more than once gets its
+    last number.
+
+    Raises TypeError for an element that is no Value or no real number, ValueError for another
+    shape, and ImportError if NumPy is needed and missing. No Value has changed after an error.
 
     >>> from tapegrad import Value, set_data
     >>> values = [Value(0.0) for _ in range(3)]
@@ -67,7 +74,9 @@ def set_data(values: _Values, numbers: Any) -> None:
 
 
 def set_grad(values: _Values, numbers: Any) -> None:
-    """Set the gradients of many Values, as `set_data` sets their data.
+    """Set the gradients of many Values.
+
+    Parameters and errors are those of `set_data`.
 
     >>> from tapegrad import Value, set_grad
     >>> x = Value(2.0)
@@ -113,7 +122,7 @@ def _write(write: Callable[[Any, Any], None], name: str, values: _Values, number
     flat, shape = _flattened(values, name, np)
     if given.shape not in ((), shape):
         raise ValueError(f"{name}(): values have the shape {shape}, and numbers {given.shape}")
-    if given.dtype.kind == "O":  # fractions and their like; what is no number is refused by name
+    if given.dtype.kind == "O":  # such as Fractions; the core raises for an element not a number
         write(flat, given.ravel().tolist() if given.shape == shape else given.item())
     elif given.shape == shape:
         write(flat, np.ascontiguousarray(given, dtype=np.float64))
@@ -140,7 +149,7 @@ def _refuse_subclass(x: Any, what: str, np: ModuleType) -> None:
 
 
 def _flattened(values: Any, name: str, np: ModuleType) -> tuple[Any, tuple[int, ...]]:
-    """The Values in a row, and the shape that they had."""
+    """Return the Values as a flat list, and their shape."""
     if _is_flat(values):
         return values, (len(values),)
     _refuse_subclass(values, f"{name}(): values", np)

@@ -1,7 +1,7 @@
-"""The graph behind a node: what it was computed from, in micrograd's terms.
+"""The computational graph of a node: its operands, nodes in topological order, and edges.
 
-A node is a `tapegrad.Value`, or any object that names its operands by `_prev` (micrograd and its
-descendants) or by `_children` (microgpt).
+A node is a `tapegrad.Value`, or any object that lists its operands in `_prev` (as micrograd's
+does) or in `_children` (as microgpt's does).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ __all__ = ["HasChildren", "HasPrev", "Node", "operands", "topological_sort", "tr
 
 
 class HasPrev(Protocol):
-    """A node that names its operands as micrograd's does."""
+    """A node with its operands in `_prev`, as in micrograd."""
 
     @property
     def _prev(self) -> Iterable[Any]: ...
 
 
 class HasChildren(Protocol):
-    """A node that names its operands as microgpt's does."""
+    """A node with its operands in `_children`, as in microgpt."""
 
     @property
     def _children(self) -> Iterable[Any]: ...
@@ -31,10 +31,11 @@ N = TypeVar("N", bound=Node)
 
 
 def trace(root: N) -> tuple[set[N], set[tuple[N, N]]]:
-    """The nodes that `root` was computed from, itself included, and their (operand, user) pairs.
+    """Return the nodes that `root` was computed from, with `root`, and the edges between them.
 
-    Two sets, as micrograd's `trace` gives: the nodes must be hashable, and those that a class
-    calls equal become one. Raises as `topological_sort` does.
+    The results are two sets, as of micrograd's `trace`: nodes, and (operand, user) pairs. The
+    nodes must be hashable, and nodes that compare equal become one. Errors are those of
+    `topological_sort`.
 
     >>> product = a * b
     >>> nodes, edges = trace(product)
@@ -46,11 +47,11 @@ def trace(root: N) -> tuple[set[N], set[tuple[N, N]]]:
 
 
 def topological_sort(root: N) -> list[N]:
-    """The nodes that `root` was computed from, each once, operands before users, `root` last.
+    """Return the nodes that `root` was computed from, operands before their users, `root` last.
 
-    The order is that of micrograd's recursion, operand by operand, without its recursion limit.
-    Nodes are told apart by identity. Raises TypeError for what is no node, ValueError for a graph
-    with a cycle.
+    Each node occurs once; nodes are distinguished by identity. The order is that of micrograd's
+    depth-first recursion, but without a recursion limit. Raises TypeError for an object that is no
+    node, and ValueError for a graph with a cycle.
 
     >>> topological_sort(a * b)
     [Value(data=2.0), Value(data=3.0), Value(data=6.0)]
@@ -76,10 +77,11 @@ def topological_sort(root: N) -> list[N]:
 
 
 def operands(node: N) -> list[N]:
-    """The distinct operands of `node`, in order as far as the node keeps one.
+    """Return the distinct operands of `node`, in order if the node keeps one.
 
-    `_prev` says which they are, or `_children` where there is no `_prev`. Where `_prev` is a set,
-    a `_children` with the same objects gives the order. Raises TypeError for what is no node.
+    The operands are those in `_prev`, or in `_children` if there is no `_prev`. If `_prev` is a
+    set, a `_children` with the same objects gives the order. Raises TypeError for an object that
+    is no node.
 
     >>> operands(a * b)
     [Value(data=2.0), Value(data=3.0)]
@@ -87,7 +89,7 @@ def operands(node: N) -> list[N]:
     prev = getattr(node, "_prev", _ABSENT)
     children = getattr(node, "_children", _ABSENT)
     named: Any = children if prev is _ABSENT else prev
-    if named is None:  # how some classes write a leaf
+    if named is None:  # a leaf, in some classes
         return []
     if not hasattr(named, "__iter__"):
         raise TypeError(
@@ -112,5 +114,5 @@ _LEAVE = object()
 
 
 def _name_of(node: object) -> str:
-    """What a message calls it: a class passed for its instance is a likely slip."""
+    """Return the type's name for a message. A class passed instead of an instance is called so."""
     return f"the class {node.__name__}" if isinstance(node, type) else type(node).__name__

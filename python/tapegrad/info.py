@@ -1,4 +1,4 @@
-"""`python -m tapegrad info`: how the engine was built, what it may hold, and what it can use."""
+"""`python -m tapegrad info`: the build, the arena, and the optional packages found."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _LIMIT_VARIABLE = "TAPEGRAD_MAX_NODES"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of the command."""
-    parser.add_argument("--json", action="store_true", help="print it as JSON, for machines")
+    """Add the options of the command to `parser`."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print the facts and return the exit status."""
+    """Print the information and return the exit status."""
     facts = gather()
     print(json.dumps(facts, indent=2) if args.json else _as_text(facts))
     return 0
 
 
 def gather() -> dict[str, Any]:
-    """What there is to know, in values that JSON can hold.
+    """Return the information as a dict that JSON can represent.
 
     >>> sorted(gather())
     ['arena', 'build', 'dot', 'operations', 'packages', 'python', 'version']
@@ -65,7 +65,7 @@ def gather() -> dict[str, Any]:
 
 
 def _installed_version(package: str) -> str | None:
-    """The version of an installed package, found without importing it."""
+    """Return the version of a package without importing it, or None if it is not installed."""
     if find_spec(_MODULES.get(package, package)) is None:
         return None
     try:

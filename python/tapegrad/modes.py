@@ -1,4 +1,4 @@
-"""Modes of a thread, as blocks and as decorators: `no_grad` and `detect_anomaly`."""
+"""Per-thread modes, usable as context managers and as decorators: `no_grad`, `detect_anomaly`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import types
 
 from tapegrad import _core
 
-# Imported with the package: typing, and what only a decorator needs, are slow to import.
+# This module is imported with the package, so it avoids typing and other slow imports.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
@@ -23,11 +23,11 @@ if hasattr(os, "register_at_fork"):
 
 
 class Mode:
-    """The base of `no_grad` and `detect_anomaly`: a `with` block, and a decorator.
+    """The base class of `no_grad` and `detect_anomaly`: a context manager and a decorator.
 
-    A mode is counted for each thread, so that blocks may nest and overlap in any order. A block
-    that is left in another thread than it was entered in, as a generator may be, ends where it
-    began.
+    Each thread counts the blocks it has entered, so blocks may nest and overlap in any order. A
+    block that is left in another thread than the one that entered it, as in a generator, ends in
+    the thread that entered it.
     """
 
     _name: ClassVar[str]
@@ -47,7 +47,10 @@ class Mode:
         self._entries.leave()
 
     def __call__(self, f: _F) -> _F:
-        """`f` with the mode on while it runs: of a generator or coroutine, not while it waits."""
+        """Return `f` wrapped so that the mode is on while it runs.
+
+        The mode is off while a generator or coroutine is suspended.
+        """
         import functools
         import inspect
 
@@ -74,9 +77,10 @@ class Mode:
 
 
 class no_grad(Mode):  # noqa: N801  # a context manager used like a function, as PyTorch's
-    """While it lasts, results depend on nothing: a `Value` has no operands, a slope is 0.
+    """A context manager, and a decorator, that turns recording off in this thread.
 
-    Nests, and decorates functions. For this thread.
+    Results of operations are constants: a `Value` without operands, and in a transform a number
+    whose derivative is 0. Blocks may nest.
 
     >>> from tapegrad import Value, no_grad
     >>> w = Value(1.0)
@@ -90,15 +94,13 @@ class no_grad(Mode):  # noqa: N801  # a context manager used like a function, as
 
 
 class detect_anomaly(Mode):  # noqa: N801  # a context manager used like a function, as PyTorch's
-    """While it lasts, a value or derivative that becomes NaN or infinite raises.
+    """A context manager, and a decorator, that raises for new NaNs and infinities in this thread.
 
-    Without it, numbers follow IEEE and nothing raises. The check concerns numbers that operations
-    make of others, not data that is NaN or infinite from the start: NaN raises unless it comes of
-    NaN, an infinity unless it comes of either. It covers values and derivatives of every mode: of
-    `Value`, of transforms, and of compiled functions, which run as plain ones meanwhile. What a
-    derivative passes on its way counts if the result is not finite.
-
-    Nests, and decorates functions. For this thread.
+    A value or derivative raises if it is NaN but was not computed from a NaN, or infinite but
+    computed from finite numbers alone. Leaves may be NaN or infinite. The check covers `Value`,
+    transforms in forward and reverse mode, and compiled functions, which run uncompiled inside the
+    block. An intermediate derivative counts only if the final derivative is not finite. Outside
+    the block, numbers follow IEEE 754 and nothing raises. Blocks may nest.
 
     Raises:
         FloatingPointError: names the operation, the labels and the values; for a derivative also
@@ -118,7 +120,7 @@ class detect_anomaly(Mode):  # noqa: N801  # a context manager used like a funct
 def _resumed(
     mode: type[Mode], inner: Generator[Any, Any, Any] | Coroutine[Any, Any, Any]
 ) -> Generator[Any, Any, Any]:
-    """Whatever `inner` yields and returns; the mode is on whenever `inner` runs."""
+    """Delegate to `inner`, as `yield from` does, with the mode on whenever `inner` runs."""
     resume: Callable[[Any], Any] = inner.send
     given: Any = None
     while True:

@@ -1,6 +1,6 @@
-"""`math`'s predicates, for Values, traced numbers and arrays as well.
+"""The predicates of `math` for Values, traced numbers and NumPy arrays.
 
-`math.isnan(x)` converts `x` to a float, which a Value and a number inside a transform refuse.
+`math.isnan(x)` converts `x` to a float, which Values and traced numbers do not allow.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ __all__ = ["isclose", "isfinite", "isinf", "isnan"]
 
 
 def isnan(x: Any) -> Any:
-    """Whether `x` is NaN: a bool, or of an array an array of these.
+    """Return True if `x` is NaN.
 
-    `x` is a real number, a Value, a traced number or a NumPy array of such. In a function that is
-    compiled the answer is a guard, as a comparison's. Raises TypeError for anything else.
+    `x` is a real number, a Value, a traced number, or a NumPy array of these; an array gives an
+    array of bools. In a compiled function the answer becomes a guard, as with a comparison. Raises
+    TypeError for anything else.
 
     >>> isnan(Value(0.0) / 0.0), isnan(2.0)
     (True, False)
@@ -32,7 +33,7 @@ def isnan(x: Any) -> Any:
 
 
 def isinf(x: Any) -> Any:
-    """Whether `x` is infinite, of either sign; arguments and result are `isnan`'s.
+    """Return True if `x` is infinite, of either sign. Arguments and result are as in `isnan`.
 
     >>> isinf(Value(0.0).log())
     True
@@ -41,7 +42,7 @@ def isinf(x: Any) -> Any:
 
 
 def isfinite(x: Any) -> Any:
-    """Whether `x` is neither infinite nor NaN; arguments and result are `isnan`'s.
+    """Return True if `x` is neither infinite nor NaN. Arguments and result are as in `isnan`.
 
     >>> grad(lambda x: x * x if isfinite(1.0 / x) else x)(0.0)
     1.0
@@ -50,11 +51,11 @@ def isfinite(x: Any) -> Any:
 
 
 def isclose(a: Any, b: Any, *, rel_tol: float = 1e-09, abs_tol: float = 0.0) -> Any:
-    """Whether `a` and `b` are as close as `math.isclose` wants it: a bool, or an array of these.
+    """Return True if `a` and `b` are close, as `math.isclose` defines it.
 
-    The difference is at most `rel_tol` times the larger of the two, or at most `abs_tol`. Arrays
-    are broadcast. Raises ValueError for a tolerance below 0, and TypeError for what `isnan` does
-    not take.
+    They are close if their difference is at most `rel_tol` times the larger magnitude, or at most
+    `abs_tol`. Arrays broadcast and give an array of bools. Raises ValueError for a negative
+    tolerance, and TypeError for an argument that `isnan` does not take.
 
     >>> isclose(Value(1.0), 1.0 + 1e-12), isclose(1.0, 1.1, rel_tol=0.2)
     (True, True)
@@ -73,7 +74,7 @@ def isclose(a: Any, b: Any, *, rel_tol: float = 1e-09, abs_tol: float = 0.0) -> 
     return _each(close, "isclose", a, b)
 
 
-# A traced number is compared, which leaves a guard; nothing else is asked of it.
+# Traced numbers are only compared, so that each answer is a single guard.
 def _isnan(x: Any) -> bool:
     return bool(x != x)
 
@@ -87,7 +88,7 @@ def _isfinite(x: Any) -> bool:
 
 
 def _each(ask: Callable[..., bool], name: str, *numbers: Any) -> Any:
-    """The answer for numbers; for arrays, of every element."""
+    """Return `ask(*numbers)`, or for arrays an array of the answers for their elements."""
     numpy = sys.modules.get("numpy")
     if numpy is None or not any(isinstance(x, numpy.ndarray) for x in numbers):
         return ask(*_numbers(name, *numbers))
@@ -106,7 +107,7 @@ def _each(ask: Callable[..., bool], name: str, *numbers: Any) -> Any:
 
 
 def _numbers(name: str, *numbers: Any) -> list[Any]:
-    """Traced numbers as they are, others as floats."""
+    """Return the arguments with all but traced numbers converted to floats."""
     found: list[Any] = []
     for x in numbers:
         try:
@@ -116,8 +117,8 @@ def _numbers(name: str, *numbers: Any) -> list[Any]:
                 found.append(x.data if isinstance(x, _core.Value) else _core.primal(x))
         except TypeError:
             raise TypeError(
-                f"{name}(): a real number, a Value, a traced number or an array of these is "
-                f"wanted, not '{type(x).__name__}'"
+                f"{name}(): expected a real number, a Value, a traced number or an array of these, "
+                f"not '{type(x).__name__}'"
             ) from None
     if any(map(_core.is_traced, numbers)) and any(isinstance(x, _core.Value) for x in numbers):
         raise TypeError(

@@ -5,7 +5,7 @@
 #include <memory>
 #include <utility>
 
-#include <tapegrad/lookup.hpp>
+#include <tapegrad/detail/graph/dispatch.hpp>
 
 namespace tapegrad::testing {
 

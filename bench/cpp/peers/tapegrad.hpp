@@ -2,7 +2,7 @@
 
 #include <cstddef>
 #include <span>
-#include <tapegrad/trace.hpp>
+#include <tapegrad/compact_tape.hpp>
 #include <tapegrad/value.hpp>
 #include <vector>
 

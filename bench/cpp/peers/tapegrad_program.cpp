@@ -4,9 +4,7 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <tapegrad/derivative.hpp>
-#include <tapegrad/paths.hpp>
-#include <tapegrad/simplify.hpp>
+#include <tapegrad/program.hpp>
 #include <tapegrad/version.hpp>
 #include <vector>
 

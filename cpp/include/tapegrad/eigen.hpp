@@ -5,12 +5,15 @@
 //   auto x = a.partialPivLu().solve(b);
 //
 // Plain doubles may stand beside them: double * matrix, matrix of double + matrix of Value.
+//
+// Zero(), Ones() and Constant() copy one number into all entries: of Values that is one variable,
+// with one gradient. Variables of their own come of `cast`, as above, or of a loop.
 #pragma once
 
 #include <Eigen/Core>
 
-#include "trace.hpp"
-#include "value.hpp"
+#include "tapegrad/compact_tape.hpp"
+#include "tapegrad/value.hpp"
 
 namespace tapegrad::detail {
 
@@ -41,6 +44,20 @@ struct EigenTraits : Eigen::GenericNumTraits<double> {
 }  // namespace tapegrad::detail
 
 namespace Eigen {
+
+namespace internal {
+
+// numext::abs2() deduces the type of its argument, which may be an expression.
+template <tapegrad::Op code, class... Operands>
+struct abs2_impl<tapegrad::Expression<code, Operands...>> {
+  static tapegrad::Traced run(const tapegrad::Traced& x) { return x * x; }
+};
+template <tapegrad::Op code, class... Operands>
+struct abs2_retval<tapegrad::Expression<code, Operands...>> {
+  using type = tapegrad::Traced;
+};
+
+}  // namespace internal
 
 template <>
 struct NumTraits<tapegrad::Value> : tapegrad::detail::EigenTraits<tapegrad::Value> {};

@@ -17,7 +17,7 @@
 #include <utility>
 #include <vector>
 
-#include "value.hpp"
+#include "tapegrad/value.hpp"
 
 namespace tapegrad::optim {
 
@@ -213,7 +213,7 @@ void step(Tape& tape, const Rule& rule, State& state, NodeAt node_at) noexcept {
   const auto update = rule.at(state);
   Block block;
   for (std::size_t begin = 0; begin < state.count; begin += Block::size) {
-    block.count = std::min(Block::size, state.count - begin);
+    block.count = (std::min)(Block::size, state.count - begin);
     for (std::size_t k = 0; k < block.count; ++k) {
       const Index node = node_at(begin + k);
       block.primal[k] = tape.cell(node).primal;

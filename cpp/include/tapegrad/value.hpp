@@ -16,15 +16,18 @@
 #include <utility>
 #include <vector>
 
-#include "functions.hpp"
-#include "tape.hpp"
+#include "tapegrad/detail/graph/tape.hpp"
+#include "tapegrad/detail/ops/functions.hpp"
 
 namespace tapegrad {
 
 namespace detail {
 
 [[noreturn]] inline void refuse_foreign_value() {
-  std::fputs("tapegrad: a Value was used in another thread than the one that made it\n", stderr);
+  std::fputs(
+      "tapegrad: a Value was used in another thread than the one that made it, or in a library "
+      "with a tape of its own\n",
+      stderr);
   std::abort();
 }
 

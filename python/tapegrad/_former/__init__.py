@@ -1,5 +1,5 @@
-"""Modules under the names that they had before they moved.
+"""Modules under their former names, for old pickles.
 
-Pickles name functions and classes by their modules: these are loaded for ever. `tapegrad.__path__`
-has this folder, so that `tapegrad.compiled` is found in it. Nothing else imports from here.
+A pickle refers to functions and classes by module name, so these modules must stay. This folder is
+in `tapegrad.__path__`, so that `tapegrad.compiled` is found here. Nothing else imports from it.
 """

@@ -1,5 +1,5 @@
-"""Programs that were written for micrograd, or for a class of their own, on tapegrad.
+"""Running programs on tapegrad that were written for micrograd or for a Value class of their own.
 
-`micrograd` makes `import micrograd` find tapegrad, `run` is `python -m tapegrad run`, and
-`replace_class` is what its option of that name does.
+`micrograd` makes `import micrograd` import tapegrad, `run` implements `python -m tapegrad run`, and
+`replace_class` its option `--replace-class`.
 """

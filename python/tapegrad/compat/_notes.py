@@ -1,4 +1,4 @@
-"""Notes about a run on stderr."""
+"""Notes about a run, on stderr."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import sys
 
 
 def say(message: str) -> None:
-    """Write a note about the run to stderr, where it is not taken for the program's output."""
+    """Write a note about the run to stderr, apart from the program's output."""
     print(f"tapegrad run: {message}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`import micrograd` gives tapegrad: for programs that were written for micrograd."""
+"""The drop-in for micrograd: makes `import micrograd` import tapegrad's modules."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-# Importing typing would be most of the time that `import tapegrad` takes.
+# Importing typing would take most of the time of `import tapegrad`.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +27,10 @@ _ALIASES = {
 
 
 class MicrogradImporter:
-    """Finds and loads the modules called micrograd, so that they also survive a reload."""
+    """An import hook that provides the modules of micrograd, also when they are reloaded.
+
+    `note` is called with a message for each module loaded.
+    """
 
     def __init__(self, note: Callable[[str], None] | None = None) -> None:
         self._note = note
@@ -35,7 +38,7 @@ class MicrogradImporter:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The spec of a module of micrograd, None for any other name."""
+        """Return the spec of a module of micrograd, or None for any other name."""
         if fullname in _PACKAGES or fullname in _ALIASES or fullname == _ENGINE:
             # Any: importlib.abc, for a base class, takes as long to import as typing.
             loader: Any = self
@@ -44,16 +47,16 @@ class MicrogradImporter:
         return None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        """None: an ordinary new module."""
+        """Return None, so that the import system creates the module."""
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Fill the module, or put tapegrad's own in its place."""
+        """Fill the module, or replace it by tapegrad's own module in `sys.modules`."""
         name = module.__name__
         if self._note is not None:
             self._note(f"{name} is tapegrad's, since the program's own micrograd has none")
         if name in _ALIASES:
-            # Not create_module: the import system would overwrite tapegrad's __spec__.
+            # Not in create_module: the import system would overwrite the __spec__ of tapegrad's.
             sys.modules[name] = import_module(_ALIASES[name])
         elif name == _ENGINE:
             _fill(module, Value=import_module("tapegrad").Value)
@@ -75,7 +78,7 @@ def _submodule_getter(package: str) -> Any:
 
 
 def stand_in_for(module: ModuleType) -> None:
-    """Let a module called micrograd that could not be loaded be tapegrad's."""
+    """Turn a module micrograd that failed to load into tapegrad's."""
     for name in [name for name in sys.modules if name.startswith("micrograd.")]:
         del sys.modules[name]
     sys.meta_path.insert(0, MicrogradImporter())
@@ -83,9 +86,9 @@ def stand_in_for(module: ModuleType) -> None:
 
 
 def install_behind(note: Callable[[str], None]) -> None:
-    """Make imports find tapegrad's modules where a program's own micrograd has none.
+    """Make imports find tapegrad's modules for those that a program's own micrograd lacks.
 
-    Each is noted when it is loaded.
+    `note` is called with a message for each module loaded.
     """
     sys.meta_path.append(MicrogradImporter(note))
 
@@ -96,19 +99,19 @@ def _is_ours(module: ModuleType) -> bool:
 
 
 def install_as_micrograd() -> None:
-    """Make `import micrograd` and its submodules find tapegrad's, for the rest of the process.
+    """Make `import micrograd` import tapegrad's modules for the rest of the process.
 
-    These are `micrograd.engine` (Value), `micrograd.nn`, `micrograd.util.graph` and
-    `micrograd.util.draw`. An installed micrograd is not touched, only no longer found. Where it
-    was imported already, later imports find tapegrad's and a RuntimeWarning tells that names
-    taken before stay the original's. Calling this again changes nothing.
+    The modules are `micrograd.engine` (with Value), `micrograd.nn`, `micrograd.util.graph` and
+    `micrograd.util.draw`. They hide an installed micrograd but do not change it. If micrograd was
+    imported before, names taken from it stay the original's, and a RuntimeWarning says so. Calling
+    the function again has no effect.
 
     >>> install_as_micrograd()
     >>> from micrograd.engine import Value
     >>> Value(2.0) * 3
     Value(data=6.0)
     """
-    # By name, not type: after a reload of this module its class is a new one.
+    # Compared by name: after a reload of this module, its class is another object.
     others = [finder for finder in sys.meta_path if type(finder).__name__ != "MicrogradImporter"]
     sys.meta_path[:] = [MicrogradImporter(), *others]
     originals = [
@@ -119,7 +122,7 @@ def install_as_micrograd() -> None:
     for name in originals:
         del sys.modules[name]
     if originals:
-        # The package has a function of this name, which calls this one.
+        # The package's function of this name calls this one, so there is a frame more.
         through_package = sys._getframe(1).f_globals.get("__name__") == "tapegrad"
         warnings.warn(
             "micrograd was imported before install_as_micrograd(): imports find tapegrad's from "

@@ -1,4 +1,4 @@
-"""Run the cells of a notebook in a terminal, without a kernel."""
+"""Running the cells of a notebook in a terminal, without a kernel."""
 
 from __future__ import annotations
 import __future__
@@ -23,7 +23,7 @@ from tapegrad.compat.replace_class.rewriting import parse_source
 
 _FUTURES = [getattr(__future__, name).compiler_flag for name in __future__.all_feature_names]
 _FUTURE_FLAGS = sum(set(_FUTURES))
-# Cell magics around Python code; the cell is run without them.
+# Cell magics whose cell is Python code, which is run without the magic.
 _AROUND_PYTHON = {"capture", "prun", "time", "timeit"}
 _SILENT = {tokenize.COMMENT, tokenize.DEDENT, tokenize.ENDMARKER, tokenize.NEWLINE, tokenize.NL}
 
@@ -32,9 +32,9 @@ _QUESTION = re.compile(r"^(?P<before>\s*)(?P<rest>[\w.]+)\?{1,2}\s*$")
 
 
 def read_cells(text: str) -> list[str]:
-    """The sources of a notebook's code cells, without empty ones.
+    """Return the sources of a notebook's code cells, without empty ones.
 
-    Raises ValueError, saying why, for what is no notebook of Python code.
+    Raises ValueError for a text that is no notebook, and for a notebook of another language.
 
     >>> read_cells('{"nbformat": 4, "cells": [{"cell_type": "code", "source": ["1 +", " 1"]}]}')
     ['1 + 1']
@@ -63,7 +63,7 @@ def _language(metadata: Any) -> str:
 
 def _source(cell: Any) -> str:
     if not isinstance(cell, dict) or "cell_type" not in cell:
-        raise ValueError("it has a cell that is not one")
+        raise ValueError("malformed cell: it must be an object with a cell_type")
     if cell["cell_type"] != "code":
         return ""
     source = cell.get("source", "")
@@ -74,7 +74,7 @@ def _source(cell: Any) -> str:
 
 
 class Shell:
-    """What `get_ipython()` gives in a run: commands work, magics are skipped with a note."""
+    """The result of `get_ipython()` in a run: it runs commands, and skips magics with a note."""
 
     def __init__(self, namespace: dict[str, Any], is_silent: bool = False) -> None:
         self._namespace = namespace
@@ -82,13 +82,13 @@ class Shell:
         self._noted: set[str] = set()
 
     def note_once(self, message: str) -> None:
-        """Say something on stderr, unless it was said before."""
+        """Write a message to stderr, unless it was written before."""
         if message not in self._noted and not self._is_silent:
             self._noted.add(message)
             say(message)
 
     def run_line_magic(self, name: str, line: str, _stack_depth: int = 1) -> Any:
-        """Run `%time`; skip any other magic."""
+        """Run `%time`, or skip any other magic with a note."""
         if name == "time":
             return self._time(line)
         sign = "?" if name.startswith("pinfo") else f"%{name}"
@@ -96,27 +96,27 @@ class Shell:
         return None
 
     def run_cell_magic(self, name: str, line: str, cell: str) -> None:
-        """Skip a magic that was called as a function."""
+        """Skip a cell magic that the program calls as a function."""
         self.note_once(f"skipped %%{name}")
 
     def system(self, command: str) -> None:
-        """Run a command in the system's shell, as `!command`."""
+        """Run a command in the system's shell, as `!command` does."""
         sys.stdout.flush()
         subprocess.run(self._expanded(command), shell=True, check=False)
 
     def getoutput(self, command: str) -> list[str]:
-        """The lines that a command writes, as `lines = !command`."""
+        """Return the lines that a command writes, as `lines = !command` does."""
         done = subprocess.run(
             self._expanded(command), shell=True, check=False, stdout=subprocess.PIPE, text=True
         )
         return done.stdout.splitlines()
 
     def _expanded(self, command: str) -> str:
-        """The command with `{expression}` and `$name` replaced, where IPython is there to do it."""
+        """Expand `{expression}` and `$name` in a command if IPython is installed."""
         try:
             text = import_module("IPython.utils.text")
             return str(text.DollarFormatter().vformat(command, (), self._namespace))
-        except Exception:  # As IPython: what cannot be expanded is meant for the shell.
+        except Exception:  # as in IPython: the shell gets what cannot be expanded
             return command
 
     def _time(self, line: str) -> Any:
@@ -131,9 +131,9 @@ class Shell:
 
 
 def without_magics(cell: str) -> str:
-    """A cell as plain Python: `%magic`, `!command` and `?help` as calls of `get_ipython()`.
+    """Return a cell with `%magic`, `!command` and `?help` replaced by calls of `get_ipython()`.
 
-    IPython's own rules where it is installed, otherwise lines that begin so.
+    IPython does this if it is installed. Otherwise only whole lines of these forms are replaced.
 
     >>> _without_magics_by_line("files = !ls")
     "files = get_ipython().getoutput('ls')"
@@ -142,7 +142,7 @@ def without_magics(cell: str) -> str:
         inputtransformer2 = import_module("IPython.core.inputtransformer2")
     except ImportError:
         return _without_magics_by_line(cell)
-    # IPython drops empty lines at the top; line numbers must stay the notebook's.
+    # IPython drops empty lines at the top, but line numbers must stay those of the notebook.
     blank = len(cell) - len(cell.lstrip("\n"))
     transformer = inputtransformer2.TransformerManager()
     try:
@@ -172,7 +172,7 @@ def _plain_line(line: str) -> str:
 
 
 def _without_cell_magic(cell: str, number: int, shell: Shell) -> str:
-    """The cell below a `%%magic` line, or nothing when the magic is not about Python code."""
+    """Return the cell without its `%%magic` line, or "" if the magic does not run Python code."""
     first, _, body = cell.lstrip().partition("\n")
     if not first.startswith("%%"):
         return cell
@@ -186,7 +186,7 @@ def _without_cell_magic(cell: str, number: int, shell: Shell) -> str:
 
 
 def python_of(cell: str) -> str:
-    """The Python in a cell, without its magics.
+    """Return the Python code of a cell, without its magics.
 
     >>> python_of("%%time\\nx = 1"), python_of("%%html\\n<b>")
     ('\\nx = 1', '')
@@ -197,7 +197,7 @@ def python_of(cell: str) -> str:
 
 
 def _is_quiet(cell: str) -> bool:
-    """Whether a cell ends with a semicolon, which in a notebook hides its value.
+    """True if a cell ends with a semicolon, which hides its value in a notebook.
 
     >>> _is_quiet("plot(x);  # the curve"), _is_quiet("x = 1; x")
     (True, False)
@@ -213,7 +213,10 @@ def _display(*objects: Any) -> None:
 
 
 class _Figures:
-    """Closes matplotlib's figures after each cell, as notebooks do, where none can be shown."""
+    """Closes matplotlib's figures after each cell, as notebooks do, and counts them.
+
+    It selects a backend without a display, unless MPLBACKEND is set; figures then stay open.
+    """
 
     def __init__(self) -> None:
         self.count = 0
@@ -223,7 +226,7 @@ class _Figures:
             warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
 
     def close(self) -> None:
-        """Close what the last cell has drawn."""
+        """Close the figures that the last cell has drawn."""
         pyplot = sys.modules.get("matplotlib.pyplot")
         if self._active and pyplot is not None:
             self.count += len(pyplot.get_fignums())
@@ -233,9 +236,9 @@ class _Figures:
 def run_cells(
     path: str, cells: list[str], namespace: dict[str, Any], names: Collection[str]
 ) -> None:
-    """Run the cells in order in `namespace`, with classes of these names replaced.
+    """Run the cells in order in `namespace`, replacing classes of these names.
 
-    The value of a cell's last expression is printed as a terminal shows it.
+    The value of a cell's last expression is printed as in an interactive session.
     """
     shell = Shell(namespace)
     namespace.update(get_ipython=lambda: shell, display=_display)
@@ -252,7 +255,7 @@ def run_cells(
 def _run_cell(
     filename: str, cell: str, namespace: dict[str, Any], names: Collection[str], flags: int
 ) -> int:
-    """Run one cell and return the flags of `from __future__` imports for the cells after it."""
+    """Run one cell, and return the compiler flags of the `from __future__` imports so far."""
     source = cell if _is_python(cell) else without_magics(cell)
     _show_source(filename, source)
     tree = parse_source(source, filename, names, flags)
@@ -263,7 +266,7 @@ def _run_cell(
     flags |= code.co_flags & _FUTURE_FLAGS
     exec(code, namespace)
     if last:
-        # "single" shows the value through sys.displayhook, which also sets `_`.
+        # The mode "single" shows the value through sys.displayhook, which also sets `_`.
         code = compile(ast.Interactive(last), filename, "single", flags, dont_inherit=True)
         exec(code, namespace)
     return flags
@@ -278,5 +281,5 @@ def _is_python(cell: str) -> bool:
 
 
 def _show_source(filename: str, source: str) -> None:
-    # No time stamp: linecache must not look for a file of this name.
+    # Without a modification time, linecache does not look for a file of this name.
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)

@@ -1,9 +1,8 @@
-"""Run a program that was written for micrograd, or for a class of its own, on tapegrad.
+"""`python -m tapegrad run`: run a program for micrograd, or with its own Value class, on tapegrad.
 
 `python -m tapegrad run [options] script.py|notebook.ipynb|-m module [args...]`
 
-A process that the program starts by multiprocessing's spawn or forkserver is a new Python, in
-which micrograd is not tapegrad.
+A process that the program starts by multiprocessing's spawn or forkserver does not use tapegrad.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from tapegrad.compat.replace_class.importing import (
 from tapegrad.compat.replace_class.program import remember
 from tapegrad.compat.replace_class.rewriting import compile_source, is_met
 
-# Modules whose frames are no part of the program's tracebacks.
+# Modules whose frames are removed from the program's tracebacks.
 _OWN_MODULES = {"tapegrad.compat.run", "tapegrad.compat.notebook"} | {
     f"tapegrad.compat.replace_class.{name}"
     for name in ("adopt", "facade", "importing", "rewriting", "trial")
@@ -40,12 +39,12 @@ _OWN_MODULES = {"tapegrad.compat.run", "tapegrad.compat.notebook"} | {
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser of what stands before the script's own arguments."""
+    """Return the parser of the arguments up to the script."""
     parser = argparse.ArgumentParser(
         prog="python -m tapegrad run",
-        description="Run a script, a notebook or a module as Python would, with micrograd being "
-        "tapegrad. A package called micrograd that the program has, rather than one that is "
-        "installed, stays its own, but for its class Value.",
+        description="Run a script, a notebook or a module as Python would, with tapegrad in the "
+        "place of micrograd. If the program has a package micrograd of its own, not an installed "
+        "one, only the class Value in it is replaced.",
         usage="%(prog)s [-h] [--replace-class NAME] [--root DIR] "
         "(script.py | notebook.ipynb | -m module) [args ...]",
         allow_abbrev=False,
@@ -55,15 +54,15 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         action="append",
         default=[],
-        help="also use tapegrad's Value for a class of this name that the program defines "
-        "for itself, at the top level of the script or of a module beside it; may be repeated",
+        help="also replace a class of this name by tapegrad's Value, if the program defines one "
+        "at the top level of the script or of a module beside it; may be repeated",
     )
     parser.add_argument(
         "--root",
         metavar="DIR",
         action="append",
         default=[],
-        help="a folder besides the script's own where the program's modules are, such as src, "
+        help="a folder with modules of the program besides the script's own folder, such as src, "
         "or . for a script in tests/; may be repeated",
     )
     parser.add_argument(
@@ -73,15 +72,15 @@ def make_parser() -> argparse.ArgumentParser:
         help="run a module or a package, found in the current folder, as python -m does",
     )
     parser.add_argument(
-        "script", nargs="?", help="the program, everything after it is the program's own"
+        "script", nargs="?", help="the program; all arguments after it are passed to it"
     )
     return parser
 
 
 def split_arguments(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The arguments up to and with the program, and those after it.
+    """Split the arguments after the program's name or `-m module`.
 
-    argparse.REMAINDER would not do: it lets go of a `--` among the script's arguments.
+    argparse.REMAINDER would drop a `--` among the program's arguments.
 
     >>> split_arguments(["--replace-class", "Value", "train.py", "-h", "--", "x"])
     (['--replace-class', 'Value', 'train.py'], ['-h', '--', 'x'])
@@ -98,7 +97,7 @@ def split_arguments(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 class ProgramError(Exception):
-    """A program that cannot be run, and the exit status that Python has for it."""
+    """Raised for a program that cannot be run; `status` is Python's exit status for it."""
 
     def __init__(self, reason: str, status: int) -> None:
         super().__init__(reason)
@@ -107,7 +106,7 @@ class ProgramError(Exception):
 
 @dataclass(frozen=True)
 class Program:
-    """A program as it was read: the cells are None for a script."""
+    """A program that was read from a file; `cells` is None for a script."""
 
     path: str
     source: bytes
@@ -115,7 +114,7 @@ class Program:
 
     @property
     def folder(self) -> str:
-        """Where its own modules are."""
+        """The folder of the program's own modules."""
         return os.path.dirname(os.path.realpath(self.path))
 
 
@@ -140,10 +139,10 @@ def read_program(script: str) -> Program:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the program that the arguments name; its exceptions and SystemExit come out of this.
+    """Run the program that the arguments name, and return the exit status.
 
-    Returns the exit status: 0 when the program ran to its end, otherwise what Python returns
-    for a program that it cannot run.
+    The status is 0 if the program ran to its end, and Python's own for a program that it cannot
+    run. Exceptions of the program, including SystemExit, propagate.
     """
     own, arguments = split_arguments(argv)
     parser = make_parser()
@@ -164,7 +163,7 @@ def main(argv: Sequence[str]) -> int:
         folders = [folder, *(os.path.realpath(root) for root in options.root)]
         _prepare(folders, names, program)
         sys.argv[:] = [options.script or "-m", *arguments]
-        # In place of the folder that `python -m` put there; `python -P` put none.
+        # `python -m` has put a folder first, which is replaced; `python -P` has not.
         if getattr(sys.flags, "safe_path", False):
             sys.path[:0] = folders[1:]
         else:
@@ -180,7 +179,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _prepare(folders: Sequence[str], names: Collection[str], program: Program | None) -> None:
-    """See that imports of the program find tapegrad, its own modules and their classes."""
+    """Install the import hooks for micrograd and for the classes to replace."""
     texts: dict[str, str | bytes] = {}
     if program is not None and program.cells is None:
         texts[program.path] = program.source
@@ -213,13 +212,13 @@ def _run_program(program: Program, names: Collection[str]) -> None:
         namespace = _make_main(__file__=program.path, __cached__=None, __loader__=loader)
         exec(compile_source(program.source, program.path, names), namespace)
     else:
-        # Without __file__ and in its own folder, as a kernel runs it.
+        # As in a kernel, a notebook has no __file__ and runs in its own folder.
         os.chdir(os.path.dirname(program.path))
         notebook.run_cells(program.path, program.cells, _make_main(), names)
 
 
 def _run_module(name: str) -> None:
-    """Run a module by its name; raises ProgramError where there is none that can be run."""
+    """Run a module by its name; raises ProgramError if there is no such module to run."""
     spec = _find_module(name)
     if spec is not None and spec.submodule_search_locations is not None:
         if name == "__main__" or name.endswith(".__main__"):
@@ -250,7 +249,7 @@ def _run_module(name: str) -> None:
 
 
 def _find_module(name: str) -> ModuleSpec | None:
-    """The spec of a module; its packages are imported, and their exceptions come out."""
+    """Return the spec of a module, importing the packages it is in; their errors propagate."""
     package, _, _ = name.rpartition(".")
     if not all(part.isidentifier() for part in name.split(".")):
         raise ProgramError(f"{name!r} is no module name (a script needs no -m)", 1)
@@ -265,7 +264,7 @@ def _find_module(name: str) -> ModuleSpec | None:
 
 
 def _make_main(**attributes: Any) -> dict[str, Any]:
-    """The namespace of a new `__main__` module."""
+    """Create a new `__main__` module and return its namespace."""
     module = ModuleType("__main__")
     namespace = vars(module)
     namespace.update(__builtins__=builtins, **attributes)
@@ -274,20 +273,20 @@ def _make_main(**attributes: Any) -> dict[str, Any]:
 
 
 def _show_program_only(error: BaseException, is_notebook: bool) -> None:
-    """See that the traceback of `error`, when Python shows it, has the program's frames only."""
+    """Reduce the traceback that Python will show for `error` to the program's frames."""
     for linked in _chain(error):
         linked.__traceback__ = _program_frames(linked.__traceback__)
     frames = error.__traceback__
     show = sys.excepthook
     if is_notebook and show is sys.__excepthook__:
-        # Before Python 3.13 the built-in one does not look for source lines in linecache.
+        # Before Python 3.13, the built-in hook does not look for source lines in linecache.
         show = traceback.print_exception
 
     def excepthook(
         kind: type[BaseException], value: BaseException, trace: TracebackType | None
     ) -> None:
         if value is error:
-            # Raising it again has added the frames that lead to the program.
+            # Re-raising has added the frames that lead to the program.
             value.__traceback__ = trace = frames
         show(kind, value, trace)
 
@@ -295,7 +294,7 @@ def _show_program_only(error: BaseException, is_notebook: bool) -> None:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """An exception with its causes and contexts."""
+    """Return an exception and all its causes and contexts."""
     found: dict[int, BaseException] = {}
     pending: list[BaseException | None] = [error]
     while pending:
@@ -307,11 +306,11 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def _program_frames(trace: TracebackType | None) -> TracebackType | None:
-    """The traceback without the frames of the modules that run the program."""
+    """Return the traceback without the frames of the modules that run the program."""
     entries: list[TracebackType] = []
     while trace is not None:
         if trace.tb_frame.f_globals.get("__name__") in _OWN_MODULES:
-            # The import system hides its frames only where no loader stands between them.
+            # The import system hides its own frames only if no other loader is between them.
             while entries and _is_import_system(entries[-1]):
                 entries.pop()
         else:

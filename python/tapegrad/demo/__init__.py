@@ -1,4 +1,4 @@
-"""`python -m tapegrad demo`: train networks of scalar Values on real data and draw the outcome."""
+"""`python -m tapegrad demo`: train networks of scalar Values on data sets and draw the results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LARGEST_SEED = 2**32 - 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of the command."""
+    """Add the options of the command to `parser`."""
     parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     parser.add_argument(
         "--data",
@@ -39,10 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_seed,
         default=1337,
         metavar="N",
-        help="seed of the rows, the first weights and the batches",
+        help="seed of the data, the initial weights and the batches",
     )
     parser.add_argument(
-        "--out", type=_folder, default="tapegrad-demo", metavar="FOLDER", help="where pictures go"
+        "--out", type=_folder, default="tapegrad-demo", metavar="FOLDER", help="folder for pictures"
     )
 
 
@@ -89,7 +89,7 @@ def _seed(text: str) -> int:
 
 
 def _whole(text: str, least: int, most: int | None = None) -> int:
-    """The number; argparse makes an error message of what it raises."""
+    """Parse an int in a range; the error that it raises becomes argparse's message."""
     try:
         number = int(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The same loop on the engine and in pure Python, in turn."""
+"""Timing of the training loop on the engine and in pure Python."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ TOLERANCE = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The time of as many steps on the engine and in pure Python, and how far losses differ."""
+    """The times of the same steps on the engine and in pure Python.
+
+    `difference` is the largest relative difference of the losses.
+    """
 
     engine_seconds: float
     pure_seconds: float
@@ -29,7 +32,7 @@ class Comparison:
 
     @property
     def times_faster(self) -> float:
-        """How many times longer pure Python took."""
+        """The time in pure Python divided by the time on the engine."""
         return self.pure_seconds / self.engine_seconds
 
 
@@ -41,7 +44,10 @@ def compare(
     collector: bool,
     after_step: Callable[[], None] = lambda: None,
 ) -> Comparison:
-    """Train from the same weights on the same batches, a step on each side in turn."""
+    """Train on the engine and in pure Python, alternating steps, from the same weights and batches.
+
+    `collector` switches Python's garbage collector on or off during steps.
+    """
     ours = train(make_network(problem, seed), Value, problem, steps, seed)
     network = in_pure_python(make_network(problem, seed))
     theirs = train(network, pure.Value, problem, steps, seed)
@@ -57,17 +63,17 @@ def compare(
 
 
 def in_pure_python(network: MLP) -> MLP:
-    """The same network, its parameters replaced by pure-Python ones of the same numbers."""
+    """Replace the parameters of a network by pure-Python Values of the same data."""
     for layer in network.layers:
         for neuron in layer.neurons:
-            unit: Any = neuron  # nn is typed for the engine's Values, but takes any
+            unit: Any = neuron  # nn is typed for the engine's Values, but works with others
             unit.w = [pure.Value(w.data) for w in neuron.w]
             unit.b = pure.Value(neuron.b.data)
     return network
 
 
 def _next(training: Iterator[Step], collector: bool) -> Step:
-    """The next step, begun without the garbage of the one before."""
+    """Do the next step, after collecting the garbage of the one before."""
     gc.collect()
     with _collector(collector):
         return next(training)

@@ -1,4 +1,4 @@
-"""The demo's data sets, and how a network is trained on each."""
+"""The demo's data sets, with the network and training settings for each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Problem", "Rows", "load_problem"]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of inputs, and for each the class that is to be told from them: 1.0 or -1.0."""
+    """Rows of inputs, and the class of each row: 1.0 or -1.0."""
 
     inputs: list[list[float]]
     targets: list[float]
@@ -18,7 +18,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Rows to train on and rows held out, with the settings of network and training."""
+    """Training rows and held-out rows, with the settings of network and training."""
 
     title: str
     features: list[str]
@@ -37,12 +37,12 @@ class Problem:
 
 
 def load_problem(name: str, seed: int) -> Problem:
-    """The problem of this name, "moons" or "cancer", its rows drawn or split by the seed."""
+    """Return the problem "moons" or "cancer"; `seed` determines its rows and their split."""
     return {"moons": _moons, "cancer": _cancer}[name](seed)
 
 
 def _moons(seed: int) -> Problem:
-    """micrograd's demo: its noise, its network, its hundred rows a step."""
+    """Return micrograd's demo, with the same noise, network and batches of 100 rows."""
     from sklearn.datasets import make_moons  # type: ignore[import-untyped]
 
     inputs, classes = make_moons(n_samples=300, noise=0.1, random_state=seed)
@@ -60,7 +60,7 @@ def _moons(seed: int) -> Problem:
 
 
 def _cancer(seed: int) -> Problem:
-    """Malignant or benign, from 30 measurements of cell nuclei in each of 569 patients."""
+    """Return the breast cancer data: 569 tumours, malignant or benign, of 30 measurements each."""
     from sklearn.datasets import load_breast_cancer
 
     data: Any = load_breast_cancer()
@@ -74,13 +74,13 @@ def _cancer(seed: int) -> Problem:
         batch_size=64,
         learning_rate=0.2,
         penalty=1e-3,
-        # With 30 inputs, weights as large as micrograd's begin far from any good ones.
+        # With 30 inputs, initial weights as large as micrograd's are far from good ones.
         weight_scale=0.1,
     )
 
 
 def _split(inputs: Any, classes: Any, held_out: int, seed: int) -> tuple[Rows, Rows]:
-    """Rows to train on and rows held out, with the classes in the same proportion."""
+    """Split into training and held-out rows, with the classes in the same proportion."""
     from sklearn.model_selection import train_test_split  # type: ignore[import-untyped]
 
     parts: Any = train_test_split(
@@ -92,7 +92,7 @@ def _split(inputs: Any, classes: Any, held_out: int, seed: int) -> tuple[Rows, R
 
 
 def _standardised(rows: Rows, by: Rows) -> Rows:
-    """The rows with the mean and standard deviation of others taken out."""
+    """Standardise `rows` by the means and standard deviations of the rows `by`."""
     import numpy as np
 
     known = np.array(by.inputs)

@@ -1,4 +1,4 @@
-"""The demo's pictures: loss curves, the boundary between the moons, the graph of one neuron."""
+"""The demo's pictures: loss curves, a decision boundary, and the graph of a neuron."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COLOURS = {-1.0: "#7b3294", 1.0: "#e66101"}
 
 
 def draw_curves(path: Path, histories: Mapping[str, Sequence[Step]]) -> Path:
-    """Loss and accuracy on each step's batch, a column of panels for each data set."""
+    """Plot loss and accuracy on each step's batch, with a column of panels for each data set."""
     figure = _figure(width=5.2 * len(histories), height=5.6)
     axes = figure.subplots(2, len(histories), sharex="col", squeeze=False)
     for (upper, lower), (title, history) in zip(axes.T, histories.items(), strict=True):
@@ -42,7 +42,7 @@ def draw_curves(path: Path, histories: Mapping[str, Sequence[Step]]) -> Path:
 
 
 def _plot(axes: Axes, values: Sequence[float], colour: str) -> None:
-    """Each step's value, and over it their mean, since batches differ."""
+    """Plot each step's value and their running mean, since batches differ."""
     steps = range(1, len(values) + 1)
     marker = "o" if len(values) == 1 else ""
     axes.plot(steps, values, marker=marker, color=colour, alpha=0.35, label="of each batch")
@@ -52,7 +52,7 @@ def _plot(axes: Axes, values: Sequence[float], colour: str) -> None:
 
 
 def draw_boundary(path: Path, problem: Problem, network: MLP, accuracy: float) -> Path:
-    """The network's score all over the plane, its zero as a line, and the rows as points."""
+    """Plot the network's score over the plane, the line where it is zero, and the rows."""
     points = np.array(problem.train.inputs + problem.held_out.inputs)
     low, high = points.min(axis=0) - 0.4, points.max(axis=0) + 0.4
     xs, ys = np.linspace(low[0], high[0], 90), np.linspace(low[1], high[1], 70)
@@ -88,10 +88,10 @@ def _scatter(axes: Axes, rows: Rows, marker: str, label: str) -> None:
 
 
 def draw_neuron(path: Path, problem: Problem, network: MLP) -> Path:
-    """The graph of one neuron on one row of data, with gradients, after backward().
+    """Draw the graph of one neuron on one row of data, with the gradients of backward().
 
-    It is the first neuron that the row makes active. Of many inputs those with the largest
-    products are drawn; the others are one number with the bias.
+    It is the first neuron with a positive output for the row. Of many inputs, those with the
+    largest products are drawn; the others are added to the bias.
     """
     row = problem.held_out.inputs[0]
     neurons = network.layers[0].neurons
@@ -113,7 +113,7 @@ def draw_neuron(path: Path, problem: Problem, network: MLP) -> Path:
 
 
 def _figure(width: float, height: float) -> Figure:
-    """A figure of its own: pyplot would keep state, and may ask for a screen."""
+    """Make a figure without pyplot, which would keep state and may need a display."""
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     return figure

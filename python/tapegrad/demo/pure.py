@@ -1,7 +1,7 @@
-"""A scalar that remembers how it was computed, in plain Python: the yardstick of `tapegrad`.
+"""A pure-Python autograd engine in the style of micrograd, the baseline of tapegrad's demo.
 
-It speaks micrograd's dialect, with a closure for each operation, and so costs what such classes
-cost. `python -m tapegrad demo` runs its training loop on this class beside the engine.
+Like micrograd's, its Value has a closure for each operation, so its cost is typical of such
+classes. `python -m tapegrad demo` runs the training loop on it to compare times and losses.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ def _no_step() -> None:
 
 
 class Value:
-    """A number with a gradient, and with the operands and the operation that it came from.
+    """A number with a gradient, and the operation and operands that it was computed from.
 
-    Numbers are those of Python's math module: `Value(0.0).log()` raises ValueError.
+    Operations raise as Python's math module does: `Value(0.0).log()` raises ValueError.
 
     >>> a, b = Value(2.0), Value(-3.0)
     >>> y = a * b + 10
@@ -137,7 +137,7 @@ class Value:
         return Value(other) ** self
 
     def relu(self) -> Value:
-        """This number where it is positive, 0 elsewhere."""
+        """Return max(self, 0)."""
         rectified = Value(self.data if self.data > 0 else 0.0, (self,), "ReLU")
 
         def step() -> None:
@@ -148,7 +148,7 @@ class Value:
         return rectified
 
     def tanh(self) -> Value:
-        """The hyperbolic tangent."""
+        """Return the hyperbolic tangent."""
         tangent = Value(math.tanh(self.data), (self,), "tanh")
 
         def step() -> None:
@@ -158,7 +158,7 @@ class Value:
         return tangent
 
     def exp(self) -> Value:
-        """The exponential function."""
+        """Return the exponential."""
         power = Value(math.exp(self.data), (self,), "exp")
 
         def step() -> None:
@@ -168,7 +168,7 @@ class Value:
         return power
 
     def log(self) -> Value:
-        """The natural logarithm."""
+        """Return the natural logarithm."""
         logarithm = Value(math.log(self.data), (self,), "log")
 
         def step() -> None:
@@ -178,7 +178,9 @@ class Value:
         return logarithm
 
     def backward(self) -> None:
-        """Add to the gradient of every operand behind this node; this node's own becomes 1."""
+        """Set this node's gradient to 1, and add its derivatives to the gradients of all nodes
+        that it was computed from.
+        """
         self.grad = 1.0
         for node in reversed(topological_sort(self)):
             node._backward()
@@ -189,11 +191,11 @@ def _as_value(number: Number) -> Value:
 
 
 def topological_sort(root: Value) -> list[Value]:
-    """The nodes that `root` was computed from, each once, operands before users, `root` last."""
+    """Return the nodes that `root` was computed from, operands before users, `root` last."""
     order: list[Value] = []
     entered: set[Value] = set()
     left: set[Value] = set()
-    # A stack of our own: Python's is too short for a sum of a thousand terms.
+    # An explicit stack, since a sum of a thousand terms exceeds Python's recursion limit.
     pending = [root]
     while pending:
         node = pending[-1]

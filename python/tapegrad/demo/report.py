@@ -1,4 +1,4 @@
-"""What the demo shows in the terminal: progress while it works, and a table at the end."""
+"""The demo's terminal output: progress, and a table of results."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["Line", "Result", "progress_line", "say", "show_notes", "show_picture
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one data set; no comparisons where none were asked for."""
+    """The results for one data set; the comparisons are None if none were made."""
 
     problem: Problem
     history: Sequence[Step]
@@ -45,12 +45,12 @@ class Line(Protocol):
     """A line of progress."""
 
     def advance(self, status: str = "") -> None:
-        """One more step is done, and the status is now this."""
+        """Note that a step is done, and show `status`."""
 
 
 @contextmanager
 def progress_line(console: Console, title: str, total: int) -> Iterator[Line]:
-    """A bar that moves where the console is a terminal, otherwise a line of text now and then."""
+    """Show progress as a bar in a terminal, otherwise as a line of text every tenth of the way."""
     if not console.is_terminal or console.is_dumb_terminal:
         yield _PlainLine(console, title, total)
         return
@@ -61,7 +61,7 @@ def progress_line(console: Console, title: str, total: int) -> Iterator[Line]:
         TextColumn("{task.fields[status]}"),
         TimeElapsedColumn(),
     )
-    # Drawn between the steps and not by a thread: drawing stays out of the times measured.
+    # The bar is drawn between steps: a drawing thread would distort the times measured.
     with Progress(*columns, console=console, auto_refresh=False) as progress:
         task = progress.add_task(title, total=total, status="")
         progress.refresh()
@@ -98,12 +98,12 @@ class _PlainLine:
 
 
 def say(console: Console, text: str) -> None:
-    """Print text as it is, lines broken between words."""
+    """Print text literally, without markup, breaking lines between words."""
     console.print(text, markup=False, highlight=False, emoji=False)
 
 
 def show_table(console: Console, results: Sequence[Result]) -> None:
-    """The figures, a column for each data set."""
+    """Print the results as a table with a column for each data set."""
     table = Table(box=box.SIMPLE_HEAD, title=f"tapegrad {tapegrad.__version__}", title_style="bold")
     table.add_column("", no_wrap=True)
     for result in results:
@@ -114,7 +114,7 @@ def show_table(console: Console, results: Sequence[Result]) -> None:
 
 
 def _table_rows(results: Sequence[Result]) -> Iterator[tuple[str, ...]]:
-    """Name, style and cells of each row."""
+    """Yield the name, style and cells of each row."""
 
     def row(name: str, cells: Iterator[str], style: str = "") -> tuple[str, ...]:
         return name, style, *cells
@@ -162,7 +162,7 @@ def _duration(seconds: float) -> str:
 
 
 def show_notes(console: Console, steps: int, comparisons: Sequence[Comparison]) -> None:
-    """What the figures of the table mean."""
+    """Print explanations of the table."""
     kind = "processor time" if clock is time.thread_time else "time"
     say(
         console,
@@ -174,14 +174,14 @@ def show_notes(console: Console, steps: int, comparisons: Sequence[Comparison]) 
         worst = max(comparison.difference for comparison in comparisons)
         say(
             console,
-            "Pure Python is the same loop on tapegrad.pure.Value, from the same parameters, "
-            f"{steps} step{'s' * (steps > 1)} in turn with the engine's, with Python's garbage "
+            "Pure Python is the same loop on tapegrad.demo.pure.Value, from the same parameters: "
+            f"{steps} step{'s' * (steps > 1)} alternating with the engine's, with Python's garbage "
             f"collector on and off for both. Losses agree to {worst:.1e} (relative).",
         )
 
 
 def show_pictures(console: Console, paths: Sequence[Path]) -> None:
-    """Where the pictures are."""
+    """Print the paths of the pictures."""
     say(console, "Pictures:")
     for path in paths:
         console.print(f"  {path}", markup=False, highlight=False, emoji=False, soft_wrap=True)

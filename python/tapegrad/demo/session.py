@@ -1,4 +1,4 @@
-"""The demo from beginning to end."""
+"""The demo's main function: train, draw, compare and report."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tapegrad.nn import MLP
 
 __all__ = ["run"]
 
-# Titles as wide as the widest make the bars stand below each other.
+# The width of the longest title, so that all bars align.
 _TITLE_WIDTH = len("breast cancer")
 _PURE_TITLE_WIDTH = _TITLE_WIDTH + len(" in pure Python, collector off")
 
@@ -33,9 +33,9 @@ _PURE_TITLE_WIDTH = _TITLE_WIDTH + len(" in pure Python, collector off")
 def run(
     names: Iterable[str], steps: int, pure_steps: int, seed: int, out: Path, written: list[Path]
 ) -> int:
-    """Train, draw, compare and report; the exit status is 1 where the two sides disagree.
+    """Run the demo, and return the exit status: 1 if engine and pure Python disagree, else 0.
 
-    Pictures are added to `written` as they come to be.
+    The paths of pictures are appended to `written` as they are saved.
     """
     console = Console()
     problems = [load_problem(name, seed) for name in names]

@@ -1,4 +1,4 @@
-"""The training loop: the same code for the engine's Values and for those of `tapegrad.pure`."""
+"""The training loop, which runs on the engine's Values and on those of `tapegrad.demo.pure`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tapegrad.nn import MLP
 
 __all__ = ["Step", "accuracy_on", "clock", "make_network", "scores_of", "train"]
 
-# Processor time, so that what else the machine does changes nothing, where it is fine enough.
+# Processor time if its resolution is fine enough, since other processes do not affect it.
 _FINE = time.get_clock_info("thread_time").resolution < 1e-6
 clock = time.thread_time if _FINE else time.perf_counter
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one training step gave: loss and accuracy on its batch, nodes recorded, time taken."""
+    """The results of one training step: loss and accuracy on its batch, nodes recorded, time."""
 
     loss: float
     accuracy: float
@@ -30,7 +30,7 @@ class Step:
 
 
 def make_network(problem: Problem, seed: int) -> MLP:
-    """A network whose weights are drawn by the seed."""
+    """Make the problem's network, with initial weights determined by `seed`."""
     random.seed(seed)
     inputs, *widths = problem.sizes
     network = MLP(inputs, widths)
@@ -42,7 +42,7 @@ def make_network(problem: Problem, seed: int) -> MLP:
 def train(
     network: MLP, number: Callable[[float], Any], problem: Problem, steps: int, seed: int
 ) -> Iterator[Step]:
-    """Train the network step by step; `number` makes the inputs what its parameters are."""
+    """Yield the steps of training `network`; `number` converts the inputs to its kind of Value."""
     source = random.Random(seed)
     for k in range(steps):
         batch = _sample(problem.train, problem.batch_size, source)
@@ -60,7 +60,7 @@ def _sample(rows: Rows, count: int, source: random.Random) -> Rows:
 def _update(
     network: MLP, number: Callable[[float], Any], rows: Rows, penalty: float, rate: float
 ) -> tuple[float, float, int]:
-    """One step of gradient descent. The graph is dropped on return: that is in the time too."""
+    """Do one step of gradient descent. Returning frees the graph, so the time includes that."""
     before = _core.arena()["nodes"]
     loss, accuracy = _loss(network, number, rows, penalty)
     nodes = _core.arena()["nodes"] - before
@@ -74,7 +74,7 @@ def _update(
 def _loss(
     network: MLP, number: Callable[[float], Any], rows: Rows, penalty: float
 ) -> tuple[Any, float]:
-    """micrograd's loss (hinge, with a penalty on large parameters) and the accuracy."""
+    """Return micrograd's loss, the hinge loss with an L2 penalty, and the accuracy."""
     scores = [network([number(x) for x in row]) for row in rows.inputs]
     pairs = list(zip(rows.targets, scores, strict=True))
     hinge = sum((1 + -target * score).relu() for target, score in pairs) * (1.0 / len(pairs))
@@ -83,12 +83,12 @@ def _loss(
 
 
 def scores_of(network: MLP, inputs: list[list[float]]) -> list[float]:
-    """The network's outputs, row by row."""
+    """Return the network's outputs, row by row."""
     return [network(row).data for row in inputs]
 
 
 def accuracy_on(rows: Rows, network: MLP) -> float:
-    """The share of rows that the network puts in their class."""
+    """Return the fraction of rows that the network classifies correctly."""
     return _share_right(zip(rows.targets, scores_of(network, rows.inputs), strict=True))
 
 

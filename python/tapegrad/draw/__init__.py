@@ -1,6 +1,6 @@
-"""Pictures of a graph: `draw_dot`, as micrograd's, and `save_drawing`.
+"""Drawings of computational graphs: micrograd's `draw_dot`, and `save_drawing`.
 
-Graphviz draws them. Where it is missing tapegrad lays them out and paints them itself.
+Graphviz lays out and renders drawings. Without it, tapegrad does so itself.
 """
 
 from __future__ import annotations
@@ -24,16 +24,20 @@ _MAX_NODES = 500
 def draw_dot(
     root: Node, format: str = "svg", rankdir: str = "LR", *, max_nodes: int | None = _MAX_NODES
 ) -> Digraph:
-    r"""The graph that `root` was computed from, as a `graphviz.Digraph`.
+    r"""Return a drawing of the graph that `root` was computed from, as a `graphviz.Digraph`.
 
-    A box for each node (`label | data | grad`, as far as it has them), an oval for each operation,
-    and arrows from operands to results: to the right, or with `rankdir="TB"` down. A node's
-    `_vis_color` fills its box. Draws a `tapegrad.Value`, or any object with `_prev` or `_children`.
-    Of more than `max_nodes` nodes the nearest to the root are drawn, and a note says how many were
-    left out; None sets no limit.
+    Each node is a box with its label, data and gradient, filled with its `_vis_color` if it has
+    one. Each operation is an oval. Arrows lead from operands to results.
 
-    Jupyter shows the result; `.render("graph")` and `.pipe()` give files of the `format`, which is
-    any that Graphviz knows. Without Graphviz's `dot` program they still give SVG, PNG and PDF.
+    Parameters:
+        root: a `tapegrad.Value`, or any object with `_prev` or `_children`.
+        format: a format that Graphviz supports.
+        rankdir: the direction of arrows, "LR" to the right or "TB" down.
+        max_nodes: the largest number of nodes to draw, or None for no limit. Of a larger graph the
+            nodes nearest to the root are drawn, with a note on how many are left out.
+
+    Jupyter shows the result; `.render("graph")` writes a file and `.pipe()` returns its content.
+    Without Graphviz's `dot` program these support only SVG, PNG and PDF.
 
     Raises TypeError for a root that is no node, ValueError for an unknown format or rankdir, and
     ImportError without the Python package graphviz.
@@ -61,13 +65,13 @@ def save_drawing(
     *,
     max_nodes: int | None = _MAX_NODES,
 ) -> Path:
-    """Save what `draw_dot` draws to an .svg, .png or .pdf file, and return its path.
+    """Save a drawing of the graph of `root` as an .svg, .png or .pdf file, and return its path.
 
-    By Graphviz if its `dot` program or pygraphviz is there, otherwise in tapegrad's own layout,
-    which needs nothing for SVG, and matplotlib for PNG and PDF.
+    The drawing is that of `draw_dot`. Graphviz renders it if its `dot` program or pygraphviz is
+    installed. Otherwise tapegrad does, which needs matplotlib for PNG and PDF.
 
     Raises TypeError and ValueError as `draw_dot` does, ValueError for another suffix, and
-    ImportError where nothing is installed that can write the format.
+    ImportError if nothing is installed that can write the format.
 
     >>> save_drawing(a * b, "product.pdf")
     PosixPath('product.pdf')

@@ -1,4 +1,7 @@
-"""A picture as a `graphviz.Digraph`. Imported only when one is asked for: graphviz is optional."""
+"""Conversion of a picture to a `graphviz.Digraph`.
+
+This module imports the optional package graphviz, so it is imported only on use.
+"""
 
 from __future__ import annotations
 
@@ -24,22 +27,23 @@ _HOW_TO_GET_GRAPHVIZ = (
 
 
 class Digraph(graphviz.Digraph):  # type: ignore[misc]
-    """A `graphviz.Digraph` that Jupyter can show, and that can be saved, where there is no `dot`.
+    """A `graphviz.Digraph` that can be shown and saved without the `dot` program.
 
-    There pygraphviz draws it, if installed, and otherwise tapegrad does, as SVG, PNG or PDF, with a
-    sentence on how to get Graphviz: then it is as `draw_dot` made it, without later additions.
+    Without `dot`, pygraphviz renders it if installed. Otherwise tapegrad renders SVG, PNG or PDF,
+    with a note on how to install Graphviz. That rendering shows the graph as `draw_dot` made it,
+    without nodes and edges added later.
     """
 
     picture: Picture | None = None
 
     def copy(self) -> Any:
-        """An independent copy."""
+        """Return an independent copy."""
         twin = super().copy()
         twin.picture = self.picture
         return twin
 
     def pipe(self, *args: Any, **options: Any) -> Any:
-        """The picture as bytes, or as text if given an `encoding`; see `graphviz.Digraph.pipe`."""
+        """Return the rendering as bytes, or as str with `encoding`: `graphviz.Digraph.pipe`."""
         try:
             return super().pipe(*args, **options)
         except graphviz.ExecutableNotFound:
@@ -51,7 +55,7 @@ class Digraph(graphviz.Digraph):  # type: ignore[misc]
             return file.decode(encoding) if encoding else file
 
     def render(self, *args: Any, **options: Any) -> str:
-        """Save source and picture and return the picture's path; see `graphviz.Digraph.render`."""
+        """Save source and rendering, and return the rendering's path: `graphviz.Digraph.render`."""
         try:
             return str(super().render(*args, **options))
         except graphviz.ExecutableNotFound:
@@ -68,7 +72,7 @@ class Digraph(graphviz.Digraph):  # type: ignore[misc]
         return str(path)
 
     def by_graphviz(self, format: str) -> bytes | None:
-        """The picture by the dot program or by pygraphviz; None if there is neither."""
+        """Render with the dot program or pygraphviz; return None if neither is installed."""
         try:
             return bytes(super().pipe(format))
         except graphviz.ExecutableNotFound:
@@ -89,11 +93,11 @@ class Digraph(graphviz.Digraph):  # type: ignore[misc]
             return bytes(
                 pygraphviz.AGraph(string=self.source).draw(format=format, prog=self.engine)
             )
-        except (OSError, ValueError):  # as of one that was built without Graphviz of its own
+        except (OSError, ValueError):  # such as a pygraphviz built without Graphviz's programs
             return None
 
     def _outfile(self, given: dict[str, Any]) -> tuple[Path, str]:
-        """Where `render` puts the picture and its format, once the source has been saved."""
+        """Return the path and format of the rendering that `render` writes."""
         if given.get("outfile") is None:
             format = given.get("format") or self.format
             return Path(f"{self.filepath}.{format}"), format
@@ -110,7 +114,7 @@ def _given(
 
 
 def digraph(picture: Picture, format: str) -> Digraph:
-    """The picture in DOT. Raises ValueError for a format that Graphviz does not know."""
+    """Convert a picture to a Digraph. Raises ValueError for a format unknown to Graphviz."""
     graph = Digraph(format=format, graph_attr={"rankdir": picture.rankdir})
     graph.picture = picture
     if picture.note:
@@ -123,7 +127,7 @@ def digraph(picture: Picture, format: str) -> Digraph:
 
 
 def _identifier(shape: Shape) -> str:
-    """The name, without what has a meaning to `graphviz.Digraph.edge` or in a quoted string."""
+    """Return the name without characters special to `graphviz.Digraph.edge` or to DOT strings."""
     return re.sub(r'[:\\"]', "_", shape.name)
 
 

@@ -1,10 +1,10 @@
 """A layered layout of a directed acyclic graph, in plain Python, after Sugiyama.
 
-`ranking` says which vertices stand in which rank and in what order; here each gets its place across
-its rank, and each edge its strokes. Edges bend only between ranks, where there are no boxes; within
-a rank they run straight along a wire that has a place of its own.
+`ranking` assigns vertices to ranks and orders each rank. This module computes the coordinates of
+vertices and the strokes of edges. Edges bend only between ranks, where there are no boxes; within a
+rank an edge is a straight wire with a place of its own.
 
-Two directions: `along` the edges, from rank to rank, and `across` them.
+Coordinates are (along, across): along the edges, from rank to rank, and across them.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where things go, as (along, across) from the corner of the picture.
+    """The coordinates of a drawing, as (along, across) from the corner of the picture.
 
-    Two points make a straight stroke, four a Bezier curve. Heads are the tips of arrowheads, which
-    all point along.
+    A stroke of two points is a straight line, one of four points a Bezier curve. `heads` are the
+    tips of arrowheads, which all point along.
     """
 
     size: Point
@@ -45,9 +45,9 @@ class Layout:
 
 
 def layered(sizes: Sequence[Point], edges: Sequence[Edge]) -> Layout:
-    """Lay out vertices of the given (along, across) sizes, joined by edges between their indices.
+    """Lay out vertices of the given (along, across) sizes, with edges between their indices.
 
-    The edges must make no cycle. Equal input gives equal output.
+    The graph must be acyclic. The layout is deterministic.
     """
     graph = ranked(len(sizes), edges)
     sizes = [*sizes, *[(0.0, 0.0)] * (len(graph.before) - graph.real)]
@@ -55,7 +55,7 @@ def layered(sizes: Sequence[Point], edges: Sequence[Edge]) -> Layout:
 
 
 def _across(graph: Ranked, sizes: Sequence[Point]) -> list[float]:
-    """Places across the ranks: near the neighbours' as far as the gaps allow, then straightened."""
+    """Compute the coordinates across: near those of neighbours, then with edges straightened."""
     rows = [(rank, _offsets(graph, rank, sizes)) for rank in graph.ranks]
     place = [0.0] * len(graph.before)
     for rank, offsets in rows:
@@ -73,7 +73,7 @@ def _across(graph: Ranked, sizes: Sequence[Point]) -> list[float]:
 
 
 def _offsets(graph: Ranked, rank: list[int], sizes: Sequence[Point]) -> list[float]:
-    """How far each vertex of a rank is from its first, at least."""
+    """Return the least distance of each vertex of a rank from the first."""
     offsets = [0.0]
     for u, v in pairwise(rank):
         gap = _GAP_WITHIN_RANK if max(u, v) < graph.real else _GAP_BESIDE_WIRE
@@ -86,7 +86,7 @@ def _wants_straight(graph: Ranked, tail: int, head: int) -> bool:
 
 
 def _ties(graph: Ranked) -> list[list[tuple[int, float]]]:
-    """Each vertex's neighbours, with how much it matters that the edge is straight."""
+    """Return each vertex's neighbours, with the weight of a straight edge to them."""
     ties: list[list[tuple[int, float]]] = [[] for _ in graph.before]
     for u, heads in enumerate(graph.after):
         for v in heads:
@@ -99,9 +99,10 @@ def _ties(graph: Ranked) -> list[list[tuple[int, float]]]:
 def _relax(
     rank: list[int], offsets: list[float], ties: list[list[tuple[int, float]]], place: list[float]
 ) -> None:
-    """Put a rank where the squares of its edges' climbs are least, its order and gaps kept.
+    """Place a rank so that the sum of its edges' squared climbs is least, in order and with gaps.
 
-    Without the gaps' offsets that is an isotonic regression: pool adjacent violators.
+    With the offsets of the gaps subtracted, this is isotonic regression, solved by pooling adjacent
+    violators.
     """
     pools: list[tuple[float, float, int]] = []
     for v, offset in zip(rank, offsets, strict=True):
@@ -121,7 +122,7 @@ def _relax(
 
 
 def _lines(graph: Ranked) -> list[list[int]]:
-    """The paths made of edges that want to be straight."""
+    """Return the paths made of edges that should be straight."""
     onward = {u: v for u, vs in enumerate(graph.after) for v in vs if _wants_straight(graph, u, v)}
     lines = []
     for first in sorted(onward.keys() - onward.values()):
@@ -133,7 +134,7 @@ def _lines(graph: Ranked) -> list[list[int]]:
 
 
 class _Room:
-    """How far each vertex may move across before it touches the next ones of its rank."""
+    """The range across in which each vertex can move between its neighbours in the rank."""
 
     def __init__(self, rows: list[tuple[list[int], list[float]]], place: list[float]) -> None:
         self.place = place
@@ -156,7 +157,7 @@ class _Room:
 
 
 def _straighten(line: list[int], room: _Room) -> None:
-    """Put a line on one level, or as long pieces of it as there is room for."""
+    """Put a line on one level or, if there is no room, long pieces of it on one level each."""
     piece: list[int] = []
     low, high = -math.inf, math.inf
     for vertex in line:
@@ -176,7 +177,7 @@ def _level(piece: list[int], low: float, high: float, place: list[float]) -> Non
 
 
 def _routed(graph: Ranked, sizes: Sequence[Point], across: Sequence[float]) -> Layout:
-    """Place the ranks along, as far apart as their edges climb, and draw the strokes."""
+    """Place the ranks along, farther apart if their edges climb more, and route the edges."""
     top = min((y - size[1] / 2 for y, size in zip(across, sizes, strict=True)), default=0.0)
     level = [y - top for y in across]
     bottom = max((y + size[1] / 2 for y, size in zip(level, sizes, strict=True)), default=0.0)
@@ -203,7 +204,7 @@ def _routed(graph: Ranked, sizes: Sequence[Point], across: Sequence[float]) -> L
 def _within_rank(
     graph: Ranked, vertex: int, width: float, begin: float, end: float, y: float
 ) -> list[tuple[Point, Point]]:
-    """The straight strokes from the gap before a rank to a vertex, and on to the gap after."""
+    """Return the straight strokes from the gap before a rank to a vertex and to the gap after."""
     if vertex >= graph.real:
         return [((begin - HEAD, y), (end, y))]
     near, far = (begin + end - width) / 2, (begin + end + width) / 2

@@ -1,4 +1,4 @@
-"""What a drawing of a graph shows, before anything says where: shapes, arrows, a note."""
+"""The content of a drawing without its layout: shapes, arrows and a note."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RANKDIRS = ("LR", "TB")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A box with a cell for each thing known of a node, or the oval of an operation."""
+    """The box of a node, with a cell for each of its texts, or the oval of an operation."""
 
     name: str
     cells: tuple[str, ...]
@@ -28,7 +28,10 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Shapes, operands before users; arrows as pairs of their indices; the way they point."""
+    """Shapes, operands before users, and arrows as pairs of (tail, head) indices of shapes.
+
+    `rankdir` is the direction of arrows, "LR" or "TB".
+    """
 
     shapes: tuple[Shape, ...]
     arrows: tuple[tuple[int, int], ...]
@@ -37,11 +40,11 @@ class Picture:
 
 
 def picture(root: Node, rankdir: str, max_nodes: int | None) -> Picture:
-    """The picture of what `root` was computed from, as it is now.
+    """Return a picture of the present graph of `root`.
 
-    Of more than `max_nodes` nodes those nearest to the root are kept, and the note says how many
-    were left out. Raises ValueError for a `rankdir` or `max_nodes` that means nothing, TypeError
-    for a root that is no node.
+    Of more than `max_nodes` nodes, those nearest to the root are kept, and the note says how many
+    are left out. Raises ValueError for an invalid `rankdir` or `max_nodes`, and TypeError for a
+    root that is no node.
     """
     if rankdir not in RANKDIRS:
         raise ValueError(f"rankdir must be 'LR' or 'TB', not {rankdir!r}")
@@ -57,7 +60,7 @@ def picture(root: Node, rankdir: str, max_nodes: int | None) -> Picture:
 
 
 def _nearest(root: Node, count: int) -> dict[int, Node]:
-    """The first `count` nodes breadth-first from the root, by identity."""
+    """Return the first `count` nodes breadth-first from the root, by identity."""
     near = {id(root): root}
     waiting = deque([root])
     while waiting and len(near) < count:
@@ -100,7 +103,7 @@ def _operation(node: Any) -> str:
 
 
 def _cells(node: Any) -> tuple[str, ...]:
-    """Label, data and gradient, as far as the node has them."""
+    """Return the texts of a node's label, data and gradient, as far as it has them."""
     label = _text(getattr(node, "label", None))
     known = ((name, getattr(node, name, None)) for name in ("data", "grad"))
     numbers = [f"{name} {_number(value)}" for name, value in known if value is not None]
@@ -113,7 +116,7 @@ def _fill(node: Any) -> str | None:
 
 
 def _number(value: Any) -> str:
-    """Four decimals, as micrograd writes them, unless that takes a line of digits."""
+    """Format a number with four decimals, as micrograd does, or a large one with an exponent."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -122,7 +125,7 @@ def _number(value: Any) -> str:
 
 
 def _text(value: object) -> str:
-    """One line, without what neither XML nor DOT can carry."""
+    """Return `value` as one line of text, without characters that XML or DOT cannot represent."""
     line = "" if value is None else " ".join(str(value).split())
     if line.isprintable():
         return line

@@ -1,4 +1,4 @@
-"""A program as nodes that `draw_dot` draws."""
+"""Conversion of a program to a graph that `draw_dot` draws."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Drawn", "drawn"]
 
 
 class Drawn:
-    """An input, a constant or a result, by its name."""
+    """A node of the drawing: an input, a constant or a result of an operation."""
 
     def __init__(self, label: str, operation: str = "", operands: Iterable[Drawn] = ()) -> None:
         self.label = label
@@ -19,7 +19,10 @@ class Drawn:
 
 
 def drawn(program: _core.Program, name: str, named: Callable[[int], str]) -> Drawn:
-    """What the program returns, computed from its outputs and checked by its guards."""
+    """Return the root of a program's graph, whose operands are the outputs and the guards.
+
+    `named` returns the text for a value of the program.
+    """
     symbols = _core.symbols()
     first_result = len(program.constants) + program.inputs
     nodes = [Drawn(named(place)) for place in range(first_result)]

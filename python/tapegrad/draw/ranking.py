@@ -1,8 +1,8 @@
-"""The rank of each vertex of a directed acyclic graph, and the order within each rank.
+"""The ranks of a directed acyclic graph's vertices, and the order within each rank.
 
-The first half of Sugiyama's way to draw such a graph; `layout` has the other half. An edge that
-passes a rank gets a *wire* there: a vertex without size, so that there is room for it. The edges
-from one vertex share their wires, as those of an electrical net do.
+This is the first half of Sugiyama's method; `layout` is the second. An edge that crosses a rank
+gets a *wire* there, a dummy vertex without size that reserves room for it. All edges from one
+vertex share their wires, as in an electrical net.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ Edge = tuple[int, int]
 
 @dataclass(slots=True)
 class Ranked:
-    """The vertices in ranks, in order; those from `real` on are wires.
+    """The vertices of each rank, in order; vertices numbered from `real` up are wires.
 
-    `before` and `after` are each vertex's neighbours, all of them in the next rank either way.
+    `before` and `after` are the neighbours of each vertex in the rank before and after its own.
     """
 
     real: int
@@ -36,12 +36,12 @@ class Ranked:
     after: list[list[int]]
 
     def is_only_way(self, tail: int, head: int) -> bool:
-        """Whether an edge leads from a vertex's only operand to that one's only user."""
+        """True if `head` is the only user of `tail`, and `tail` the only operand of `head`."""
         return len(self.after[tail]) == 1 and len(self.before[head]) == 1
 
 
 def ranked(count: int, edges: Sequence[Edge]) -> Ranked:
-    """Rank `count` vertices by the edges between their indices, which must make no cycle."""
+    """Rank `count` vertices by the edges between their indices. The graph must be acyclic."""
     graph = _wired(count, edges)
     _put_in_order(graph)
     return graph
@@ -71,10 +71,10 @@ def _wired(count: int, edges: Sequence[Edge]) -> Ranked:
 
 
 def _rank(count: int, edges: Sequence[Edge]) -> list[int]:
-    """The longest path to each vertex; but what waits for its user anyway waits beside it.
+    """Rank vertices by the longest path to them, then move some next to their first user.
 
-    That is a vertex with no more than one operand that is more than a leaf of its own. What leads
-    straight on (one edge out, one edge in) stays together.
+    A vertex moves if at most one of its operands is something other than a leaf that it alone uses.
+    A chain of single edges moves as a whole.
     """
     before, after = _neighbours(count, edges)
     order = _sorted(before, after)
@@ -113,7 +113,7 @@ def _sorted(before: list[list[int]], after: list[list[int]]) -> list[int]:
 
 
 def _put_in_order(graph: Ranked) -> None:
-    """Order each rank so that few edges cross: barycentre sweeps and swaps, from several starts."""
+    """Order each rank for few crossings, by barycentre sweeps and swaps from several starts."""
     stressed = _stressed(graph)
     best: list[int] = []
     fewest = -1
@@ -133,7 +133,10 @@ def _put_in_order(graph: Ranked) -> None:
 
 
 def _stressed(graph: Ranked) -> Ranked:
-    """The same with two edges for each that, for the reader, had better be crossed by none."""
+    """Return a copy that counts an edge between an only operand and its only user twice.
+
+    A crossing of such an edge is harder to read than others.
+    """
 
     def copies(tail: int, head: int) -> int:
         return 2 if head < graph.real and graph.is_only_way(tail, head) else 1
@@ -144,9 +147,10 @@ def _stressed(graph: Ranked) -> Ranked:
 
 
 def _first_places(graph: Ranked, start: int) -> list[int]:
-    """Places in the order of a depth-first walk: from the last rank, then from the first.
+    """Return initial places in the order of a depth-first walk.
 
-    The very first start keeps operands in order; from the third on, they come as chance has it.
+    The walk begins at the last rank in even starts, and at the first rank in odd ones. From start 2
+    on, neighbours are visited in random order.
     """
     ranks, near = (graph.ranks, graph.after) if start % 2 else (graph.ranks[::-1], graph.before)
     if start >= 2:
@@ -173,9 +177,9 @@ def _sweep(graph: Ranked, place: list[int], *, backward: bool, upset: bool) -> N
 
 
 def _by_barycentre(rank: list[int], near: list[list[int]], place: list[int], upset: bool) -> None:
-    """Sort a rank by the mean place of the neighbours; a vertex without any keeps its slot.
+    """Sort a rank by the mean place of neighbours; a vertex without neighbours keeps its place.
 
-    To `upset` equals, which it does for a change, is a way out of a local best.
+    `upset` reverses vertices of equal mean, to escape local minima.
     """
     mean = {v: sum([place[u] for u in near[v]]) / len(near[v]) for v in rank if near[v]}
     rank.sort(key=place.__getitem__)
@@ -187,7 +191,7 @@ def _by_barycentre(rank: list[int], near: list[list[int]], place: list[int], ups
 
 
 def _crossings(graph: Ranked, place: list[int]) -> int:
-    """Pairs of edges that cross between one rank and the next, all told."""
+    """Return the number of pairs of edges that cross, over all pairs of adjacent ranks."""
     crossings = 0
     for rank in graph.ranks:
         seen: list[int] = []
@@ -201,7 +205,7 @@ def _crossings(graph: Ranked, place: list[int]) -> int:
 
 
 def _swap_neighbours(graph: Ranked, place: list[int]) -> None:
-    """Swap two that stand side by side wherever their own edges cross less that way."""
+    """Swap adjacent vertices wherever that reduces the crossings of their edges."""
     for rank in graph.ranks:
         sides = [
             {v: sorted([place[u] for u in near[v]]) for v in rank}
@@ -224,7 +228,7 @@ def _swap_neighbours(graph: Ranked, place: list[int]) -> None:
 
 
 def _inversions(upper: list[int], lower: list[int]) -> int:
-    """Crossings between the edges of a vertex and those of one below it, by sorted far ends."""
+    """Count the crossings between the edges of a vertex and of one below, from sorted far ends."""
     if not upper or not lower or upper[-1] <= lower[0]:
         return 0
     return sum([bisect_left(lower, end) for end in upper])

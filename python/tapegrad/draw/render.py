@@ -1,4 +1,4 @@
-"""A picture laid out and painted without Graphviz: SVG by hand, PNG and PDF by matplotlib."""
+"""Rendering of pictures without Graphviz: as SVG, and with matplotlib as PNG and PDF."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAINTED_FORMATS = ("svg", "png", "pdf")
 
 _FONT_SIZE = 12.0
 _NOTE_SIZE = 10.0
-_ADVANCE = 0.602  # of nearly every monospaced font, in font sizes
+_ADVANCE = 0.602  # width of a character in font sizes, in nearly every monospaced font
 _CELL_HEIGHT = 26.0
 _CELL_PADDING = 8.0
 _NARROWEST_OVAL = 38.0
@@ -32,14 +32,14 @@ _PAPER, _TINT = "#ffffff", "#eef2fb"
 
 _PIXELS_PER_INCH = 144
 _MOST_PIXELS = 3e7
-_LONGEST_SIDE = 65_000  # in pixels; matplotlib draws no more than 2**16
-_LONGEST_PAGE = 14_400  # in points; what PDF readers show
+_LONGEST_SIDE = 65_000  # in pixels; matplotlib's limit is 2**16
+_LONGEST_PAGE = 14_400  # in points; the limit of PDF readers
 
 
 def painted(picture: Picture, format: str, hint: str = "") -> bytes:
-    """The picture as a file of one of the PAINTED_FORMATS; `hint` is added to its notes.
+    """Render a picture in one of the PAINTED_FORMATS; `hint` is a text below its note.
 
-    Raises ImportError where PNG or PDF is wanted and there is no matplotlib.
+    Raises ImportError for PNG and PDF without matplotlib.
     """
     scene = _scene(picture, hint)
     return _svg(scene).encode() if format == "svg" else _by_matplotlib(scene, format)
@@ -47,7 +47,7 @@ def painted(picture: Picture, format: str, hint: str = "") -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """A shape with its centre and size, and the middle of each of its cells."""
+    """A shape with its centre and size, the centres of its cells, and the lines between them."""
 
     shape: Shape
     centre: Point
@@ -58,7 +58,7 @@ class _Placed:
 
 @dataclass(frozen=True, slots=True)
 class _Scene:
-    """Everything to paint, in points from the upper left corner."""
+    """Everything to render, in points from the upper left corner."""
 
     size: Point
     strokes: list[tuple[Point, ...]]
@@ -102,7 +102,7 @@ def _scene(picture: Picture, hint: str) -> _Scene:
 
 
 def _size(shape: Shape, stacked: bool) -> Point:
-    """Width and height. Cells stand side by side, or stacked where arrows point down."""
+    """Return the width and height of a shape, its cells side by side or `stacked`."""
     widths = _cell_widths(shape)
     if shape.oval:
         return max(1.1 * widths[0], _NARROWEST_OVAL), _CELL_HEIGHT
@@ -215,7 +215,7 @@ def _by_matplotlib(scene: _Scene, format: str) -> bytes:
     )
     file = BytesIO()
     with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # a style of the user's (usetex, say) is meant for plots
+        matplotlib.rcdefaults()  # the user's style, such as usetex, is meant for plots
         figure = Figure(figsize=(scale * width / 72, scale * height / 72))
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
         axes.set_axis_off()
@@ -234,7 +234,7 @@ def _by_matplotlib(scene: _Scene, format: str) -> bytes:
 
 
 def _patches(scene: _Scene, scale: float) -> Iterator[Any]:
-    """Matplotlib's patches for all but the texts, from the back to the front."""
+    """Yield matplotlib patches for everything but the texts, from back to front."""
     from matplotlib.colors import is_color_like
     from matplotlib.patches import Ellipse, PathPatch, Rectangle
 

@@ -1,4 +1,4 @@
-"""Neural networks of scalar Values: micrograd's, and parts with PyTorch's names."""
+"""Neural networks of scalar Values: micrograd's classes, and modules with PyTorch's names."""
 
 from __future__ import annotations
 

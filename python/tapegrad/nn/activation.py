@@ -1,4 +1,4 @@
-"""Non-linearities as modules, of a Value or each of a list."""
+"""Activation functions as modules, applied to a Value or to each Value of a list."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["GELU", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "Softplus", "Tanh"]
 
 
 class _Activation(Module):
-    """A function of a Value, or of each Value of a list."""
+    """The base of activation modules."""
 
     @overload
     def __call__(self, x: Value) -> Value: ...
     @overload
     def __call__(self, x: Iterable[Any]) -> list[Any]: ...
     def __call__(self, x: Any) -> Any:
-        """Its value at `x`: a Value for a Value, a list for any iterable of them."""
+        """Apply the function to `x`, a Value, or elementwise to an iterable, returning a list."""
         if isinstance(x, Value):
             return self._function(x)
         return [self(item) if hasattr(item, "__iter__") else self._function(item) for item in x]
@@ -34,7 +34,7 @@ class _Activation(Module):
 
 
 class ReLU(_Activation):
-    """max(x, 0).
+    """The rectified linear unit, max(x, 0).
 
     >>> ReLU()([Value(-1.0), Value(2.0)])
     [Value(data=0.0), Value(data=2.0)]
@@ -45,7 +45,7 @@ class ReLU(_Activation):
 
 
 class LeakyReLU(_Activation):
-    """x, or `negative_slope` x below 0.
+    """The leaky rectified linear unit: x if x > 0, else `negative_slope` * x.
 
     >>> LeakyReLU(0.1)(Value(-2.0))
     Value(data=-0.2)
@@ -70,7 +70,7 @@ class Tanh(_Activation):
 
 
 class Sigmoid(_Activation):
-    """1 / (1 + exp(-x)).
+    """The logistic sigmoid, 1 / (1 + exp(-x)).
 
     >>> Sigmoid()(Value(0.0))
     Value(data=0.5)
@@ -81,7 +81,7 @@ class Sigmoid(_Activation):
 
 
 class GELU(_Activation):
-    """x times the normal distribution's function at x.
+    """The Gaussian error linear unit: x times the standard normal distribution function at x.
 
     >>> GELU()(Value(0.0))
     Value(data=0.0)
@@ -92,7 +92,7 @@ class GELU(_Activation):
 
 
 class SiLU(_Activation):
-    """x times the sigmoid of x.
+    """The sigmoid linear unit, x * sigmoid(x), also called swish.
 
     >>> SiLU()(Value(0.0))
     Value(data=0.0)
@@ -103,7 +103,7 @@ class SiLU(_Activation):
 
 
 class Softplus(_Activation):
-    """log(1 + exp(beta x)) / beta, a smooth ReLU.
+    """A smooth form of ReLU, log(1 + exp(beta * x)) / beta.
 
     >>> round(Softplus()(Value(0.0)).data, 6)
     0.693147

@@ -1,4 +1,4 @@
-"""A table of vectors."""
+"""Embeddings: a table of vectors."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ __all__ = ["Embedding"]
 
 
 class Embedding(Module):
-    """`num_embeddings` rows of `embedding_dim` Values, drawn from `random.gauss(0, 1)`.
+    """A table of `num_embeddings` rows of `embedding_dim` Values, called with the index of a row.
 
-    Called with the number of a row, it gives a list of the row's Values. Raises ValueError for a
-    negative size.
+    The Values are drawn from `random.gauss(0, 1)`. Raises ValueError for a negative size.
 
     >>> embedding = Embedding(3, 2)
     >>> embedding(1) == embedding.weight[1]
@@ -35,14 +34,17 @@ class Embedding(Module):
         ]
 
     def __call__(self, index: SupportsIndex) -> list[Value]:
-        """The Values of a row, a list of its own; IndexError where there is no such row."""
+        """Return the Values of the row `index` as a new list.
+
+        Raises IndexError if there is no such row; negative indices are not supported.
+        """
         row = operator.index(index)
         if not 0 <= row < len(self.weight):
             raise IndexError(f"index is {row}, and the rows are 0 to {len(self.weight) - 1}")
         return list(self.weight[row])
 
     def parameters(self) -> list[Value]:
-        """The Values, row by row."""
+        """Return the Values, row by row."""
         return [p for row in self.weight for p in row]
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""What has parameters, and how they are named and saved."""
+"""The base class of modules, and the names and saving of their parameters."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Named: TypeAlias = Iterable[tuple[str, Any]]
 
 
 class IncompatibleKeys(NamedTuple):
-    """What load_state_dict(strict=False) passed over."""
+    """The names that load_state_dict(strict=False) ignored."""
 
     missing_keys: list[str]
     unexpected_keys: list[str]
 
 
 class Module:
-    """What has parameters: the base of neurons, layers and networks.
+    """The base class of neurons, layers and networks: an object with parameters.
 
-    A subclass defines parameters(). Those are found by name in the attributes: Values, Modules, and
-    lists, tuples and dicts of them.
+    A subclass defines parameters(). A parameter's name is derived from the attribute that holds
+    it: a Value, a Module, or lists, tuples and dicts of these.
 
     >>> Module().parameters()
     []
@@ -38,13 +38,13 @@ class Module:
             p.grad = 0.0
 
     def parameters(self) -> list[Value]:
-        """The Values to train, always in the same order."""
+        """Return the Values to train, always in the same order."""
         return []
 
     def named_parameters(self) -> list[tuple[str, Value]]:
-        """The Values to train, each once, with their dotted names; in the order of attributes.
+        """Return pairs of a dotted name and a parameter, in the order of attributes.
 
-        Raises RuntimeError for a parameter that no attribute holds.
+        Each parameter occurs once. Raises RuntimeError for a parameter that no attribute holds.
 
         >>> from tapegrad.nn import MLP
         >>> [name for name, _ in MLP(1, [1]).named_parameters()]
@@ -59,9 +59,10 @@ class Module:
         return list(found.values())
 
     def state_dict(self) -> dict[str, Any]:
-        """The numbers of all parameters by dotted name, a float or lists of them: JSON keeps it.
+        """Return the data of all parameters by dotted name, as floats and lists of floats.
 
-        A list of Values is one entry. Raises RuntimeError for a parameter that no attribute holds.
+        A list of Values is one entry. JSON can represent the result. Raises RuntimeError for a
+        parameter that no attribute holds.
 
         >>> from tapegrad.nn import Neuron
         >>> neuron = Neuron(2)
@@ -72,11 +73,11 @@ class Module:
         return {name: _numbers(array) for name, array in self._named_arrays()}
 
     def load_state_dict(self, state_dict: dict[str, Any], strict: bool = True) -> IncompatibleKeys:
-        """Set the parameters to the numbers that state_dict() gave; arrays serve as well as lists.
+        """Set the parameters to the numbers of a state that state_dict() returned.
 
-        Raises RuntimeError for names that are missing or unexpected, unless not `strict`: these
-        are then passed over and returned. Raises it for lists of another length in any case. No
-        parameter has then changed.
+        Arrays may take the place of lists. Raises RuntimeError for a list of another length and, if
+        `strict`, for missing or unexpected names; otherwise such names are ignored and returned. No
+        parameter has changed after an error.
         """
         arrays = dict(self._named_arrays())
         missing = [name for name in arrays if name not in state_dict]
@@ -96,11 +97,11 @@ class Module:
         return IncompatibleKeys(missing, unexpected)
 
     def _named_children(self) -> Named:
-        """What names begin with: the attributes."""
+        """Return pairs of a name and an object in which to look for parameters."""
         return vars(self).items()
 
     def _named_arrays(self) -> Iterator[tuple[str, Array]]:
-        """The arrays that have parameters in them, by dotted name."""
+        """Yield the dotted name and the array of each array of Values with parameters in it."""
         wanted = set(map(id, self.parameters()))
         missing = set(wanted)
         for name, array in _arrays_in("", self, ()):
@@ -117,7 +118,7 @@ class Module:
 
 
 def _arrays_in(name: str, found: object, above: tuple[object, ...]) -> Iterator[tuple[str, Array]]:
-    """All arrays of Values below an object; `above` are those that it was reached through."""
+    """Yield the arrays of Values inside `found`; `above` are the objects that contain it."""
     if _is_array(found):
         yield name, found
         return
@@ -157,8 +158,8 @@ def _numbers(array: Array) -> Any:
 
 
 def _paired(name: str, array: Array, saved: Any) -> Iterator[tuple[Value, Any]]:
-    """Each Value of an array with its number."""
-    if hasattr(saved, "tolist"):  # an array of NumPy's or PyTorch's
+    """Yield each Value of an array with its saved number."""
+    if hasattr(saved, "tolist"):  # a NumPy array or a PyTorch tensor
         saved = saved.tolist()
     if isinstance(array, Value):
         yield array, saved

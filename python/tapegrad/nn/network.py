@@ -1,4 +1,4 @@
-"""micrograd's networks."""
+"""micrograd's networks: Neuron, Layer and MLP."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["MLP", "Layer", "Neuron"]
 Nonlin: TypeAlias = bool | str | Callable[[Value], Value] | None
 
 
-# Methods, not Value.relu and Value.tanh: other types of numbers have them too.
+# These call methods rather than Value.relu and Value.tanh, since other types of numbers have them.
 def _relu(x: Value) -> Value:
     return x.relu()
 
@@ -32,11 +32,13 @@ _ACTIVATIONS: dict[str, tuple[str, Callable[[Value], Value] | None]] = {
 
 
 def _activation(nonlin: Nonlin) -> tuple[str, Callable[[Value], Value] | None]:
-    """The name shown in reprs and the function (None: the identity) that `nonlin` asks for."""
+    """Return the name in reprs and the function of a `nonlin`; None stands for the identity."""
     if isinstance(nonlin, str):
         if nonlin not in _ACTIVATIONS:
             known = ", ".join(map(repr, _ACTIVATIONS))
-            raise ValueError(f"nonlin is {nonlin!r}: known are {known}, True, False or a callable")
+            raise ValueError(
+                f"nonlin is {nonlin!r}: it must be one of {known}, True, False or a callable"
+            )
         return _ACTIVATIONS[nonlin]
     if callable(nonlin):
         return getattr(nonlin, "__name__", type(nonlin).__name__), nonlin
@@ -48,12 +50,12 @@ def _activation(nonlin: Nonlin) -> tuple[str, Callable[[Value], Value] | None]:
 
 
 class Neuron(Module):
-    """A weighted sum of `nin` inputs plus a bias, then a non-linearity.
+    """A neuron: a non-linearity of the weighted sum of `nin` inputs plus a bias.
 
-    Weights come from `random.uniform(-1, 1)`, the bias is 0. `nonlin` is True or "relu",
-    "tanh", a callable from Value to Value, or for none False, None or "linear".
+    The weights are drawn from `random.uniform(-1, 1)`, and the bias is 0. `nonlin` is True or
+    "relu", "tanh", or a callable from Value to Value. A linear neuron has False, None or "linear".
 
-    Raises ValueError for an unknown name and TypeError for anything else that is no callable.
+    Raises ValueError for an unknown name, and TypeError for any other object that is not callable.
 
     >>> Neuron(2)
     ReLUNeuron(2)
@@ -68,7 +70,7 @@ class Neuron(Module):
 
     @property
     def nonlin(self) -> Nonlin:
-        """The non-linearity, as it was given; it may be assigned."""
+        """The non-linearity as given to the constructor; it may be assigned."""
         return self._nonlin
 
     @nonlin.setter
@@ -77,7 +79,9 @@ class Neuron(Module):
         self._nonlin = nonlin
 
     def __call__(self, x: Iterable[Any]) -> Value:
-        """The neuron's output; ValueError when `x` has not as many numbers as the neuron weights.
+        """Return the neuron's output for the inputs `x`.
+
+        Raises ValueError unless there are as many inputs as weights.
 
         >>> neuron = Neuron(2, nonlin=False)
         >>> neuron.w = [Value(2.0), Value(3.0)]
@@ -95,12 +99,12 @@ class Neuron(Module):
             raise ValueError(f"{self!r} takes {len(weights)} inputs, not {count}")
         total: Value = sum(map(mul, weights, inputs), self.b)
         activate = self._activate
-        if activate is _relu:  # most neurons: a call of Python's less
+        if activate is _relu:  # the usual case, with one Python call less
             return total.relu()
         return total if activate is None else activate(total)
 
     def parameters(self) -> list[Value]:
-        """The weights, then the bias."""
+        """Return the weights, then the bias."""
         return [*self.w, self.b]
 
     def __repr__(self) -> str:
@@ -108,7 +112,7 @@ class Neuron(Module):
 
 
 class Layer(Module):
-    """`nout` neurons that see the same `nin` inputs; keywords go to every Neuron.
+    """A layer of `nout` neurons with the same `nin` inputs; keywords are passed to each Neuron.
 
     >>> Layer(2, 2, nonlin=False)
     Layer of [LinearNeuron(2), LinearNeuron(2)]
@@ -118,7 +122,7 @@ class Layer(Module):
         self.neurons = [Neuron(nin, **kwargs) for _ in range(nout)]
 
     def __call__(self, x: Iterable[Any]) -> Any:
-        """A list of the neurons' outputs, or the output itself when there is one neuron."""
+        """Return a list of the neurons' outputs, or the output itself if there is one neuron."""
         inputs: Any = x if hasattr(x, "__len__") else list(x)
         outputs = self._at_once(inputs)
         if outputs is None:
@@ -126,7 +130,10 @@ class Layer(Module):
         return outputs[0] if len(outputs) == 1 else outputs
 
     def _at_once(self, inputs: Any) -> list[Any] | None:
-        """The outputs by one call of `linear`; None where neurons or numbers are not all alike."""
+        """Return the outputs by one call of `linear`, or None if that does not apply.
+
+        It applies if all neurons are plain Neurons of one activation and `linear` takes the inputs.
+        """
         neurons = self.neurons
         if len(neurons) < 2 or len(inputs) != len(neurons[0].w):
             return None
@@ -136,14 +143,14 @@ class Layer(Module):
                 return None
         try:
             totals = linear([n.w for n in neurons], inputs, [n.b for n in neurons])
-        except (TypeError, ValueError):  # the neurons say better what is wrong, or can do it
+        except (TypeError, ValueError):  # the neurons handle it, or raise a better message
             return None
-        if activate is _relu:  # most layers: a call of Python's less
+        if activate is _relu:  # the usual case, with one Python call less
             return [total.relu() for total in totals]
         return totals if activate is None else list(map(activate, totals))
 
     def parameters(self) -> list[Value]:
-        """The parameters of the neurons, neuron by neuron."""
+        """Return the parameters of the neurons, neuron by neuron."""
         return [p for neuron in self.neurons for p in neuron.parameters()]
 
     def __repr__(self) -> str:
@@ -151,9 +158,9 @@ class Layer(Module):
 
 
 class MLP(Module):
-    """A multi-layer perceptron: layers of `nouts` neurons, the last one linear.
+    """A multi-layer perceptron with `nin` inputs and layers of `nouts` neurons, the last linear.
 
-    `nonlin` is the hidden layers' non-linearity, as Neuron takes it.
+    `nonlin` is the non-linearity of the hidden layers, as in Neuron.
 
     >>> MLP(2, [2, 1], nonlin="tanh")
     MLP of [Layer of [TanHNeuron(2), TanHNeuron(2)], Layer of [LinearNeuron(2)]]
@@ -168,15 +175,15 @@ class MLP(Module):
         ]
 
     def __call__(self, x: Iterable[Any]) -> Any:
-        """The last layer's outputs: a list, or one Value where that layer has one neuron."""
+        """Return the outputs of the last layer: a list, or one Value if it has one neuron."""
         signal: Any = x
         for layer in self.layers:
-            # A layer of one neuron gives a Value, not a list.
+            # A layer of one neuron returns a Value, not a list.
             signal = layer(signal if hasattr(signal, "__iter__") else [signal])
         return signal
 
     def parameters(self) -> list[Value]:
-        """The parameters of the layers, layer by layer."""
+        """Return the parameters of the layers, layer by layer."""
         return [p for layer in self.layers for p in layer.parameters()]
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Modules in a row."""
+"""A sequence of modules as one module."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Part: TypeAlias = Module | Callable[[Any], Any]
 
 
 class Sequential(Module):
-    """Modules, or any functions, each called with the output of the one before.
+    """A sequence of modules or functions, each called with the output of the one before.
 
-    Parameters have the name of their module's place: "0.neurons.1.w". Raises TypeError for what
-    cannot be called.
+    Names of parameters begin with the index of their module: "0.neurons.1.w". Raises TypeError for
+    an object that is not callable.
 
     >>> from tapegrad.nn import Layer, Tanh
     >>> model = Sequential(Layer(2, 4, nonlin=False), Tanh(), Layer(4, 1, nonlin=False))
@@ -32,7 +32,7 @@ class Sequential(Module):
             self.append(module)
 
     def append(self, module: Part) -> Sequential:
-        """Add one at the end; returns this Sequential."""
+        """Add a module or function at the end, and return this Sequential."""
         if not callable(module):
             kind = type(module).__name__
             raise TypeError(f"modules[{len(self)}] must be a Module or a function, not '{kind}'")
@@ -40,15 +40,15 @@ class Sequential(Module):
         return self
 
     def __call__(self, x: Any) -> Any:
-        """The output of the last."""
+        """Return the output of the last module."""
         for part in self._parts:
-            # A layer of one neuron gives a Value, and the next takes a list.
+            # A layer of one neuron returns a Value, but the next layer takes a list.
             wants_list = isinstance(part, (Neuron, Layer, MLP))
             x = part([x] if wants_list and isinstance(x, Value) else x)
         return x
 
     def parameters(self) -> list[Value]:
-        """The parameters of the modules in their order, each once."""
+        """Return the distinct parameters of the modules, in order."""
         modules = [part for part in self._parts if isinstance(part, Module)]
         return list({id(p): p for module in modules for p in module.parameters()}.values())
 
@@ -62,7 +62,7 @@ class Sequential(Module):
         return iter(self._parts)
 
     def __getitem__(self, place: int | slice) -> Any:
-        """The module at a place, or those of a slice in a Sequential of their own."""
+        """Return the module at an index, or a Sequential of the modules in a slice."""
         if isinstance(place, slice):
             return Sequential(*self._parts[place])
         return self._parts[place]

@@ -1,4 +1,7 @@
-"""Gradient clipping where PyTorch has it; `tapegrad.optim` offers the same functions."""
+"""Gradient clipping, under the names that PyTorch has in `torch.nn.utils`.
+
+The same functions are in `tapegrad.optim`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Optimizers with PyTorch's names, defaults and formulas, which update all parameters in one call.
+"""Optimizers with PyTorch's names, defaults and formulas.
+
+A step updates all parameters in one call of compiled code.
 
 >>> from tapegrad import Value, optim
 >>> x = Value(0.0)

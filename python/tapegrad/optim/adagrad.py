@@ -1,4 +1,4 @@
-"""Adagrad."""
+"""The optimizer Adagrad."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["Adagrad"]
 class Adagrad(Optimizer):
     """Adagrad (Duchi, Hazan & Singer 2011).
 
-    With g the gradient plus `weight_decay` times the parameter p, in step t:
-    s = s + g^2, where s begins with `initial_accumulator_value`, and
-    p -= lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps). `maximize` goes along the gradient instead
-    of against it.
+    With g the gradient plus `weight_decay` times the parameter p, step t computes s = s + g^2,
+    where s is `initial_accumulator_value` at first, and
+    p -= lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps). `maximize` follows the gradient uphill
+    instead of downhill.
 
     Raises ValueError for a negative option.
 

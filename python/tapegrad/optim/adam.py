@@ -1,4 +1,4 @@
-"""Adam, and AdamW."""
+"""The optimizers Adam and AdamW."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ __all__ = ["Adam", "AdamW"]
 
 
 class Adam(Optimizer):
-    """Adam (Kingma & Ba 2015), or with `amsgrad` its variant of Reddi et al. 2018.
+    """Adam (Kingma & Ba 2015) and, with `amsgrad`, AMSGrad (Reddi et al. 2018).
 
-    With g the gradient plus `weight_decay` times the parameter p, in step t:
+    With g the gradient plus `weight_decay` times the parameter p, step t computes
     m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2, and
-    p -= lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps). `amsgrad` takes the largest v so
-    far. `decoupled_weight_decay` leaves g alone and takes lr weight_decay p from p. `maximize` goes
-    along the gradient instead of against it.
+    p -= lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps). `amsgrad` uses the largest v so
+    far. With `decoupled_weight_decay`, g is the gradient alone, and p decreases by
+    lr weight_decay p. `maximize` follows the gradient uphill instead of downhill.
 
-    Raises ValueError for a negative option, and for betas that are not from 0 to below 1.
+    Raises ValueError for a negative option, and for a beta outside [0, 1).
 
     >>> from tapegrad import Value
     >>> x = Value(1.0)

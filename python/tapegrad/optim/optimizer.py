@@ -1,4 +1,4 @@
-"""What all optimizers have: groups of parameters with options, and their state."""
+"""The base class of optimizers: parameter groups with options, and their state."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ Parameters: TypeAlias = Iterable[Value | tuple[str, Value] | Group]
 
 
 def check_options(group: Group, *names: str) -> None:
-    """Raise for the first of a group's options that is no number, is negative or is NaN."""
+    """Raise unless the options `names` of a group are real numbers of 0 or more.
+
+    Raises TypeError for an option that is no number, and ValueError if it is negative or NaN.
+    """
     for name in names:
         need_real(name, group[name])
         if not group[name] >= 0.0:
@@ -27,7 +30,7 @@ def check_options(group: Group, *names: str) -> None:
 
 
 def need_real(name: str, number: object) -> None:
-    """Raise TypeError unless the option is a real number."""
+    """Raise TypeError unless the option `name` is a real number."""
     try:
         math.isnan(number)  # type: ignore[arg-type]
     except TypeError:
@@ -36,11 +39,11 @@ def need_real(name: str, number: object) -> None:
 
 
 class Optimizer:
-    """The base of optimizers: `params` in groups, each with options of its own or the `defaults`.
+    """The base class of optimizers.
 
-    `params` is an iterable of Values, of pairs of a name and a Value, or of dicts with "params" and
-    options. An optimizer of your own derives from this and defines step(); it has a dict
-    `self.state[p]` for what it remembers of the parameter p:
+    `params` is an iterable of Values, of pairs of a name and a Value, or of dicts, each of which is
+    a parameter group with "params" and options. `defaults` has the options that a group leaves out.
+    A subclass defines step(); the dict `self.state[p]` holds its state of the parameter p:
 
     >>> class SignSGD(Optimizer):
     ...     def __init__(self, params, lr=0.1):
@@ -57,13 +60,15 @@ class Optimizer:
     >>> x
     Value(data=0.9)
 
-    Raises TypeError for what is no Value; ValueError for none at all, for the result of an
-    operation, and for a Value in two groups. A Value twice in one group is kept once, with a
-    warning. What differs from PyTorch: a gradient is always a number, so a parameter that no loss
-    has reached is not skipped but stepped with the gradient 0.
+    Raises TypeError for a parameter that is no Value; ValueError if there are no parameters, if one
+    is the result of an operation, and if one is in two groups. A Value that occurs twice in a group
+    is kept once, with a warning.
+
+    Unlike in PyTorch, a gradient is always a number. A parameter without a gradient is therefore
+    not skipped but stepped with the gradient 0.
     """
 
-    _rule: ClassVar[str | None] = None  # of the compiled rules, the one that step() applies
+    _rule: ClassVar[str | None] = None  # the name of the compiled rule that step() applies
 
     def __init__(self, params: Parameters, defaults: Group) -> None:
         if isinstance(params, Value):
@@ -71,8 +76,8 @@ class Optimizer:
         self.defaults: Group = dict(defaults)
         self.param_groups: list[Group] = []
         self._update = None if self._rule is None else _core.UpdateRule(self._rule)
-        self._added: list[tuple[Value, ...]] = []  # as the rule knows them, which is by address
-        self._remembered: defaultdict[Value, dict[str, Any]] = defaultdict(dict)  # without a rule
+        self._added: list[tuple[Value, ...]] = []  # keeps Values alive: the rule has addresses
+        self._remembered: defaultdict[Value, dict[str, Any]] = defaultdict(dict)  # if no rule
         given: list[Any] = list(params)
         if not given:
             raise ValueError("params is empty: there is nothing to optimize")
@@ -81,7 +86,10 @@ class Optimizer:
             self.add_param_group(group)
 
     def add_param_group(self, param_group: Group) -> None:
-        """Add a dict with "params" and, for options that are not the defaults, their values."""
+        """Add a parameter group: a dict with "params", and options that override the defaults.
+
+        Raises the errors of the constructor.
+        """
         if not isinstance(param_group, dict):
             kind = type(param_group).__name__
             raise TypeError(f"param_group must be a dict with 'params', not '{kind}'")
@@ -100,18 +108,18 @@ class Optimizer:
             raise
 
     def _add(self, params: list[Value]) -> None:
-        """Have the rule remember a further group, whose Values live as long as it does."""
+        """Add a group to the compiled rule, and keep its Values alive as long as the rule."""
         if self._update is not None:
             self._added.append(tuple(params))
             self._update.add(params)
 
     def _check_group(self, group: Group) -> None:
-        """Raise ValueError for options that make no sense; for a subclass to define."""
+        """Raise ValueError for invalid options. A subclass may define it."""
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Set the gradient of every parameter to 0.
 
-        A gradient is never None here: `set_to_none` is there for programs that give it.
+        `set_to_none` has no effect, since a gradient is never None; PyTorch programs may pass it.
         """
         for group in self.param_groups:
             _core.write_grad(group["params"], 0.0)
@@ -119,9 +127,9 @@ class Optimizer:
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter once by its gradient.
 
-        `closure`, if given, is called before and clears the gradients, computes them anew and
-        returns the loss, which step() then returns. After an error no parameter has changed.
-        Raises RuntimeError where a group's "params" is another list of Values than was added.
+        `closure` is an optional function that is called first. It clears the gradients, computes
+        them anew and returns the loss, which step() returns. Raises RuntimeError if the "params" of
+        a group are no longer the Values that were added. No parameter has changed after an error.
         """
         if self._update is None:
             raise NotImplementedError(f"{type(self).__name__} defines no step()")
@@ -131,9 +139,9 @@ class Optimizer:
 
     @property
     def state(self) -> dict[Value, dict[str, Any]]:
-        """What is remembered of each parameter, by its name in PyTorch.
+        """The state of each parameter: a dict of PyTorch's names, such as "momentum_buffer".
 
-        For the optimizers of this package it is a copy; an optimizer of your own writes to it.
+        For the optimizers of this package it is a copy; other optimizers write to it.
         """
         if self._update is None:
             return self._remembered
@@ -145,12 +153,12 @@ class Optimizer:
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        """The state and the options, without the Values: plain lists, dicts and numbers.
+        """Return the state and the options as lists, dicts and numbers, which JSON can represent.
 
-        "state" has a dict for each group: the number of steps, and lists with a number for each
-        parameter; of an optimizer of your own, a list with a dict for each parameter.
-        "param_groups" has the options, with numbers in the place of parameters. JSON keeps all of
-        it.
+        "state" has a dict for each group, with the number of steps and lists of a number for each
+        parameter. For an optimizer defined by a program it has a list for each group instead, with
+        a dict for each parameter. "param_groups" has the options, with the indices of parameters in
+        place of the Values.
 
         >>> from tapegrad.optim import SGD
         >>> optimizer = SGD([Value(1.0), Value(2.0)], lr=0.1, momentum=0.9)
@@ -167,10 +175,10 @@ class Optimizer:
         return {"state": self._states(), "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what state_dict() gave: of an optimizer of this kind, with as many parameters.
+        """Load a state that state_dict() returned.
 
-        Raises ValueError for another number of groups or parameters, or another optimizer's state;
-        everything is then as it was.
+        Raises ValueError for another number of groups or parameters, and for the state of another
+        kind of optimizer. Nothing has changed after an error.
         """
         saved = [dict(group) for group in state_dict["param_groups"]]
         if len(saved) != len(self.param_groups):
@@ -238,12 +246,12 @@ class Optimizer:
 
 
 def _parameters_of(param_group: Group) -> Group:
-    """The group's "params" as a list of leaves, each once, and their names where they have some."""
+    """Return the "params" of a group as a list of distinct leaves, and "param_names" if any."""
     if "params" not in param_group:
         raise ValueError("param_group must be a dict with 'params'")
     given: Any = param_group["params"]
     if isinstance(given, (set, frozenset)):
-        raise TypeError("params must have an order, and a set has none: give a list")
+        raise TypeError("params must have an order, and a set has none: pass a list")
     items = [given] if isinstance(given, Value) else list(given)
     named = [isinstance(item, tuple) for item in items]
     if any(named) and not all(named):
@@ -261,7 +269,10 @@ def _parameters_of(param_group: Group) -> Group:
 
 
 def _loaded(group: Group, saved: Group) -> Group:
-    """The saved options for the group's parameters; tuples that JSON made lists are so again."""
+    """Return a group with saved options and its own parameters.
+
+    An option that is a tuple in the group becomes a tuple again, since JSON turns it into a list.
+    """
     options = {
         name: tuple(option) if isinstance(group.get(name), tuple) else copy.deepcopy(option)
         for name, option in saved.items()

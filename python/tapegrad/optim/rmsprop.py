@@ -1,4 +1,4 @@
-"""RMSprop."""
+"""The optimizer RMSprop."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["RMSprop"]
 
 
 class RMSprop(Optimizer):
-    """RMSprop (Tieleman & Hinton 2012), or `centered` (Graves 2013).
+    """RMSprop (Tieleman & Hinton 2012) and, with `centered`, its centered form (Graves 2013).
 
-    With g the gradient plus `weight_decay` times the parameter p:
-    v = alpha v + (1 - alpha) g^2, and p -= lr g / (sqrt(v) + eps). `centered` takes the square of
-    the gradient's own running average from v. With momentum, b = momentum b + g / (sqrt(v) + eps)
-    and p -= lr b. `maximize` goes along the gradient instead of against it.
+    With g the gradient plus `weight_decay` times the parameter p, a step computes
+    v = alpha v + (1 - alpha) g^2, and p -= lr g / (sqrt(v) + eps). `centered` subtracts the square
+    of the running average of g from v. With momentum, b = momentum b + g / (sqrt(v) + eps) and
+    p -= lr b. `maximize` follows the gradient uphill instead of downhill.
 
     Raises ValueError for a negative option.
 

@@ -10,11 +10,11 @@ __all__ = ["SGD"]
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum if wanted (Sutskever et al. 2013).
+    """Stochastic gradient descent, optionally with momentum (Sutskever et al. 2013).
 
-    With g the gradient plus `weight_decay` times the parameter p, and b the momentum buffer:
-    b = momentum b + (1 - dampening) g, but b = g in the first step; p -= lr b, or with `nesterov`
-    p -= lr (g + momentum b). `maximize` goes along the gradient instead of against it.
+    With g the gradient plus `weight_decay` times the parameter p, and b the momentum buffer, a step
+    computes b = momentum b + (1 - dampening) g, or b = g in the first step, and p -= lr b, or with
+    `nesterov` p -= lr (g + momentum b). `maximize` follows the gradient uphill instead of downhill.
 
     Raises ValueError for a negative option, and for `nesterov` without momentum or with dampening.
 

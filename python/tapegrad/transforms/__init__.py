@@ -1,9 +1,9 @@
-"""Derivatives of plain Python functions: `grad` and its kin, under JAX's names.
+"""Function transforms under JAX's names: `grad`, `jvp`, `vjp`, `jacobian`, `hessian` and others.
 
-A transform takes a function of numbers and gives back a function. Arguments and results are
-numbers, NumPy arrays, and lists, tuples, named tuples, dicts and dataclasses of these; a function
-of an array sees an array of objects, traced numbers. Transforms compose and nest to any order. Of
-a compiled function they give a compiled function.
+A transform takes a function of numbers and returns a function. Arguments and results are pytrees:
+numbers, NumPy arrays, and lists, tuples, named tuples, dicts and dataclasses of these. Inside a
+transform, numbers are traced numbers, and an array is an object array of traced numbers.
+Transforms compose and nest to any order. A transform of a compiled function is compiled too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What derivatives of a function have in common, and how a transform makes one."""
+"""The base class of the functions that transforms return, and their construction."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Derivative", "derivative_of"]
 
 
 class Derivative(Transformed):
-    """What a transform makes of a function: one of the same arguments."""
+    """A function that a transform made of another, with the same arguments."""
 
     __slots__ = ("chosen", "has_aux")
 
@@ -43,7 +43,10 @@ def derivative_of(
     *options: Any,
     compiled: type[Compiled] = Compiled,
 ) -> Function:
-    """The function that a transform makes of `f`; of a compiled one the same each time."""
+    """Return the function that a transform makes of `f`, a `kind(f, chosen, has_aux, *options)`.
+
+    For a compiled `f` it is a compiled function, and the same object each time.
+    """
     if type(f) is Bound:
         function, instance = split_method(f)
         if instance:

@@ -1,4 +1,4 @@
-"""The functions that transforms take: their names in messages, and checks of what they return."""
+"""Checks of the functions given to transforms and of their results, with error messages."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ Function = Callable[..., Any]
 
 
 def need_function(f: Any, transform: str = "a transform") -> None:
-    """Raises TypeError where `f` cannot be called."""
+    """Raise TypeError unless `f` is callable."""
     if not callable(f):
         raise TypeError(f"{transform} is for functions, not '{type(f).__name__}'")
 
 
 def name_of(f: Function) -> str:
-    """What messages call a function."""
+    """Return the name of a function for messages."""
     return getattr(f, "__name__", None) or type(f).__name__
 
 
 def scalar(result: object, transform: str, f: Function) -> Any:
-    """The result of a function that must be one number."""
+    """Return the single number in `result`; raises TypeError if there is none or more than one."""
     if _core.is_traced(result):
         return result
     numbers, structure = _core.flatten(result, f"{transform}(): the result of {name_of(f)}", True)
@@ -36,7 +36,7 @@ def scalar(result: object, transform: str, f: Function) -> Any:
 
 
 def described(result: object, structure: _core.Structure) -> str:
-    """What a result is, for messages."""
+    """Return a description of a result for messages."""
     if result is None:
         return "None"
     shapes = structure.shapes
@@ -46,7 +46,10 @@ def described(result: object, structure: _core.Structure) -> str:
 
 
 def split_aux(result: Any, has_aux: bool, transform: str, f: Function) -> tuple[Any, Any]:
-    """The result and the auxiliary data, of a function that returns a pair of these."""
+    """Return the result of `f` and its auxiliary data, which is None without `has_aux`.
+
+    Raises TypeError with `has_aux` unless `result` is a pair.
+    """
     if not has_aux:
         return result, None
     if not isinstance(result, tuple) or len(result) != 2:

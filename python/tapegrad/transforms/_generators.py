@@ -1,7 +1,9 @@
-"""Whether a function draws random numbers: states of generators before it runs, and after."""
+"""Detection of functions that draw random numbers, by comparing the states of generators."""
 
 from __future__ import annotations
 
+import functools
+import itertools
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator
@@ -14,11 +16,12 @@ __all__ = ["Generators"]
 
 
 class Generators:
-    """The generators that a function can be seen to use, and their states.
+    """The random generators that a function visibly refers to, and their states.
 
-    These are the ones behind the functions of `random` and `numpy.random`, and generators among
-    the arguments of a call, in the function's closure, its defaults, and the globals that it names.
-    Any other one, as an attribute of an object, is not seen.
+    These are the global generators of `random` and `numpy.random`, and those that are reachable
+    from a call: its arguments, the function's closure and defaults, the globals that its code
+    names, containers of these, the attributes of a callable object, and the same places of
+    functions found there. Others are not noticed.
     """
 
     __slots__ = ("_states",)
@@ -27,7 +30,7 @@ class Generators:
         self._states = [(name, read, read()) for name, read in _generators(f, args)]
 
     def used(self) -> str | None:
-        """The name of one that is in another state than it was."""
+        """Return the name of a generator whose state has changed, or None."""
         for name, read, state in self._states:
             if read() != state:
                 return name
@@ -35,6 +38,7 @@ class Generators:
 
 
 _Read = Callable[[], Any]
+_MOST = 1000  # limit of the objects searched for generators
 
 
 def _generators(f: Function, args: Iterable[Any]) -> Iterator[tuple[str, _Read]]:
@@ -42,42 +46,80 @@ def _generators(f: Function, args: Iterable[Any]) -> Iterator[tuple[str, _Read]]
     if random is not None:
         yield "random", random.getstate
     if numpy is not None:
-        yield "numpy.random", _reader(numpy.mtrand._rand._bit_generator)
-    for thing in (*args, *_reached(f)):
+        yield "numpy.random", _state_of(numpy.mtrand._rand)
+    for thing in _reached([*args, f]):
         if random is not None and isinstance(thing, random.Random):
             yield f"a {type(thing).__name__}", thing.getstate
-        elif numpy is not None and isinstance(thing, numpy.Generator | numpy.RandomState):
-            bits = thing._bit_generator if hasattr(thing, "_bit_generator") else thing.bit_generator
-            yield f"a {type(thing).__name__}", _reader(bits)
+        elif numpy is not None and isinstance(thing, numpy.Generator):
+            yield f"a {type(thing).__name__}", _state_of(thing.bit_generator)
+        elif numpy is not None and isinstance(thing, numpy.RandomState):
+            yield f"a {type(thing).__name__}", _state_of(thing)
 
 
-def _reader(bits: Any) -> _Read:
-    return lambda: _plain(bits.state)
+def _state_of(generator: Any) -> _Read:
+    """Return a function that reads the state of a generator.
+
+    The state of a RandomState is more than that of its bit generator: it caches a normal number.
+    """
+    if hasattr(generator, "get_state"):
+        return lambda: _plain(generator.get_state(legacy=False))
+    return lambda: _plain(generator.state)
 
 
 def _plain(state: Any) -> Any:
-    """A state in which arrays are bytes, which compare as a whole."""
+    """Return `state` with arrays converted to bytes, so that == compares whole states."""
     if isinstance(state, dict):
         return {key: _plain(value) for key, value in state.items()}
     return state.tobytes() if hasattr(state, "tobytes") else state
 
 
-def _reached(f: Function) -> Iterator[Any]:
-    """What the code of a function names: its closure, defaults and globals."""
-    while not isinstance(f, types.FunctionType):
-        if isinstance(f, types.MethodType | Bound):
-            yield f.__self__
-            f = f.__func__
-        elif (wrapped := getattr(f, "__wrapped__", None)) is not None:
-            f = wrapped
-        else:
+def _reached(things: list[Any]) -> Iterator[Any]:
+    """Yield the objects and those reachable from them, the last ones first."""
+    seen = set()
+    for _ in range(_MOST):
+        if not things:
             return
+        thing = things.pop()
+        if id(thing) in seen or isinstance(thing, _PLAIN):
+            continue
+        seen.add(id(thing))
+        yield thing
+        if isinstance(thing, list | tuple | set | frozenset):
+            things += itertools.islice(thing, _MOST)
+        elif isinstance(thing, dict):
+            things += itertools.islice(thing.values(), _MOST)
+        elif isinstance(thing, types.FunctionType):
+            things += _named_by(thing)
+        elif isinstance(thing, types.MethodType | Bound):
+            things += (thing.__self__, thing.__func__)
+        elif isinstance(thing, functools.partial):
+            things += (thing.func, thing.args, thing.keywords)
+        elif callable(thing) and not isinstance(thing, type | types.BuiltinFunctionType):
+            # A function made by a transform, or an object with a method __call__().
+            things += (getattr(thing, "__wrapped__", None), getattr(type(thing), "__call__", None))  # noqa: B004
+            things += getattr(thing, "__dict__", {}).values()
+
+
+_PLAIN: tuple[type, ...] = (float, int, str, bytes, type(None), types.ModuleType)
+
+
+def _named_by(f: types.FunctionType) -> Iterator[Any]:
+    """Yield the closure and the defaults of a function, and the globals that its code names."""
     for cell in f.__closure__ or ():
         try:
             yield cell.cell_contents
-        except ValueError:  # not yet filled
+        except ValueError:  # an empty cell
             continue
     yield from f.__defaults__ or ()
     yield from (f.__kwdefaults__ or {}).values()
     names = f.__globals__
-    yield from (names[name] for name in f.__code__.co_names if name in names)
+    module = names.get("__name__")
+    codes = [f.__code__]
+    while codes:
+        code = codes.pop()
+        for name in code.co_names:
+            thing = names.get(name)
+            # Functions of other modules, such as NumPy's, are skipped: they reach too much.
+            if not callable(thing) or getattr(thing, "__module__", None) == module:
+                yield thing
+        codes += (inner for inner in code.co_consts if isinstance(inner, types.CodeType))

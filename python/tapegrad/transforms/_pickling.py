@@ -1,4 +1,4 @@
-"""How functions that are made of functions are pickled: by name, or by their parts."""
+"""Pickling of transformed and compiled functions, by name or as a transform of a function."""
 
 from __future__ import annotations
 
@@ -13,20 +13,27 @@ __all__ = ["by_name", "named", "remade", "unwrapped"]
 
 
 def remade(transform: str, f: Function, options: dict[str, Any]) -> Any:
-    """What a transform makes of a function; for pickles."""
+    """Apply the transform named `transform` to `f`. Pickles refer to this function."""
     import tapegrad
 
+    if "at" in options:  # an internal option of hvp, for methods, whose instance comes first
+        from tapegrad.transforms.products import HessianProduct
+
+        return HessianProduct(f, **options)
     return getattr(tapegrad, transform)(f, **options)
 
 
 def by_name(f: Any) -> str | None:
-    """The name under which a module has `f`, where it has: a decorated function is found by it."""
+    """Return the qualified name of `f` if its module has `f` under that name, else None.
+
+    A decorated function of a module has such a name.
+    """
     name: str | None = getattr(f, "__qualname__", None)
     return name if name is not None and _found(f) is f and not _goes_by_value(f) else None
 
 
 def _found(f: Any) -> Any:
-    """What the module of `f` has under its name; None where there is no such thing."""
+    """Return the object that the module of `f` has under the name of `f`, or None."""
     found = sys.modules.get(getattr(f, "__module__", None) or "")
     for part in getattr(f, "__qualname__", "").split("."):
         found = getattr(found, part, None)
@@ -34,7 +41,7 @@ def _found(f: Any) -> Any:
 
 
 def _goes_by_value(f: Any) -> bool:
-    """Whether `f` is of the main program, and cloudpickle asks, which takes along what is in it."""
+    """True if cloudpickle is pickling a function of `__main__`, which it does by value."""
     if getattr(f, "__module__", None) != "__main__":
         return False
     frame: types.FrameType | None = sys._getframe()
@@ -48,7 +55,7 @@ def _goes_by_value(f: Any) -> bool:
 
 
 class _Inside:
-    """A function that pickles as what is wrapped in another, so many deep."""
+    """A stand-in for a function that pickles as `wrapper.__wrapped__`, repeated `depth` times."""
 
     def __init__(self, wrapper: Any, depth: int) -> None:
         self.wrapper = wrapper
@@ -59,7 +66,10 @@ class _Inside:
 
 
 def named(f: Function) -> Any:
-    """`f`, or what pickles as it where its name is that of a wrapper, as a decorated function's."""
+    """Return an object that pickles as `f`.
+
+    This is `f` itself unless the name of `f` refers to a wrapper, as for a decorated function.
+    """
     if _goes_by_value(f):
         return f
     wrapper = _found(f)
@@ -73,7 +83,7 @@ def named(f: Function) -> Any:
 
 
 def unwrapped(module: str, name: str, depth: int) -> Any:
-    """The function inside what a module has under a name; for pickles."""
+    """Return the function wrapped `depth` deep in `module.name`. Pickles refer to this function."""
     found: Any = importlib.import_module(module)
     for part in name.split("."):
         found = getattr(found, part)

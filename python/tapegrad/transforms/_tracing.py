@@ -1,4 +1,4 @@
-"""What transforms have in common: a recording that is open, and variables in it."""
+"""The open recording of a transform, and the variables in it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Numbers = list[Any]
 
 
 class Trace:
-    """This thread's open recording, or one that is open for as long as the trace is entered.
+    """A context manager for one transform: this thread's open recording, or a new one.
 
-    `nested` says that somebody else opened it: results then stay traced numbers, since they may
-    be differentiated again. `order` is how many derivatives are taken by its variables, one after
-    the other: a number that depends on them is not converted to a float until `end` was called as
-    often, or the trace is left.
+    `nested` is True if an outer transform opened the recording; results then stay traced numbers,
+    since the outer transform may differentiate them. `order` is the number of derivatives taken
+    one after the other with respect to the trace's variables. A number that depends on them cannot
+    be converted to a float until `end` has been called `order` times or the block has ended.
     """
 
     __slots__ = ("nested", "open", "order", "recording")
@@ -45,7 +45,7 @@ class Trace:
             self.recording.close_transforms(self.open)
 
     def vary(self, tree: object, name: Callable[[], str]) -> Variables:
-        """The tree with a variable for each number in it. `name` is what messages call it."""
+        """Make a variable for each number in a pytree; `name()` is its name in messages."""
         if type(tree) is float:
             numbers, structure = [tree], _NUMBER
         else:
@@ -55,14 +55,14 @@ class Trace:
         return Variables(variables, structure)
 
     def end(self) -> None:
-        """Says that the function has returned: the next derivative is being taken."""
-        # Where it is the last of all, derivatives are floats, and nothing is asked any more.
+        """Note that the function has returned and its derivative is about to be taken."""
+        # The derivative of an outermost transform of order 1 is floats: nothing to guard any more.
         if self.nested or self.order > 1:
             self.recording.close_transforms(1)
             self.open -= 1
 
     def outcome(self, tree: object) -> Any:
-        """A result as the caller gets it: floats, or in a nested trace as it is."""
+        """Return a result for the caller: unchanged in a nested trace, otherwise as floats."""
         if self.nested:
             return tree
         numbers, structure = _core.flatten(tree, "the result", True)
@@ -73,7 +73,7 @@ _NUMBER = _core.flatten(0.0, "a number")[1]
 
 
 class Variables:
-    """Variables and how they are nested."""
+    """The variables of a pytree, and its structure."""
 
     __slots__ = ("numbers", "structure")
 
@@ -85,5 +85,5 @@ class Variables:
         return self.like(self.numbers)
 
     def like(self, numbers: Numbers) -> Any:
-        """A tree of the same structure with other numbers in it."""
+        """Return a pytree of the same structure that holds `numbers`."""
         return numbers[0] if self.structure is _NUMBER else self.structure.unflatten(numbers)

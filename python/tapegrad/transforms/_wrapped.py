@@ -1,7 +1,8 @@
-"""Functions that are made of functions: what they show of these, and how they bind to instances."""
+"""Base classes of transformed functions: metadata, binding to instances, and pickling."""
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from typing import Any
@@ -15,19 +16,19 @@ _LAZY = frozenset(functools.WRAPPER_ASSIGNMENTS) - {"__module__", "__doc__"}
 
 
 class Transformed:
-    """A function that a transform made of another, `__wrapped__`.
+    """A function that a transform made of another function, `__wrapped__`.
 
-    It has that function's name, documentation, signature and attributes, binds to instances as a
-    method does, and pickles by name. Making one copies next to nothing, as `grad(f)(x)` makes one
-    for each call: attributes are looked up in the function when they are asked for.
+    It has that function's name, documentation, signature and attributes, binds to instances like a
+    method, and pickles by name. Attributes are looked up in `__wrapped__` on access and not copied,
+    since `grad(f)(x)` constructs an object for each call.
     """
 
     __slots__ = ("__dict__", "__weakref__", "__wrapped__")
 
-    # No annotations in the body of this class and those derived of it: its instances would show
-    # them as theirs.
+    # This class and its subclasses have no annotations: __annotations__ of an instance would
+    # otherwise be theirs, not the function's.
 
-    # Positions of the arguments that are differentiated by, where integers count as floats.
+    # Positions of the arguments to differentiate with respect to, where integers count as floats.
     _floating = ()  # type: tuple[int, ...]
 
     def __init__(self, f: Function) -> None:
@@ -36,7 +37,7 @@ class Transformed:
         try:
             shown["__module__"] = f.__module__
             shown["__doc__"] = f.__doc__
-        except AttributeError:  # an object that is no function may have neither
+        except AttributeError:  # a callable object may have neither
             shown.setdefault("__module__", None)
             shown["__doc__"] = None
 
@@ -51,14 +52,14 @@ class Transformed:
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
-        """As a method, the instance is its first argument."""
+        """Bind to an instance, which becomes the first argument."""
         return self if instance is None else Bound(self, instance)
 
     def __repr__(self) -> str:
         transform, _ = self._remaking()
         return f"<{transform} of {self.__wrapped__!r}>"
 
-    # A function is not copied: it is itself.
+    # Copying a function returns the function itself, as for Python's own functions.
     def __copy__(self) -> Transformed:
         return self
 
@@ -73,15 +74,15 @@ class Transformed:
         return remade, (transform, named(self.__wrapped__), options)
 
     def _remaking(self) -> tuple[str, dict[str, Any]]:
-        """The name of the transform in `tapegrad`, and the options that it was given."""
+        """Return the transform's name in `tapegrad` and its options, for pickles."""
         raise NotImplementedError
 
 
 class Bound:
-    """A function made by a transform as a method of an instance.
+    """A transformed or compiled function bound to an instance.
 
-    Python's own methods pickle as the attribute of the instance that has the function's name. That
-    may be another one, as `slope = grad(energy)` has the name of `energy`.
+    It is not a `types.MethodType`, because that pickles as the instance's attribute of the
+    function's name. Here that may be another method: `slope = grad(energy)` has the name `energy`.
     """
 
     __slots__ = ("__func__", "__self__", "__weakref__")
@@ -121,6 +122,10 @@ class Bound:
 
     def __copy__(self) -> Bound:
         return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Bound:
+        """Return the function bound to a deep copy of the instance, as for Python's methods."""
+        return Bound(self.__func__, copy.deepcopy(self.__self__, memo))
 
     def __reduce__(self) -> tuple[Any, ...]:
         name = getattr(self.__func__, "__name__", "")

@@ -1,4 +1,4 @@
-"""Computing again in the place of keeping: `checkpoint`."""
+"""Gradient checkpointing: `checkpoint`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ __all__ = ["checkpoint"]
 
 
 def checkpoint(f: Function) -> Function:
-    """`f`, of which a derivative keeps the arguments alone and computes the rest again.
+    """Return `f` with its intermediate values recomputed for a derivative instead of stored.
 
-    It takes time in the place of memory: inside `grad` and its kin, what `f` recorded is forgotten
-    when it returns, and recorded again, for as long as it takes, when the sweep comes to it. `f`
-    must give the same result again. In a compiled function it is `f` itself: a program keeps all
-    its numbers in any case.
+    This trades time for memory. Inside a transform, the recording of `f` is dropped when `f`
+    returns; the sweep calls `f` again to record it anew. `f` must then return the same result.
+    Inside a compiled function, `checkpoint` has no effect, since a program stores all its numbers.
+
+    Raises TypeError if `f` is not callable. The sweep raises RuntimeError if `f` returns another
+    structure when called again.
 
     >>> grad(lambda x: checkpoint(lambda y: y * y)(x) * x)(2.0)
     12.0
@@ -28,7 +30,7 @@ def checkpoint(f: Function) -> Function:
 
 
 class Checkpointed(Transformed):
-    """A function that is computed again when a sweep comes to it."""
+    """A function that a sweep computes again instead of reading its recording."""
 
     __slots__ = ()
 
@@ -45,6 +47,7 @@ class Checkpointed(Transformed):
         try:
             numbers, outputs = _core.flatten(f(*args, **keywords), name)
             operands = recording.captured(begin, numbers)
+            forward = not recording.needs_backward(operands, numbers)
             values = [_core.primal(number) for number in numbers]
             del numbers
         finally:
@@ -57,7 +60,7 @@ class Checkpointed(Transformed):
             numbers, structure = _core.flatten(f(*args, **keywords), name)
             if structure != outputs:
                 raise RuntimeError(
-                    f"checkpoint(): {name_of(f)} gave another structure when it ran again"
+                    f"checkpoint(): {name_of(f)} returned another structure when it ran again"
                 )
             return current, begin, numbers
 
@@ -72,4 +75,4 @@ class Checkpointed(Transformed):
 
         if not operands:
             return outputs.unflatten(values)
-        return outputs.unflatten(recording.rule(operands, values, pull, push))
+        return outputs.unflatten(recording.rule(operands, values, pull, push, forward))

@@ -1,8 +1,10 @@
-"""Compiled functions: recorded once for each path, and replayed."""
+"""Compiled functions: programs recorded once for each path, and replayed."""
 
 from __future__ import annotations
 
 import functools
+import sys
+import types
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,7 +14,7 @@ from tapegrad import _core
 from tapegrad.transforms._functions import Function, name_of
 from tapegrad.transforms._generators import Generators
 from tapegrad.transforms._pickling import by_name, named
-from tapegrad.transforms._tracing import Trace
+from tapegrad.transforms._tracing import Numbers, Trace
 from tapegrad.transforms._wrapped import Bound, Transformed
 from tapegrad.transforms.program import Program
 
@@ -29,16 +31,15 @@ Statics = tuple[tuple[int, ...], tuple[str, ...]]
 
 
 class Compiled(_core.Function):
-    """A function that replays what it did before: see `compile`.
+    """A function that replays recorded programs; see `compile`.
 
-    `programs` are the paths that are kept, the last used first. Inside another transform or
-    compiled function it is the plain function, and becomes part of what is recorded there.
+    `programs` are the cached programs, most recently used first. Called inside a transform or
+    another compiled function, it runs as the plain function and is recorded there.
     """
 
     __slots__ = ("__dict__", "__weakref__")
 
-    _constants = False  # whether a result may hold what is no number, fixed for each program
-    _depth = 3  # of whoever calls this, as warnings count it
+    _constants = False  # True if results may hold objects, which are constants of a program
 
     def __new__(
         cls,
@@ -74,18 +75,18 @@ class Compiled(_core.Function):
         return tuple(Program(core, name_of(self.__wrapped__)) for _, core, _ in self._programs)
 
     def program(self, *args: Any, **keywords: Any) -> Program:
-        """The program that these arguments run, recorded if need be."""
+        """Call the function, and return the program that ran, recorded if need be."""
         self(*args, **keywords)
         return self.programs[0]
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
-        """As a method, the instance is its first argument."""
+        """Bind to an instance, which becomes the first argument."""
         return self if instance is None else Bound(self, instance)
 
     def __repr__(self) -> str:
         return f"<compiled {name_of(self.__wrapped__)}, {len(self._programs)} programs>"
 
-    # A function is not copied: it is itself.
+    # Copying a function returns the function itself, as for Python's own functions.
     def __copy__(self) -> Compiled:
         return self
 
@@ -106,11 +107,7 @@ class Compiled(_core.Function):
             result = f(*varied, **named)
             if generators is not None:
                 self._warn_of(generators)
-            if result is None:
-                raise TypeError(f"compile(): {name_of(f)} returned None, not numbers")
-            results, outputs = _core.flatten(
-                result, f"compile(): the result of {name_of(f)}", self._constants
-            )
+            results, outputs = self._flattened(result)
             program = recording.program(variables, results)
         finally:
             _core.close_recording(recording)
@@ -118,47 +115,67 @@ class Compiled(_core.Function):
         self._warn(program)
 
     def _switched(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        """A call of which nothing is kept, while `no_grad` or `detect_anomaly` is on."""
+        """Run the function uncompiled, while `no_grad` or `detect_anomaly` is on."""
         f = self.__wrapped__
         numbers, inputs = self._flatten(args, keywords, name_of(f))
         with Trace(order=0) as trace:
             varied, named = inputs.unflatten(trace.recording.inputs(numbers))
-            return trace.outcome(f(*varied, **named))
+            results, outputs = self._flattened(f(*varied, **named))
+            return trace.outcome(outputs.unflatten(results))
+
+    def _flattened(self, result: Any) -> tuple[Numbers, _core.Structure]:
+        name = name_of(self.__wrapped__)
+        if result is None:
+            raise TypeError(f"compile(): {name} returned None, not numbers")
+        return _core.flatten(result, f"compile(): the result of {name}", self._constants)
 
     def _generators(self, args: Sequence[Any], keywords: dict[str, Any]) -> Generators | None:
-        """The random generators to watch in a recording, as their states cost some time."""
+        """Return the random generators to watch during a recording, or None.
+
+        Reading their states takes time, so of many recordings only some are watched.
+        """
         self._recorded = count = self._recorded + 1
         if self._drew or (count > _PATIENCE and count & (count - 1)):
             return None
         return Generators(self.__wrapped__, (*args, *keywords.values()))
 
     def _warn_of(self, generators: Generators) -> None:
-        """Once, of a function that drew random numbers."""
+        """Warn once if the function drew random numbers while it was recorded."""
         name = generators.used()
         if name is None:
             return
         self._drew = True
         warnings.warn(
             f"the compiled function {name_of(self.__wrapped__)} drew random numbers from {name} "
-            f"while it was recorded: replays use the numbers that were drawn then; draw them "
-            f"outside, and pass them as arguments",
+            f"while it was recorded, and replays reuse them: draw the numbers outside, and pass "
+            f"them as arguments",
             RuntimeWarning,
-            stacklevel=self._depth,
+            stacklevel=_callers_level(),
         )
 
     def _warn(self, program: _core.Program) -> None:
-        """Once, of a function that records again and again."""
+        """Warn once if the function has been recorded _PATIENCE times after broken guards."""
         self._broken.update({source for _, _, _, source in program.guards})
         if self._misses != _PATIENCE or not self._broken:
             return
         source, _ = self._broken.most_common(1)[0]
         warnings.warn(
             f"the compiled function {name_of(self.__wrapped__)} has been recorded again "
-            f"{_PATIENCE} times: what it is told at {source} differs from call to call",
+            f"{_PATIENCE} times: the outcome at {source} differs from call to call",
             RuntimeWarning,
-            stacklevel=self._depth,
+            stacklevel=_callers_level(),
         )
         self._broken.clear()
+
+
+def _callers_level() -> int:
+    """Return the `stacklevel` with which the caller's warn() names the first frame outside."""
+    level = 1
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("tapegrad."):
+        level += 1
+        frame = frame.f_back
+    return level
 
 
 def derived(
@@ -169,10 +186,10 @@ def derived(
     floating: tuple[int, ...] | None = (),
     kind: type[Compiled] = Compiled,
 ) -> Compiled:
-    """A compiled function of what `make` makes of the function that is compiled in `f`.
+    """Return the compiled form of `make(g)`, where `f` is the compiled form of `g`.
 
-    It belongs to `f`: for one key it is made once. It does not refer to `f`, so that both go when
-    `f` does.
+    `f` caches it under `key`, so each is made once. It does not refer to `f`, so that both are
+    freed with `f`.
     """
     found: Compiled | None = f._derived.get(key)
     if found is None:
@@ -186,7 +203,10 @@ def derived(
 
 
 def split_method(f: Function) -> tuple[Function, tuple[Any, ...]]:
-    """The compiled function of a method bound to an instance, and the instance; else `f` alone."""
+    """Split a bound compiled method into its function and a tuple of the instance.
+
+    Any other `f` gives `f` and an empty tuple.
+    """
     bound: Any = f
     if type(f) is Bound and replays(bound.__func__):
         return bound.__func__, (bound.__self__,)
@@ -194,5 +214,5 @@ def split_method(f: Function) -> tuple[Function, tuple[Any, ...]]:
 
 
 def replays(f: Function) -> TypeGuard[Compiled]:
-    """Whether what is derived of a function is compiled too."""
+    """True if transforms of `f` are to be compiled too."""
     return isinstance(f, Compiled) and not f._constants

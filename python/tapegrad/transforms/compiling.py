@@ -1,4 +1,4 @@
-"""`compile` and its options."""
+"""The decorator `compile` and its options."""
 
 from __future__ import annotations
 
@@ -43,38 +43,45 @@ def compile(
     static_argnums: int | Iterable[int] | None = None,
     static_argnames: str | Iterable[str] | None = None,
 ) -> Compiled | Callable[[Function], Compiled]:
-    """`f` as a function that is recorded once and replayed in C++, without Python.
+    """Return a function that records what `f` computes once and replays it in C++, without Python.
 
-    What `f` computes of its arguments is recorded as a program. Comparisons, `float`, `int`,
-    `round`, the digits of a number as text (`str`, `repr`, `print`) and all else that it is told
-    of a number while it runs become guards: where these hold for other arguments, so does the
-    program; where one is broken, `f` runs again, and the program of that path is kept as well.
-    So `if x > 0:`, `while err > tol:` and `max(...)` are right. The `max_programs` (256) last used
-    are kept, and of these as many as fit into `max_bytes` (2**30).
+    A call records the operations of `f` as a program. Every answer about a number that `f` gets
+    while it runs becomes a guard: comparisons, `float`, `int`, `round`, and the digits of a number
+    as text (`str`, `repr`, `print`). A later call replays a program whose guards all hold for its
+    arguments. If none does, the call runs `f` again and records a further program. Branches and
+    loops that depend on numbers, such as `if x > 0:`, `while err > tol:` and `max(...)`, are
+    therefore handled correctly. `f` must depend on its arguments alone: whatever it prints, draws
+    at random or reads elsewhere happens only while it is recorded.
 
-    Numbers and NumPy arrays of floats among the arguments, also in lists, tuples, dicts and
-    dataclasses, are inputs. Anything else is a constant, and another one another program: strings,
-    integers above 2**53, and arrays of integers and booleans by their content, so that these can be
-    indices; other objects by identity, and booleans and members of enumerations too.
+    Numbers and NumPy arrays of floats in the arguments, also inside lists, tuples, dicts and
+    dataclasses, are inputs of a program. All other objects are constants, and a call with another
+    constant needs another program. Strings, integers above 2**53, and arrays of integers or
+    booleans are compared by content, so that they can serve as indices; other objects, including
+    booleans and members of enumerations, are compared by identity.
 
-    `static_argnums` and `static_argnames` make arguments constants, numbers and containers too:
-    these must be hashable, and another value (of another type, or unequal by `==`) is another
-    program. Where one of the two is given, the other follows from the signature, as in JAX. Without
-    `f`, the result is a decorator with these options.
+    Parameters:
+        f: the function. Without it, `compile` returns a decorator with the options given.
+        max_programs: the number of programs to keep, the most recently used; 256 by default.
+        max_bytes: the memory for these programs; 2**30 by default.
+        static_argnums, static_argnames: positions and names of arguments that are constants even
+            if they are numbers or containers. They must be hashable, and another value (one of
+            another type, or unequal by `==`) needs another program. If only one of the two is
+            given, the signature of `f` determines the other, as in JAX.
 
-    Derivatives of a compiled function are compiled, and belong to it: `grad(f)` is the same
-    function each time. They raise TypeError where `f` converts to a float what they depend on. `f`
-    must depend on its arguments alone: what it prints, draws at random or reads elsewhere happens
-    when it is recorded.
+    A transform of a compiled function is compiled too and cached, so `grad(f)` is the same object
+    each time. It raises TypeError if `f` converts to a float a number that the derivative depends
+    on.
 
-    Warns with RuntimeWarning when a function is recorded again and again, naming the line, and when
-    it draws random numbers while it is recorded: from `random`, `numpy.random`, or a generator
-    among its arguments, in its closure, its defaults or the globals that it names. A generator that
-    is hidden elsewhere is not seen, and of a function that is recorded more than 16 times not every
-    recording is watched.
+    Warns:
+        RuntimeWarning: if a function has been recorded many times, naming the line whose outcome
+            varies; and if a function draws random numbers while it is recorded, from `random`,
+            `numpy.random`, or a generator in its arguments, closure, defaults or globals. A
+            generator elsewhere is not noticed, and after 16 recordings only some are watched.
 
-    Raises TypeError for a static argument that is not hashable, ValueError for options that do not
-    fit the signature, and OverflowError for a result with an integer that no float holds.
+    Raises:
+        TypeError: for a static argument that is not hashable.
+        ValueError: for options that do not fit the signature.
+        OverflowError: for a result with an integer that no float holds.
 
     >>> @compile
     ... def f(x):
@@ -127,7 +134,7 @@ def _statics(
     argnums: int | Iterable[int] | None,
     argnames: str | Iterable[str] | None,
 ) -> Statics:
-    """The static arguments by position and by name, as the signature has them."""
+    """Return the positions and names of the static arguments, completed by the signature."""
     if argnums is None and argnames is None:
         return (), ()
     positions = _positions(argnums)

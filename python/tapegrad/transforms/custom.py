@@ -1,9 +1,10 @@
-"""Derivatives that a function is given: `custom_vjp` and `custom_jvp`."""
+"""User-defined derivative rules: `custom_vjp` and `custom_jvp`."""
 
 from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import operator
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
@@ -18,7 +19,7 @@ __all__ = ["custom_jvp", "custom_vjp"]
 
 
 class _Custom(Transformed):
-    """A function with a rule of its own; arguments at `nondiff_argnums` are passed on unchanged."""
+    """A function with a user-defined rule; it passes arguments at `nondiff_argnums` unchanged."""
 
     __slots__ = ("_nondiff", "_parameters")
 
@@ -41,20 +42,20 @@ class _Custom(Transformed):
         return type(self).__name__, {"nondiff_argnums": self._nondiff}
 
     def _rules(self) -> dict[str, Any]:
-        """The attributes that are the rule, as they are set."""
+        """Return the attributes that hold the rule, for pickles; empty if no rule is set."""
         raise NotImplementedError
 
     def _positional(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, ...]:
-        """All arguments by position, defaults included: rules know no names."""
+        """Return all arguments by position, with defaults, since rules take no keywords."""
         name = name_of(self.__wrapped__)
         if self._parameters is None:
             try:
                 self._parameters = inspect.signature(self.__wrapped__)
-            except (TypeError, ValueError):  # of a function that does not say
+            except (TypeError, ValueError):  # a function without a signature
                 if keywords:
                     raise TypeError(
-                        f"{name}() has a rule of its own and no signature: its arguments are given "
-                        f"by position"
+                        f"{name}() has a {type(self).__name__} and no signature: pass its "
+                        f"arguments by position"
                     ) from None
                 return args
         try:
@@ -63,14 +64,14 @@ class _Custom(Transformed):
             raise TypeError(f"{name}() {error}") from None
         if bound.kwargs:
             raise TypeError(
-                f"{name}() has a rule of its own, which knows no keyword-only arguments: "
+                f"{name}() has a {type(self).__name__}, which knows no keyword-only arguments: "
                 f"{', '.join(bound.kwargs)}"
             )
         bound.apply_defaults()
         return bound.args
 
     def _fixed(self, count: int) -> set[int]:
-        """The positions that are not differentiated by, of as many arguments."""
+        """Return the non-differentiable positions among `count` arguments, from 0 up."""
         for k in self._nondiff:
             if not -count <= k < count:
                 raise TypeError(
@@ -80,7 +81,7 @@ class _Custom(Transformed):
         return {k % count for k in self._nondiff}
 
     def _split(self, args: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
-        """Arguments that are not differentiated by, and the others."""
+        """Split the arguments into the non-differentiable and the differentiable ones."""
         fixed = self._fixed(len(args))
         return (
             [args[k] for k in sorted(fixed)],
@@ -88,18 +89,34 @@ class _Custom(Transformed):
         )
 
     def _refuse_traces(self, fixed: list[Any], recording: _core.Recording) -> None:
-        """A derivative by an argument that has none would be 0 without a word.
+        """Raise TypeError if a non-differentiable argument is traced.
 
-        What a compiled function is given is traced as well, so that there nothing can be said.
+        Its derivative would silently be 0. While a compiled function is recorded, all its numbers
+        are traced, so only those that a transform differentiates with respect to count.
         """
-        if not fixed or recording.guarding:
+        if not fixed:
             return
         numbers, _ = _core.flatten(fixed, "arguments", True)
-        if any(map(_core.is_traced, numbers)):
+        loses = recording.is_differentiated if recording.guarding else _core.is_traced
+        if any(map(loses, numbers)):
             raise TypeError(
                 f"{type(self).__name__}: an argument of {name_of(self)} at nondiff_argnums is a "
                 f"traced number, and its derivative would be lost: pass float(stop_gradient(x)), "
-                f"or take it out of nondiff_argnums"
+                f"or remove its position from nondiff_argnums"
+            )
+
+    def _refuse_closure(
+        self, recording: _core.Recording, begin: int, operands: Numbers, values: Numbers
+    ) -> None:
+        """Raise TypeError if the function closes over a number that is differentiated.
+
+        The rule has no cotangent or tangent for such a number.
+        """
+        if recording.closes_over(begin, operands, values):
+            raise TypeError(
+                f"{type(self).__name__}: {name_of(self.__wrapped__)} uses a number that is "
+                f"differentiated and is no argument of it, and its rule would lose the derivative: "
+                f"pass the number as an argument, or apply stop_gradient() to it"
             )
 
     def _operands(self, arguments: list[Any]) -> tuple[Numbers, _core.Structure]:
@@ -109,16 +126,17 @@ class _Custom(Transformed):
 
 
 class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
-    """A function whose backward step is given, as `jax.custom_vjp`.
+    """A decorator for a function with a user-defined reverse-mode rule, as `jax.custom_vjp`.
 
-    `defvjp(fwd, bwd)`: `fwd` takes the arguments and returns the result and residuals; `bwd` takes
-    the residuals and the cotangent of the result and returns a tuple, a cotangent for each argument
-    (None for zeros). `bwd` gets the arguments at `nondiff_argnums` first. Defaults and keywords
-    reach the rule by position, as in JAX. A traced number at `nondiff_argnums` is a TypeError.
+    `defvjp(fwd, bwd)` sets the rule. `fwd` takes the arguments and returns a pair of the result
+    and residuals. `bwd` takes the residuals and the cotangent of the result, and returns a tuple
+    of a cotangent for each argument (None for zeros). `bwd` gets the arguments at
+    `nondiff_argnums` first. The rule gets keyword arguments and defaults by position, as in JAX.
 
-    Forward mode raises TypeError: give a `custom_jvp` for that. Forward over reverse (`hessian`)
-    differentiates `fwd` and `bwd` as they are written. Where one derivative alone is taken, both
-    may convert numbers to floats, and so call what knows floats alone.
+    Forward mode raises TypeError; use `custom_jvp` for it. Forward over reverse (`hessian`)
+    differentiates `fwd` and `bwd` themselves. If only a first derivative is taken, both may convert
+    numbers to floats, and so may call functions that accept floats only. A traced number at
+    `nondiff_argnums` raises TypeError.
 
     >>> @custom_vjp
     ... def clipped(x, bound):
@@ -136,7 +154,7 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
     _fwd = _bwd = cast("Function | None", None)
 
     def defvjp(self, fwd: Function, bwd: Function) -> None:
-        """Set the rule."""
+        """Set the rule: `fwd` and `bwd`, as the class describes them."""
         need_function(fwd, "custom_vjp: fwd")
         need_function(bwd, "custom_vjp: bwd")
         self._fwd, self._bwd = fwd, bwd
@@ -159,7 +177,8 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
         operands, _ = self._operands(arguments)
         if not any(map(_core.is_traced, operands)):
             return self.__wrapped__(*args)
-        # The rule stands for the first derivative: numbers may be converted to floats meanwhile.
+        # The rule gives the first derivative, so `fwd` may convert numbers to floats.
+        begin = len(recording)
         recording.begin_rule(True)
         try:
             answer = self._fwd(*args)
@@ -172,6 +191,7 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
             )
         result, residuals = answer
         values, outputs = _core.flatten(result, f"custom_vjp: the result of {name}")
+        self._refuse_closure(recording, begin, operands, values)
         bwd = self._bwd
 
         def pull(cotangents: Numbers, present: list[bool], record: bool) -> Numbers:
@@ -185,21 +205,24 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
 
         def push(tangents: Numbers, present: list[bool], record: bool) -> Numbers:
             raise TypeError(
-                f"forward mode cannot differentiate {name}, which has a custom_vjp: a rule for "
-                f"backward mode alone"
+                f"forward mode cannot differentiate {name}, which has a custom_vjp, a rule for "
+                f"reverse mode only: use custom_jvp"
             )
 
         return outputs.unflatten(recording.rule(operands, values, pull, push, False))
 
 
 class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
-    """A function whose forward step is given, as `jax.custom_jvp`.
+    """A decorator for a function with a user-defined forward-mode rule, as `jax.custom_jvp`.
 
-    `defjvp(rule)`: `rule(primals, tangents)`, two tuples, returns the result and its tangent, which
-    must be linear in the tangents: backward mode differentiates the rule by these. `defjvps` takes
-    one function for each argument, `(tangent, result, *primals)`, or None where it adds nothing.
-    The rule gets the arguments at `nondiff_argnums` first. The function itself, which nothing
-    differentiates, may convert numbers to floats, and so call what knows floats alone.
+    `defjvp(rule)` sets the rule: `rule(primals, tangents)` takes two tuples and returns the result
+    and its tangent. The tangent must be linear in `tangents`, since reverse mode transposes the
+    rule. `defjvps` sets the rule from one function for each argument, called as
+    `(tangent, result, *primals)`, or None for an argument that contributes nothing. For an argument
+    that does not vary, `rule` gets tangents of 0, and the function given to `defjvps` is not
+    called. The rule gets the arguments at `nondiff_argnums` first. The decorated function itself is
+    never differentiated, so it may convert numbers to floats and call functions that accept floats
+    only.
 
     >>> @custom_jvp
     ... def log1pexp(x):
@@ -212,17 +235,17 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
     __slots__ = ()
 
     _rule = None  # type: Function | None
-    # In its place, one for each argument.
+    # The functions that defjvps set, one for each argument; they replace _rule.
     _each = None  # type: tuple[Function | None, ...] | None
 
     def defjvp(self, rule: Function) -> Function:
-        """Set the rule; returns it, so as to be a decorator."""
+        """Set the rule and return it, so that `defjvp` can be used as a decorator."""
         need_function(rule, "custom_jvp: a rule")
         self._rule, self._each = rule, None
         return rule
 
     def defjvps(self, *rules: Function | None) -> None:
-        """Set the rule from one for each argument."""
+        """Set the rule from one function for each argument, or None."""
         for rule in rules:
             if rule is not None:
                 need_function(rule, "custom_jvp: a rule")
@@ -233,9 +256,8 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
             return {"_each": self._each}
         return {"_rule": self._rule} if self._rule is not None else {}
 
-    def _of_each(self, *given: Any) -> tuple[Any, Any]:
-        """The rule that `defjvps` sets."""
-        *fixed, primals, tangents = given
+    def _of_each(self, fixed: list[Any], primals: Any, tangents: Any, vary: list[bool]) -> Any:
+        """Apply the rule that `defjvps` set; an argument that does not vary adds nothing."""
         rules = self._each or ()
         if len(rules) != len(primals):
             raise TypeError(
@@ -243,13 +265,16 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
                 f"defjvps was given {len(rules)} functions"
             )
         result = self(*self._joined(fixed, primals))
+        if all(each is None for each in rules):
+            raise TypeError(f"custom_jvp: all rules of {name_of(self.__wrapped__)} are None")
         parts = [
             each(tangent, result, *primals)
-            for each, tangent in zip(rules, tangents, strict=True)
-            if each is not None
+            for each, tangent, varies in zip(rules, tangents, vary, strict=True)
+            if each is not None and varies
         ]
         if not parts:
-            raise TypeError(f"custom_jvp: all rules of {name_of(self.__wrapped__)} are None")
+            numbers, structure = _core.flatten(result, "a result")
+            return result, structure.unflatten([0.0] * len(numbers))
         return result, functools.reduce(_added, parts)
 
     def _joined(self, fixed: Sequence[Any], others: Sequence[Any]) -> list[Any]:
@@ -263,8 +288,8 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
         recording = _core.Recording.current()
         if recording is None:
             return self.__wrapped__(*args, **keywords)
-        rule = self._rule if self._each is None else self._of_each
-        if rule is None:
+        rule = self._rule
+        if rule is None and self._each is None:
             raise AttributeError(
                 f"custom_jvp: {name} has no rule; set one with {name}.defjvp(rule)"
             )
@@ -274,16 +299,23 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
         operands, inputs = self._operands(arguments)
         if not any(map(_core.is_traced, operands)):
             return self.__wrapped__(*args)
-        # The rule stands for derivatives of every order.
+        # The rule gives derivatives of every order.
+        begin = len(recording)
         recording.begin_rule(False)
         try:
             result = self.__wrapped__(*args)
         finally:
             recording.end_rule()
         values, outputs = _core.flatten(result, f"custom_jvp: the result of {name}")
+        self._refuse_closure(recording, begin, operands, values)
 
         def push(tangents: Numbers, present: list[bool], record: bool) -> Numbers:
-            answer = rule(*fixed, tuple(arguments), inputs.unflatten(tangents))
+            primals, directions = tuple(arguments), inputs.unflatten(tangents)
+            if rule is None:
+                vary = _any_of_each(arguments, present)
+                answer = self._of_each(fixed, primals, directions, vary)
+            else:
+                answer = rule(*fixed, primals, directions)
             if not isinstance(answer, tuple) or len(answer) != 2:
                 raise TypeError(
                     f"custom_jvp: the rule of {name} must return a pair (result, tangent), "
@@ -316,7 +348,7 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
 
 
 def _cotangents(given: Iterable[Any], arguments: list[Any], name: str) -> Numbers:
-    """The numbers of each argument's cotangent; zeros for None."""
+    """Return the numbers of the arguments' cotangents in one list, with zeros for None."""
     all_numbers: Numbers = []
     for k, (cotangent, argument) in enumerate(zip(given, arguments, strict=True)):
         wanted, structure = _core.flatten(argument, f"argument {k}", True)
@@ -332,8 +364,15 @@ def _cotangents(given: Iterable[Any], arguments: list[Any], name: str) -> Number
     return all_numbers
 
 
+def _any_of_each(arguments: list[Any], present: list[bool]) -> list[bool]:
+    """Return for each argument True if any of its numbers is present."""
+    there = iter(present)
+    counts = [len(_core.flatten(argument, "an argument", True)[0]) for argument in arguments]
+    return [any(list(itertools.islice(there, count))) for count in counts]
+
+
 def _added(x: Any, y: Any) -> Any:
-    """The sum of two trees of one structure."""
+    """Return the sum of two pytrees of the same structure."""
     ours, structure = _core.flatten(x, "a tangent")
     theirs, other = _core.flatten(y, "a tangent")
     if structure != other:

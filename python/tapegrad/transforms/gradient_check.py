@@ -1,4 +1,4 @@
-"""Checking derivatives against differences."""
+"""Numerical checks of derivatives: `gradcheck`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHOWN = 10
 
 
 class GradcheckError(RuntimeError):
-    """A derivative that differs from the difference quotient."""
+    """Raised by `gradcheck` if a derivative differs from the difference quotient."""
 
 
 class _Entry(NamedTuple):
@@ -42,13 +42,14 @@ def gradcheck(
     raise_exception: bool = True,
     forward: bool = True,
 ) -> bool:
-    """Whether the derivatives of `f(*inputs)` agree with differences, as PyTorch's gradcheck.
+    """Compare the derivatives of `f(*inputs)` with central differences of step `eps`.
 
-    Every number returned is compared by every number of the inputs, in backward mode and, unless
-    `forward` is false, in forward mode: an entry is right within `atol + rtol * abs(difference)`.
+    The check covers the derivative of every returned number with respect to every input number, in
+    reverse mode and, unless `forward` is false, in forward mode. An entry is right within
+    `atol + rtol * abs(difference)`, as in PyTorch's gradcheck.
 
-    Raises GradcheckError with a table of the worst entries, or with `raise_exception=False` returns
-    False.
+    Returns True if all entries are right. Otherwise raises GradcheckError with a table of the
+    worst entries, or returns False with `raise_exception=False`.
 
     >>> from tapegrad import gradcheck, sin
     >>> gradcheck(lambda x, y: x * sin(y), (2.0, 3.0))

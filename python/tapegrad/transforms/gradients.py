@@ -1,4 +1,4 @@
-"""`grad` and `value_and_grad`, and `stop_gradient`."""
+"""Gradients of functions: `grad`, `value_and_grad` and `stop_gradient`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ __all__ = ["grad", "stop_gradient", "value_and_grad"]
 
 
 def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
-    """A function that returns what `f` returns, and its gradient.
+    """Return a function that returns the value of `f` and its gradient.
 
-    `f` returns one number, or with `has_aux` a pair of it and anything else. `argnums` chooses the
-    arguments to differentiate by; the gradient has the structure and shapes of that argument, or is
-    a tuple of such for a sequence of positions. Ints count as floats. Keyword arguments are passed
-    on.
+    Parameters:
+        f: a function that returns one number, or with `has_aux` a pair of a number and auxiliary
+            data.
+        argnums: the position, or a sequence of positions, of the arguments to differentiate with
+            respect to. They are pytrees of numbers, in which ints count as floats. The gradient
+            has the structure and shapes of the argument; for a sequence it is a tuple of these.
+        has_aux: if true, the function returns `((value, aux), gradient)`.
 
-    Raises TypeError for an `f` that returns anything but a number, for an argument that holds
-    anything else, and for positions that the call does not have.
+    The function passes keyword arguments on to `f` as constants. It raises TypeError if `f` returns
+    anything but a number, if a chosen argument holds anything but numbers, and if the call does not
+    have the positions in `argnums`.
 
     >>> value_and_grad(lambda x, y: x * y**2, argnums=(0, 1))(2.0, 3.0)
     (18.0, (9.0, 12.0))
@@ -31,9 +35,9 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
 
 
 def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
-    """A function that returns the gradient of `f`, or with `has_aux` a pair of it and the rest.
+    """Return a function that returns the gradient of `f`, or `(gradient, aux)` with `has_aux`.
 
-    Arguments, structure and errors are `value_and_grad`'s.
+    Parameters and errors are those of `value_and_grad`.
 
     >>> grad(grad(lambda x: x**3))(2.0)
     12.0
@@ -44,7 +48,7 @@ def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
 
 
 class Gradient(Derivative):
-    """A function that returns the gradient of another."""
+    """The function that `grad` returns."""
 
     __slots__ = ()
 
@@ -66,7 +70,7 @@ class Gradient(Derivative):
 
 
 class ValueAndGradient(Gradient):
-    """The same with the value before it."""
+    """The function that `value_and_grad` returns."""
 
     __slots__ = ()
 
@@ -74,10 +78,10 @@ class ValueAndGradient(Gradient):
 
 
 def stop_gradient(x: Any) -> Any:
-    """`x`, a tree of numbers, as a constant: nothing is differentiated through it.
+    """Return `x`, a pytree of numbers, as constants: derivatives with respect to `x` are 0.
 
-    So it may be converted to a float where `x` itself may not. Of a `Value`, a new one without
-    operands.
+    The result may be converted to a float even where `x` may not. For a `Value` it is a new leaf
+    with the same data.
 
     >>> grad(lambda x: x * stop_gradient(x))(3.0)
     3.0

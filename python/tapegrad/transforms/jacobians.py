@@ -1,4 +1,4 @@
-"""Matrices of derivatives: `jacobian`, `jacfwd`, `jacrev` and `hessian`."""
+"""Jacobians and Hessians: `jacobian`, `jacfwd`, `jacrev` and `hessian`."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ __all__ = ["hessian", "jacfwd", "jacobian", "jacrev"]
 def jacrev(
     f: Function, argnums: Argnums = 0, has_aux: bool = False, *, sparse: bool = False
 ) -> Function:
-    """A function that returns the Jacobian of `f`, by one backward sweep for each number returned.
+    """Return a function that returns the Jacobian of `f`, computed in reverse mode.
 
-    The result has the structure of what `f` returns; in the place of each number there is the
-    structure of the argument. Between arrays stands an array: first the axes of the result, then
-    those of the argument. With `sparse` it is a matrix, as `jacobian` says, by one sweep for each
-    colour of its rows.
+    It takes one reverse sweep for each number that `f` returns. The Jacobian has the structure of
+    the result of `f`, with the structure of the argument in place of each number. The block of a
+    result array and an argument array is one array, with the axes of the result first. With
+    `sparse` the Jacobian is a matrix, as in `jacobian`, and takes one sweep for each colour of its
+    rows. `argnums`, `has_aux` and errors are as in `value_and_grad`.
 
     >>> jacrev(lambda x: [x[0] * x[1], x[0] + x[1]])([2.0, 3.0])
     [[3.0, 2.0], [1.0, 1.0]]
@@ -40,7 +41,10 @@ def jacrev(
 def jacfwd(
     f: Function, argnums: Argnums = 0, has_aux: bool = False, *, sparse: bool = False
 ) -> Function:
-    """As `jacrev`, by one forward direction for each number of the argument, or of its colours.
+    """Return a function that returns the Jacobian of `f`, computed in forward mode.
+
+    It takes one forward direction for each number of the argument or, with `sparse`, for each
+    colour of the columns. Parameters and result are those of `jacrev`.
 
     >>> jacfwd(lambda x: [x, x**2, x**3])(2.0)
     [1.0, 4.0, 12.0]
@@ -51,23 +55,24 @@ def jacfwd(
 def jacobian(
     f: Function, argnums: Argnums = 0, has_aux: bool = False, *, sparse: bool = False
 ) -> Function:
-    """As `jacrev` or `jacfwd`, whichever has fewer directions to go.
+    """Return a function that returns the Jacobian of `f`, in the mode that takes fewer sweeps.
 
-    Through a `custom_vjp`, which knows backward mode alone, it is `jacrev`.
+    It is `jacfwd` unless the argument has more numbers than the result, or a `custom_vjp`, which
+    supports reverse mode only, lies between them; then it is `jacrev`.
 
     >>> jacobian(lambda x, y: [x * y, y], argnums=(0, 1))(2.0, 3.0)
     [(3.0, 2.0), (0.0, 1.0)]
 
-    With `sparse` the result is a `scipy.sparse.csr_array`: a row for each number that `f` returns
-    and a column for each number of the arguments, trees of these in the order in which they are
-    written. What is stored are the entries that may differ from zero by what `f` computed. Inputs
-    that no result depends on together are varied together, so that a banded matrix of a million
-    rows takes as many directions as it has bands (Curtis, Powell & Reid 1974; Coleman & Moré 1983;
-    Gebremedhin, Manne & Pothen 2005). For a compiled `f` a call is one replay, which computes the
-    stored entries alone; the pattern belongs to the program.
+    With `sparse` the Jacobian is a `scipy.sparse.csr_array` with a row for each number that `f`
+    returns and a column for each number of the arguments, in the order in which the pytrees are
+    flattened. It stores the entries that can differ from zero according to the operations of `f`.
+    Columns without a common nonzero row share a colour and one direction, so that a banded matrix
+    takes as many directions as it has bands, whatever its size (Curtis, Powell & Reid 1974; Coleman
+    & Moré 1983; Gebremedhin, Manne & Pothen 2005). For a compiled `f` a call is one replay that
+    computes the stored entries alone; the program holds the pattern.
 
-    Raises ImportError without scipy, and TypeError inside another transform: a sparse array holds
-    no traced numbers.
+    With `sparse`, raises ImportError without scipy, and TypeError inside another transform, since a
+    sparse array holds no traced numbers.
 
     >>> def differences(x):
     ...     return [b * b - a for a, b in zip(x, x[1:])]
@@ -81,15 +86,18 @@ def jacobian(
 def hessian(
     f: Function, argnums: Argnums = 0, has_aux: bool = False, *, sparse: bool = False
 ) -> Function:
-    """A function that returns the second derivatives of `f`, as JAX's: forward over reverse.
+    """Return a function that returns the Hessian of `f`, computed forward over reverse as in JAX.
+
+    `argnums`, `has_aux` and errors are as in `value_and_grad`. The result nests the structure of
+    the argument twice.
 
     >>> hessian(lambda x: x[0] ** 2 * x[1])([2.0, 3.0])
     [[6.0, 4.0], [4.0, 0.0]]
 
-    With `sparse`, of an `f` that returns one number, a `scipy.sparse.csr_array` as `jacobian`'s, by
-    star colouring: of an entry and its mirror image one is computed (Coleman & Moré 1984;
-    Gebremedhin, Tarafdar, Manne & Pothen 2007). Where rules of the user's own are among the
-    operations, both are: the matrix need not be symmetric then.
+    With `sparse` the Hessian is a `scipy.sparse.csr_array`, as in `jacobian`, and `f` must return
+    one number. A star colouring computes only one of each pair of symmetric entries (Coleman &
+    Moré 1984; Gebremedhin, Tarafdar, Manne & Pothen 2007). If `f` uses a custom derivative rule,
+    the matrix need not be symmetric, and both entries are computed.
 
     >>> matrix = hessian(lambda x: sum(a * a * b for a, b in zip(x, x[1:])), sparse=True)([1.0] * 4)
     >>> matrix.nnz, matrix.toarray().tolist()[1]
@@ -118,7 +126,7 @@ def _jacobian_of(
 
 
 class Jacobian(Derivative):
-    """A function that returns the Jacobian of another, forwards or backwards."""
+    """The function that returns a dense Jacobian; `forward` is its mode, None for the cheaper."""
 
     __slots__ = ("forward",)
 
@@ -147,7 +155,7 @@ class Jacobian(Derivative):
 
 
 class Hessian(Derivative):
-    """A function that returns the second derivatives of another, forward over reverse."""
+    """The function that returns a dense Hessian: a forward Jacobian of a reverse one."""
 
     __slots__ = ("_columns",)
 
@@ -161,7 +169,7 @@ class Hessian(Derivative):
 
 
 def _blocks(rows: list[Numbers], of: _core.Structure, by: _core.Structure) -> Any:
-    """A matrix as a tree of the result's structure, in it trees of the argument's."""
+    """Nest a matrix as a pytree of the structure `of`, each leaf a pytree of the structure `by`."""
     outer: Numbers = []
     for shape, block in zip(of.shapes, _split(rows, of.shapes), strict=True):
         columns = list(zip(*block, strict=True)) if block else [() for _ in range(len(by))]
@@ -174,7 +182,7 @@ def _blocks(rows: list[Numbers], of: _core.Structure, by: _core.Structure) -> An
 
 
 def _split(rows: Sequence[Any], shapes: Sequence[tuple[int, ...] | None]) -> list[Sequence[Any]]:
-    """The rows that belong to each block."""
+    """Split the rows into blocks of as many rows as each shape has numbers."""
     pieces, start = [], 0
     for shape in shapes:
         end = start + _size(shape)
@@ -190,7 +198,7 @@ def _size(shape: tuple[int, ...] | None) -> int:
 def _block(
     columns: Sequence[Sequence[Any]], of: tuple[int, ...] | None, by: tuple[int, ...] | None
 ) -> Any:
-    """One number, or the array of the derivatives of one block by another."""
+    """Return the derivatives of one block with respect to another: a number, or an array."""
     if of is None and by is None:
         return columns[0][0]
     import numpy as np

@@ -1,9 +1,10 @@
-"""Products of derivatives with vectors: `vjp`, `jvp` and `hvp`."""
+"""Products of Jacobians and Hessians with vectors: `vjp`, `jvp` and `hvp`."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from threading import RLock
 from typing import Any, overload
 
 from tapegrad import _core
@@ -18,10 +19,14 @@ __all__ = ["hvp", "jvp", "vjp"]
 
 
 def vjp(f: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
-    """What `f` returns of `primals`, and the function that pulls cotangents back through it.
+    """Return `f(*primals)` and the function that computes vector-Jacobian products there.
 
-    That function takes a cotangent of the structure of the result and returns a tuple, with the
-    structure of each of the primals. With `has_aux`, a third result is what `f` returned besides.
+    That function takes a cotangent of the structure of the result and returns a tuple of a
+    cotangent for each of the primals. With `has_aux`, `f` returns a pair of the result and
+    auxiliary data, which `vjp` returns as a third element.
+
+    Raises TypeError for a primal or a result that holds anything but numbers; the function raises
+    TypeError for a cotangent of another structure.
 
     >>> y, pull = vjp(lambda x, y: (x * y, x + y), 2.0, 3.0)
     >>> y, pull((1.0, 0.0)), pull((0.0, 1.0))
@@ -29,7 +34,8 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
     """
     need_function(f)
     function, instance = split_method(f)
-    if replays(function) and not has_aux and _core.Recording.current() is None:
+    plain = has_aux or _core.Recording.current() is not None or _core.some_mode_is_on()
+    if replays(function) and not plain:
         return _vjp_of_compiled(function, instance, primals)
     with Trace() as trace:
         variables = trace.vary(primals, lambda: f"vjp(): the primals of {name_of(f)}")
@@ -38,13 +44,17 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
         value = trace.outcome(structure.unflatten(numbers))
         aux = trace.outcome(aux) if has_aux else None
 
+    # The Python code of a custom rule runs in the recording; other threads must not sweep then.
+    lock = RLock()
+
     def pull(cotangent: Any) -> Any:
         weights = _like(cotangent, structure, "the cotangent", "the result")
-        # Plain numbers are pulled back in the trace where they were recorded, which may have ended.
+        # Plain weights need no recording: the sweep reads a trace that may have ended.
         record = _core.Recording.current() is not None and (
             trace.nested or any(map(_core.is_traced, weights))
         )
-        adjoints = trace.recording.reverse(variables.numbers, numbers, weights, record)
+        with lock:
+            adjoints = trace.recording.reverse(variables.numbers, numbers, weights, record)
         return variables.like(adjoints)
 
     return (value, pull, aux) if has_aux else (value, pull)
@@ -53,42 +63,47 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
 def _vjp_of_compiled(
     f: Compiled, instance: tuple[Any, ...], primals: tuple[Any, ...]
 ) -> tuple[Any, ...]:
-    """The same as replays: the value now, what is pulled back when it is asked for."""
+    """Return what `vjp` returns, by replays: of the value now, of the product on each call."""
     args = (*instance, *primals)
     fixed = _fixed(f, len(instance), len(args))
     free = tuple(x for k, x in enumerate(args) if k not in fixed)
-    # As they are now: lists and arrays may change before they are asked for.
+    # Copied now, since the program may change its lists and arrays before it calls `pull`.
     numbers, structure = _core.flatten(free, f"vjp(): the primals of {name_of(f)}")
     args = _joined(args, fixed, structure.unflatten(numbers))
     pulled = derived(f, ("vjp", fixed), lambda g: Pulled(g, fixed), _shifted(f, 1), floating=None)
 
     def pull(cotangent: Any) -> Any:
-        slopes = iter(pulled(cotangent, *args))
+        # For a plain function the recording exists already, so no_grad has no effect on `pull`.
+        suspended = _core.suspend_no_grad() if _core.some_mode_is_on() else 0
+        try:
+            slopes = iter(pulled(cotangent, *args))
+        finally:
+            _core.resume_no_grad(suspended)
         return tuple(None if k in fixed else next(slopes) for k in range(len(instance), len(args)))
 
     return f(*args), pull
 
 
 def _fixed(f: Function, first: int, count: int) -> tuple[int, ...]:
-    """Positions that a compiled function is not differentiated by: an instance, static ones."""
+    """Return the positions of constants: those below `first` (an instance) and static arguments."""
     statics = f._options[2][0] if replays(f) else ()
     return tuple(sorted({*range(first), *(k % count for k in statics if -count <= k < count)}))
 
 
 def _shifted(f: Compiled, by: int) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """The static arguments of `f` where as many arguments are before its own."""
+    """Return the static arguments of `f`, their positions shifted by `by` arguments before them."""
     positions, names = f._options[2]
     return tuple(k + by if k >= 0 else k for k in positions), names
 
 
 def _joined(args: Sequence[Any], fixed: Sequence[int], free: Sequence[Any]) -> tuple[Any, ...]:
-    """The arguments, those that are not fixed replaced."""
+    """Return the arguments, with those not at `fixed` positions replaced by `free`."""
     others = iter(free)
     return tuple(x if k in fixed else next(others) for k, x in enumerate(args))
 
 
 class Along(Transformed):
-    """A function of a cotangent or of tangents and of a function's arguments."""
+    """The base of functions that take a cotangent, or tangents, before another's arguments."""
 
     __slots__ = ("fixed", "has_aux")
 
@@ -108,7 +123,7 @@ class Along(Transformed):
 
 
 class Pulled(Along):
-    """Cotangents of the arguments, by a cotangent of the result."""
+    """A function that returns the arguments' cotangents for a cotangent of the result."""
 
     __slots__ = ()
 
@@ -125,7 +140,7 @@ class Pulled(Along):
 
 
 class Pushed(Along):
-    """The result and its tangent, by tangents of the arguments."""
+    """A function that returns the result and its tangent for tangents of the arguments."""
 
     __slots__ = ()
 
@@ -148,10 +163,14 @@ class Pushed(Along):
 def jvp(
     f: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False
 ) -> tuple[Any, ...]:
-    """What `f` returns of `primals`, and its derivative in the direction of `tangents`.
+    """Return `f(*primals)` and its Jacobian-vector product with `tangents`.
 
-    Both are sequences with one entry for each argument; entries have the same structure. With
-    `has_aux`, a third result is what `f` returned besides.
+    `primals` and `tangents` are sequences of one entry for each argument, a tangent having the
+    structure of its primal. With `has_aux`, `f` returns a pair of the result and auxiliary data,
+    which `jvp` returns as a third element.
+
+    Raises TypeError for tangents of another structure than the primals, and for a primal or a
+    result that holds anything but numbers.
 
     >>> jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 10.0))
     (6.0, 23.0)
@@ -170,7 +189,7 @@ def jvp(
     fixed = _fixed(function, len(instance), len(args))
     if fixed:
         tangents = _free_tangents(tangents, fixed, len(instance), len(args))
-    # Without static arguments it is the same whatever the number of arguments is.
+    # Without static arguments, one function serves any number of arguments.
     any_number = not instance and not function._options[2][0]
     both = derived(
         function,
@@ -185,9 +204,9 @@ def jvp(
 def _free_tangents(
     tangents: tuple[Any, ...], fixed: tuple[int, ...], first: int, count: int
 ) -> tuple[Any, ...]:
-    """The tangents of arguments that vary. A static argument has None."""
+    """Return the tangents without those of static arguments, which must be None."""
     if len(tangents) != count - first:
-        return tangents  # which are refused for that
+        return tangents  # the caller raises for their number
     for k in fixed:
         if k >= first and tangents[k - first] is not None:
             raise TypeError(
@@ -208,11 +227,16 @@ def hvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> Any: ..
 def hvp(
     f: Function, primals: Sequence[Any] | None = None, tangents: Sequence[Any] | None = None
 ) -> Any:
-    """The product of the Hessian of `f` at `primals` with `tangents`, by the first argument.
+    """Return the product of the Hessian of `f` with a vector, without forming the Hessian.
 
-    Forward over reverse: it costs a few evaluations of `f`, whatever the number of arguments.
-    With `f` alone, the result is the function of the first argument, a direction of its structure,
-    and the other arguments, as SciPy's `hessp` wants it.
+    `hvp(f, primals, tangents)` returns the product at `primals` with `tangents`, one entry for each
+    argument, for the gradient with respect to the first argument. `hvp(f)` returns the function
+    `(x, p, *args)` of the first argument, a vector of its structure, and the other arguments, which
+    is what SciPy's `hessp` takes. The product is computed forward over reverse and costs a few
+    evaluations of `f`, whatever the number of inputs.
+
+    Raises TypeError if only one of `primals` and `tangents` is given; other errors are those of
+    `jvp` and `grad`.
 
     >>> hvp(lambda x: x[0] ** 2 * x[1], ([2.0, 3.0],), ([1.0, 0.0],))
     [6.0, 4.0]
@@ -223,7 +247,7 @@ def hvp(
         return jvp(grad(f), primals, tangents)[1]
     if primals is not None or tangents is not None:
         missing = "primals" if primals is None else "tangents"
-        raise TypeError(f"hvp(): {missing} is missing: give both of primals and tangents, or none")
+        raise TypeError(f"hvp(): {missing} is missing: give both primals and tangents, or neither")
     need_function(f)
     function, instance = split_method(f)
     if not replays(function):
@@ -241,7 +265,7 @@ def hvp(
 
 
 class HessianProduct(Transformed):
-    """A function of what another one is differentiated by, a direction, and the other arguments."""
+    """The function `(x, p, *args)` that `hvp(f)` returns; `at` is the position of `x`."""
 
     __slots__ = ("at",)
 
@@ -253,8 +277,8 @@ class HessianProduct(Transformed):
         f, at = self.__wrapped__, self.at
         if len(args) < at + 2:
             raise TypeError(
-                f"hvp(): {name_of(f)} is called with a point and a direction, and then its other "
-                f"arguments; {len(args)} were given"
+                f"hvp(): the product for {name_of(f)} takes a point and a direction, and then the "
+                f"other arguments of {name_of(f)}; {len(args)} were given"
             )
         before, x, p, rest = args[:at], args[at], args[at + 1], args[at + 2 :]
         slopes = Gradient(f, chosen(at, "hvp"), False)
@@ -269,11 +293,11 @@ class HessianProduct(Transformed):
         return signature.replace(parameters=[*before, direction, *parameters[self.at + 1 :]])
 
     def _remaking(self) -> tuple[str, dict[str, Any]]:
-        return "hvp", {}
+        return "hvp", {"at": self.at} if self.at else {}
 
 
 def _like(tree: object, wanted: _core.Structure, what: str, other: str) -> Numbers:
-    """The numbers of a tree, which must have a given structure."""
+    """Return the numbers of a pytree; raises TypeError unless its structure is `wanted`."""
     numbers, structure = _core.flatten(tree, what)
     if structure != wanted:
         raise TypeError(f"{what} must have the structure and shapes of {other}")

@@ -1,4 +1,4 @@
-"""Programs as they can be looked at: text, counts, drawings."""
+"""The public view of a program: its text, counts, C code and drawing."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ __all__ = ["Program"]
 
 
 class Program:
-    """A straight line of operations, with the guards under which it is what the function does.
+    """A straight-line program, and the guards under which it computes what the function does.
 
-    `len(program)` is the number of operations of a replay, `program.bytes` what a replay touches,
-    `program.counts` how many of each operation there are, and `str(program)` all of it as text.
+    `len(program)` is the number of operations of a replay, `program.bytes` the memory that a replay
+    touches, `program.counts` the number of operations of each kind, and `str(program)` the whole
+    program as text.
 
     >>> from tapegrad import compile, sin
     >>> program = compile(lambda x, y: x * sin(y) + x).program(2.0, 3.0)
@@ -51,26 +52,27 @@ class Program:
 
     @property
     def guards(self) -> tuple[str, ...]:
-        """What must hold, each with the line that asked."""
+        """The conditions under which the program is valid, each with the line that asked for it."""
         return tuple(
             f"{self._condition(kind, operands, outcome)}  # {source}"
             for kind, operands, outcome, source in self._core.guards
         )
 
     def to_c(self, name: str | None = None) -> str:
-        """The program as a function of C99 that needs nothing but the C library.
+        """Return the program as a C99 function that needs only the C library.
 
-        `int NAME(const double *inputs, double *outputs)` reads the numbers among the arguments, in
-        their order, and writes those of the result. It returns 0, or k > 0 where guard k is broken,
-        `guards[k - 1]`: then it writes nothing. `name` is by default the Python function's, as far
-        as C allows. The two arrays may overlap.
+        `int NAME(const double *inputs, double *outputs)` reads the numbers of the arguments in
+        order and writes the numbers of the result. It returns 0, or k > 0 if guard k is broken
+        (`guards[k - 1]`); it then writes nothing. The two arrays may overlap. `name` is by default
+        the name of the Python function, changed as C requires.
 
-        Compiled with `cc -std=c99 -O2` and `-lm` it gives what the program gives, bit for bit where
-        it is linked to the same C library. Each operation is a statement, and compilers take more
-        than in proportion: GCC 4 seconds for 7,000 operations, and 2 minutes for 70,000; with `-O0`
-        3 seconds, and the same numbers.
+        Compiled with `cc -std=c99 -O2` and `-lm`, the function returns what the program returns,
+        bit for bit if it is linked to the same C library. Each operation is a statement, and the
+        time to compile grows faster than their number: GCC takes 4 seconds for 7,000 operations and
+        2 minutes for 70,000, or 3 seconds with `-O0`, which gives the same numbers.
 
-        Raises TypeError for a name that is no string, ValueError for one that C cannot have.
+        Raises TypeError for a name that is no string, and ValueError for one that is no valid name
+        of a C function.
 
         >>> from tapegrad import compile, sin
         >>> print(compile(lambda x, y: x * sin(y) + x).program(2.0, 3.0).to_c("f"))
@@ -100,10 +102,10 @@ class Program:
     def draw_dot(
         self, format: str = "svg", rankdir: str = "LR", *, max_nodes: int | None = 500
     ) -> Digraph:
-        """The program as a `graphviz.Digraph`, as `tapegrad.draw.draw_dot` draws a graph.
+        """Return the program as a `graphviz.Digraph`, drawn as by `tapegrad.draw.draw_dot`.
 
-        A box for each input, constant and result, named as in `str(program)`, and an oval for each
-        operation. All ends in an oval `return`, guards too: their boxes say what they were told.
+        Each input, constant and result is a box, named as in `str(program)`, and each operation is
+        an oval. Outputs and guards lead to the oval `return`; the box of a guard shows its outcome.
 
         Parameters and errors are those of `tapegrad.draw.draw_dot`.
 
@@ -146,7 +148,7 @@ class Program:
         return f"{kind}({self._named(operands[0])}) == {outcome!r}"
 
     def _named(self, place: int) -> str:
-        """A constant as its number; inputs and results as letters, as jaxprs have them."""
+        """Return the text for a value: a constant's number, or letters as in a jaxpr."""
         constants: list[Any] = self._core.constants
         if place < len(constants):
             return repr(constants[place])

@@ -1,4 +1,4 @@
-"""Sparse matrices of derivatives, as `jacobian` and `hessian` return them."""
+"""Sparse Jacobians and Hessians."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["CompiledSparse", "SparseHessian", "SparseJacobian", "need_scipy"]
 
 
 class Entries(Transformed):
-    """A function of sparse matrices, made of one that returns what is in them.
+    """The base of functions that return sparse matrices.
 
-    `entries` returns the numbers, the `_core.Compression` that says where they are, and aux where
-    it has any.
+    `entries` returns the stored numbers, the `_core.Compression` with their positions, and the
+    auxiliary data if there is any.
     """
 
     __slots__ = ()
@@ -41,7 +41,7 @@ class Entries(Transformed):
 
 
 class SparseJacobian(Entries, Derivative):
-    """A function that returns a sparse Jacobian of another."""
+    """The function that returns a sparse Jacobian; `forward` as in `Jacobian`."""
 
     __slots__ = ("forward",)
 
@@ -63,7 +63,7 @@ class SparseJacobian(Entries, Derivative):
 
 
 class SparseHessian(Entries, Derivative):
-    """A function that returns a sparse Hessian of another."""
+    """The function that returns a sparse Hessian."""
 
     __slots__ = ()
 
@@ -78,7 +78,7 @@ class SparseHessian(Entries, Derivative):
 
 
 class Recordable(Transformed):
-    """The same as a function of an array of the numbers, which replays fill."""
+    """`Entries` as a function that `compile` can record: it returns the numbers as an array."""
 
     __slots__ = ()
 
@@ -101,12 +101,11 @@ class Recordable(Transformed):
 
 
 class CompiledSparse(Compiled):
-    """A compiled function whose programs compute what is stored of a sparse matrix."""
+    """A compiled function whose programs compute the stored numbers of a sparse matrix."""
 
     __slots__ = ()
 
-    _constants = True  # the pattern, which belongs to the program
-    _depth = 4
+    _constants = True  # the sparsity pattern, a constant of the program
 
     def __new__(
         cls,
@@ -133,7 +132,7 @@ class CompiledSparse(Compiled):
 
 
 def need_scipy(transform: str) -> None:
-    """Raises ImportError where there is no scipy."""
+    """Raise ImportError if scipy is not installed."""
     try:
         import scipy.sparse  # type: ignore[import-untyped]  # noqa: F401
     except ImportError as error:
@@ -143,7 +142,7 @@ def need_scipy(transform: str) -> None:
 
 
 def _matrix(found: Any) -> Any:
-    """The matrix of what a function of entries returned; with aux a pair."""
+    """Make the matrix of the result of an `Entries`, or with aux a pair of it and aux."""
     import numpy as np
     from scipy.sparse import csr_array
 
@@ -157,6 +156,6 @@ def _refuse_traces() -> None:
     if _core.Recording.current() is not None:
         raise TypeError(
             "sparse=True inside another transform or compiled function: a scipy.sparse array holds "
-            "no traced numbers; take the dense matrix there, or compile what is differentiated, as "
-            "in jacobian(compile(f), sparse=True)"
+            "no traced numbers; use the dense matrix there, or compile the inner function, as in "
+            "jacobian(compile(f), sparse=True)"
         )

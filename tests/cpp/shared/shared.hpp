@@ -1,6 +1,6 @@
 #pragma once
 
-#include <tapegrad/trace.hpp>
+#include <tapegrad/compact_tape.hpp>
 #include <tapegrad/value.hpp>
 
 tapegrad::Value made(double x);

@@ -1,8 +1,8 @@
-"""tapegrad's Value in the place of a class that a program defines for itself.
+"""Replacement of a program's own Value class by tapegrad's (`--replace-class`).
 
-`importing` and `rewriting` find the class when the program is loaded; `recognise` decides by its
-source (`source`, `purity`, `constructor`, `shape`) and by trying a copy of it (`class_copy`,
-`trial`, `agreement`, `sweeps`) whether Value does what it does, and by the program around it
-(`program`, `uses`, `expectations`) whether a difference would be seen; `adopt` puts Value in its
-place, or a `facade` where constructors differ.
+`importing` and `rewriting` find the class when the program is loaded. `recognise` decides whether
+Value is equivalent, from the source of the class (`source`, `purity`), its constructor and nodes
+(`constructor`, `shape`), trials of a copy of it (`class_copy`, `trial`, `agreement`, `sweeps`), and
+from the program around it (`program`, `uses`, `expectations`). `adopt` replaces the class by Value,
+or by a `facade` of Value if its constructor differs.
 """

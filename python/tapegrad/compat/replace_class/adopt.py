@@ -1,4 +1,4 @@
-"""Put tapegrad's Value in the place of a class that a program defines for itself."""
+"""The replacement of a program's own class by tapegrad's Value."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _OPERATORS = {f"__{side}{name}__" for side in ("", "r", "i") for name in _ARITHM
     "__neg__",
     "__pos__",
 }
-# Python's own bookkeeping, and how tapegrad's Value copies itself.
+# Attributes that Python sets, and methods with which tapegrad's Value is copied and pickled.
 _MACHINERY = {
     "__annotate__",
     "__annotate_func__",
@@ -45,24 +45,24 @@ _MACHINERY = {
 }
 _ABSENT = object()
 
-# Of each class that was replaced: what Value had in the place of what it got.
+# For each replaced class, the former attributes of Value that were overwritten for it.
 _replaced: dict[str, dict[str, Any]] = {}
 
 
 def adopt(cls: Any, source: ClassSource, outer: Mapping[str, Any], uses: Uses) -> Any:
-    """The class to use in the place of `cls`: Value with what `cls` has besides, or `cls` itself.
+    """Return the class to use for `cls`: Value with the additional attributes of `cls`, or `cls`.
 
-    Says on stderr which, and why.
+    A note on stderr says which, and why.
     """
     if not isinstance(cls, type):
-        say(f"{cls!r} is no class once it is decorated: left as it is")
+        say(f"{cls!r} is no class after its decorators: left unchanged")
         return cls
     try:
         return _adopt(cls, source, outer, uses)
     except UnfitError as reason:
         why = str(reason)
     except Exception as error:
-        # A class in a dialect that nobody thought of: its own engine is as good as before.
+        # An unforeseen kind of class: the program goes on with it.
         why = f"it could not be compared: {type(error).__name__}: {error}"
     say(f"class {cls.__name__} of {cls.__module__} is kept: {why}")
     return cls
@@ -93,18 +93,20 @@ def _adopt(cls: type, source: ClassSource, outer: Mapping[str, Any], uses: Uses)
 
 
 def _check_others(key: str, own: Mapping[str, Any]) -> None:
-    """Value cannot be two classes at once that differ in what both have."""
+    """Raise UnfitError if the attributes `own` conflict with those of classes replaced before."""
     others = {name: before for name, before in _replaced.items() if name != key}
     for other, before in others.items():
         changed = sorted(name for name, was in before.items() if was is not _ABSENT)
         changed += sorted(name for name in own if name in before or _has(name))
         changed += sorted(name for name in [*before, *own] if name.startswith("__"))
         if changed:
-            raise UnfitError(f"{other} was replaced before it, and the two differ in {changed[0]}")
+            raise UnfitError(
+                f"{other} was replaced before it, and the two classes differ in {changed[0]}"
+            )
 
 
 def _own_attributes(attributes: Mapping[str, Any], trial: Trial) -> dict[str, Any]:
-    """Of the attributes of the program's class, those that Value is to have."""
+    """Return the attributes of the program's class to set on Value."""
     own = {
         name: value
         for name, value in attributes.items()
@@ -132,7 +134,7 @@ def _aliases_told(trial: Trial) -> Collection[str]:
 
 
 def _set(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Give Value these attributes and return what it had before."""
+    """Set attributes of Value, and return those it had before."""
     before = {name: vars(Value).get(name, _ABSENT) for name in attributes}
     for name, attribute in attributes.items():
         setattr(Value, name, attribute)
@@ -140,7 +142,7 @@ def _set(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _restore(before: Mapping[str, Any]) -> None:
-    """Undo `_set`."""
+    """Restore the attributes that `_set` returned."""
     for name, attribute in before.items():
         if attribute is not _ABSENT:
             setattr(Value, name, attribute)
@@ -149,7 +151,7 @@ def _restore(before: Mapping[str, Any]) -> None:
 
 
 def _check_derived(attributes: Mapping[str, Any]) -> None:
-    """A class derived from Value can only be Value where it adds to it."""
+    """Raise UnfitError if a class derived from Value overrides any of its attributes."""
     changed = sorted(name for name in attributes if _has(name))
     if changed:
         raise UnfitError(
@@ -158,7 +160,7 @@ def _check_derived(attributes: Mapping[str, Any]) -> None:
 
 
 def _attributes_of_program(cls: type) -> dict[str, Any]:
-    """The attributes of a class and its bases, without those of Python and its library."""
+    """Return the attributes of a class and its bases, without those of the standard library."""
     attributes: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         library = base.__module__.partition(".")[0] in sys.stdlib_module_names
@@ -168,7 +170,7 @@ def _attributes_of_program(cls: type) -> dict[str, Any]:
 
 
 def _has(name: str) -> bool:
-    # Not hasattr: every type has a __call__, its instances need not.
+    # Not hasattr, which finds attributes of the metaclass such as __call__.
     return any(name in vars(base) for base in Value.__mro__)
 
 
@@ -182,7 +184,7 @@ def _is_machinery(name: str, attribute: Any) -> bool:
 
 
 def _point_super_at_value(cls: type) -> None:
-    """Let `super()` and `__class__` in the methods of the replaced class mean Value."""
+    """Make `super()` and `__class__` in the methods of the replaced class refer to Value."""
     for attribute in vars(cls).values():
         accessor = getattr(attribute, "fget", attribute)
         function = getattr(accessor, "__func__", accessor)
@@ -193,7 +195,7 @@ def _point_super_at_value(cls: type) -> None:
 
 
 def _listed(names: Collection[str]) -> str:
-    """The names in order, the operators as one.
+    """Return a text of the names in order, with all operators as one.
 
     >>> _listed({"__add__", "__rmul__", "relu", "__eq__"})
     'operators, __eq__, relu'
@@ -204,12 +206,15 @@ def _listed(names: Collection[str]) -> str:
 
 
 def _aliases(shape: Shape, uses: Uses) -> dict[str, Any]:
-    """What Value needs to show what it holds under the program's names."""
+    """Return the attributes that make the parts of a Value accessible under the program's names.
+
+    Raises UnfitError if that is not possible.
+    """
     names = shape.attributes
     read = sorted(shape.unknown & (uses.loaded | uses.stored))
     if read:
         raise UnfitError(
-            f"the program looks at the {read[0]} of a node, which the engine does not have"
+            f"the program reads the {read[0]} of a node, which tapegrad's Value does not have"
         )
     assigned = {names[meaning] for meaning in ("children", "op", "local") if meaning in names}
     assigned &= uses.stored | uses.changed
@@ -250,7 +255,7 @@ def _no_step() -> None:
 
 
 def _get_step(node: Any) -> Any:
-    """The step of a node in a class whose leaves have None."""
+    """Return the step of a node of a class whose leaves have None."""
     step = _get_backward(node)
     is_default = isinstance(step, BuiltinMethodType) and step.__self__ is node
     return None if step is _no_step or (is_default and not _get_children(node)) else step
@@ -261,7 +266,10 @@ def _set_step_or_none(node: Any, step: Any) -> None:
 
 
 def _alias(shape: Shape, meaning: str, name: str) -> property | None:
-    """A property in which a part of a node has the program's name and form, None for Value's."""
+    """Return a property with the program's name and form of a part of a node.
+
+    Returns None if Value's own attribute has that name and form.
+    """
     default = shape.defaults.get(meaning)
     if meaning == "step" and meaning in shape.defaults:
         return property(_get_step, _set_step_or_none)
@@ -298,9 +306,10 @@ _get_local_grads: Callable[[Any], tuple[float, ...]] = vars(Value)["_local_grads
 
 
 def _lift(shape: Shape, name: str) -> Callable[..., Any]:
-    """An operation of the program that runs on copies of its operands, of the program's class.
+    """Wrap an operation of the program so that it works on Values.
 
-    Its result is a node whose derivatives are those that the program's sweep leaves at the copies.
+    The operation runs on copies of its operands that are instances of the program's class. The
+    result is a Value whose local gradients are those that the program's sweep leaves at the copies.
     """
     original = getattr(shape.cls, name)
 
@@ -334,9 +343,9 @@ def _lift(shape: Shape, name: str) -> Callable[..., Any]:
 def _verify(
     trial: Trial, replacement: Any, aliases: Mapping[str, Any], outer: Mapping[str, Any]
 ) -> None:
-    """See that the program's own methods give the same numbers on Value; raises UnfitError.
+    """Check that the program's own methods give the same numbers on Value.
 
-    A method that does not is lifted, where it can be.
+    A method that does not is lifted with `_lift`. Raises UnfitError if that fails too.
     """
     own = [name for name in trial.own if name in trial.tested]
     if not own:
@@ -345,7 +354,7 @@ def _verify(
     scope[trial.source.name] = replacement
     attributes = {**_own_attributes(_attributes_of_program(cls), trial), **aliases}
     if "backward" not in trial.tested:
-        attributes.pop("backward", None)  # it may have an effect
+        attributes.pop("backward", None)  # it may have side effects
     before = _set(attributes)
     try:
         with trying(trial.source):

@@ -1,4 +1,4 @@
-"""A copy of a class, to be tried without an effect on the program that defines it."""
+"""Copies of a program's class, which can be tried without side effects on the program."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _MOST_LINES = 1_000_000
 
 
 class UnfitError(Exception):
-    """Why a class cannot be replaced."""
+    """Raised, with the reason, if a class cannot be replaced."""
 
 
 class Scope(dict[str, Any]):
-    """The globals of a copy of a class: its own names, and behind them the program's."""
+    """The globals of a copied class: its own names, and behind them the program's globals."""
 
     def __init__(self, outer: Mapping[str, Any]) -> None:
         super().__init__(__name__=outer.get("__name__", "__main__"))
@@ -33,15 +33,15 @@ class Scope(dict[str, Any]):
 
 
 def copy_class(source: ClassSource, outer: Mapping[str, Any]) -> tuple[type, Scope]:
-    """Run the class statement again, with the functions around it, apart from the program.
+    """Run the class statement and the module's functions again, in a scope of their own.
 
-    Raises UnfitError where that is not possible.
+    Returns the copy and its scope. Raises UnfitError if that is not possible.
     """
     reason = why_not_repeated(source)
     if reason:
         raise UnfitError(reason)
     scope = Scope(outer)
-    # A class body does not ask a dict's __missing__.
+    # Names in a class body are looked up without the dict's __missing__.
     scope.update({name: value for name, value in outer.items() if name != "__builtins__"})
     borrowed = set(scope) - {"__name__"}
     needed = {node.id for node in ast.walk(source.module) if isinstance(node, ast.Name)}
@@ -55,7 +55,7 @@ def copy_class(source: ClassSource, outer: Mapping[str, Any]) -> tuple[type, Sco
     definitions = [*source.bases(), source.node]
     made = {part.name for part in [*parts, *definitions] if hasattr(part, "name")}
     for part in parts:
-        # What needs the class before it is there is left to the program.
+        # A definition that needs the class before it exists is left to the program.
         with contextlib.suppress(Exception):
             _run([part], source, scope)
     try:
@@ -66,7 +66,7 @@ def copy_class(source: ClassSource, outer: Mapping[str, Any]) -> tuple[type, Sco
         del scope[name]
     cls = scope[source.name]
     if not isinstance(cls, type):
-        raise UnfitError("it is no class once it is decorated")
+        raise UnfitError("it is no class after its decorators")
     return cls, scope
 
 
@@ -82,12 +82,12 @@ def _run(statements: Iterable[ast.stmt], source: ClassSource, scope: Scope) -> N
 
 
 class _EndlessError(BaseException):
-    """A method of the program goes on and on with numbers that it was not written for."""
+    """Raised in a method of the program that runs for too many lines."""
 
 
 @contextmanager
 def _limited(source: ClassSource) -> Iterator[None]:
-    """Count the lines that run where the class has loops that may have no end."""
+    """Limit the number of lines that run in the block, if the class or its module has loops."""
     functions = [*source.methods().values(), *source.functions().values()]
     if not any(isinstance(node, ast.While) for f in functions for node in ast.walk(f)):
         yield
@@ -113,9 +113,9 @@ def _limited(source: ClassSource) -> Iterator[None]:
 
 @contextmanager
 def trying(source: ClassSource) -> Iterator[None]:
-    """Run methods of a program without an effect on it: raises UnfitError for a loop without end.
+    """Allow methods of a program to be tried: a block that leaves random states as they were.
 
-    Numbers that it will draw at random stay what they would have been.
+    Raises UnfitError for a loop without end. Warnings are ignored.
     """
     state = random.getstate()
     numpy: Any = sys.modules.get("numpy.random")

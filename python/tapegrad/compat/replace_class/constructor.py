@@ -1,7 +1,6 @@
-"""The nodes of a program's own class: what they hold, and how they are made.
+"""Analysis of a program's own class: the attributes of its nodes, and its constructor.
 
-What is found here is found by trying: a second copy of the class, apart from the program's, makes
-a few nodes, and is watched.
+The analysis is dynamic: it makes a few nodes of a copy of the class and inspects them.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ _LOCAL_GRADS = {"local_grads", "_local_grads"}
 _LABELS = {"label", "_label", "name", "_name"}
 _PLAIN = (type(None), bool, int, float, str)
 
-# Attributes by which a class takes over how Python makes or reads its objects.
+# Special methods that change how Python constructs objects or accesses their attributes.
 _TAKEN_OVER = ["__new__", "__getattribute__", "__getattr__", "__setattr__", "__delattr__"]
 _TAKEN_OVER += ["__del__", "__init_subclass__", "__class_getitem__"]
 
 
 def read_shape(cls: type, around: Surroundings, sweeps: bool, names: Collection[str]) -> Shape:
-    """How the nodes of this copy of a class are made and what they hold; raises UnfitError.
+    """Analyse a copied class; raises UnfitError if its nodes cannot be Values.
 
-    Its backward() is called only where it `sweeps`, that is does nothing else. `names` are the
+    `sweeps` is True if its backward() has no other effect and may be called. `names` are the
     operations that may be tried.
     """
     for name in _TAKEN_OVER:
@@ -70,11 +69,11 @@ def _make(cls: type, *arguments: Any, **keywords: Any) -> Any:
     try:
         return cls(*arguments, **keywords)
     except Exception as error:
-        raise UnfitError(f"its constructor did not take a number: {error}") from None
+        raise UnfitError(f"its constructor did not accept a number: {error}") from None
 
 
 def _read_leaf(shape: Shape, state: dict[str, Any], other: dict[str, Any]) -> None:
-    """What a node holds that was made of a number."""
+    """Find the meanings of the attributes of a leaf."""
     numbers = [name for name, value in state.items() if _is_number(value) and value == 2.5]
     numbers = [name for name in numbers if other.get(name) == -3.25]
     if not numbers:
@@ -113,7 +112,7 @@ def _is_number(value: Any) -> bool:
 
 @dataclass
 class _Made:
-    """A node that an operation made, its operands, and what the constructor was given for it."""
+    """A node made by an operation, its operands, and the arguments given to the constructor."""
 
     node: Any
     operands: tuple[Any, ...]
@@ -122,7 +121,7 @@ class _Made:
 
 
 def _make_by_operation(cls: type, names: Collection[str]) -> _Made | None:
-    """A node made by the first operation that works, None where the class has none."""
+    """Make a node by the first operation that works; return None if none does."""
     constructor = _constructor_of(cls)
     signature = inspect.signature(constructor)
     calls: dict[int, tuple[tuple[Any, ...], dict[str, Any]]] = {}
@@ -174,7 +173,7 @@ def _read_parameters(shape: Shape, made: _Made) -> None:
         else:
             roles[name] = _role_of(made.given[name], made.operands)
     if list(roles.values()).count("children") > 1 or list(roles.values()).count("op") > 1:
-        raise UnfitError("its operations give the constructor their operands twice")
+        raise UnfitError("its operations pass their operands to the constructor twice")
     for parameter in made.parameters:
         shape.parameters.append(
             Parameter(parameter.name, parameter.kind, parameter.default, roles[parameter.name])
@@ -185,7 +184,7 @@ def _read_parameters(shape: Shape, made: _Made) -> None:
 
 
 def _role_of(value: Any, operands: tuple[Any, ...]) -> str:
-    """The meaning of an argument that an operation on `operands` gave the constructor."""
+    """Return the role of an argument that an operation on `operands` gave the constructor."""
     if isinstance(value, tuple | list | set | frozenset):
         if {id(part) for part in value} == {id(operand) for operand in operands}:
             return "children"
@@ -199,7 +198,7 @@ def _role_of(value: Any, operands: tuple[Any, ...]) -> str:
 
 
 def _read_extra(shape: Shape, parameter: Parameter) -> None:
-    """Which attribute a parameter sets that operations leave alone."""
+    """Find the attribute set by a parameter that operations leave at its default."""
     by_name = {**dict.fromkeys(_CHILDREN, "children"), **dict.fromkeys(_OPERATIONS, "op")}
     parameter.role = by_name.get(parameter.name, "")
     if parameter.role and parameter.role not in {
@@ -212,7 +211,7 @@ def _read_extra(shape: Shape, parameter: Parameter) -> None:
         inspect.Parameter.VAR_KEYWORD,
     ):
         raise UnfitError(
-            f"its operations do not say what {parameter.name} of the constructor is for"
+            f"its operations do not show what the constructor's {parameter.name} is for"
         )
     probe = not default if isinstance(default, bool) else "zz" if isinstance(default, str) else 0.75
     before = state_of(_make(shape.cls, 2.5))
@@ -220,11 +219,11 @@ def _read_extra(shape: Shape, parameter: Parameter) -> None:
         after = state_of(shape.cls(2.5, **{parameter.name: probe}))
     except Exception:
         raise UnfitError(
-            f"it is not clear what {parameter.name} of its constructor is for"
+            f"it is not clear what the constructor's {parameter.name} is for"
         ) from None
     changed = [name for name in after if not _is_like(after[name], before.get(name))]
     if len(changed) != 1 or not _is_same(after[changed[0]], probe):
-        raise UnfitError(f"it is not clear what {parameter.name} of its constructor is for")
+        raise UnfitError(f"it is not clear what the constructor's {parameter.name} is for")
     parameter.role, parameter.attribute = "extra", changed[0]
 
 
@@ -233,7 +232,7 @@ def _is_like(a: Any, b: Any) -> bool:
 
 
 def _read_parameters_by_name(shape: Shape) -> None:
-    """Of a class without arithmetic, what its parameters are called."""
+    """Find the roles of parameters by their names, for a class without arithmetic."""
     tables = [(_CHILDREN, "children"), (_OPERATIONS, "op"), (_LOCAL_GRADS, "local")]
     tables.append((_LABELS, "label"))
     constructor = _constructor_of(shape.cls)
@@ -254,7 +253,7 @@ def _read_parameters_by_name(shape: Shape) -> None:
 
 
 def _read_result(shape: Shape, leaf: dict[str, Any], made: _Made) -> None:
-    """What a node holds that an operation made."""
+    """Find the meanings of the attributes of an operation's result."""
     state = state_of(made.node)
     for name in [*state]:
         value = state[name]
@@ -263,7 +262,9 @@ def _read_result(shape: Shape, leaf: dict[str, Any], made: _Made) -> None:
         role = _role_of(value, made.operands)
         if role in ("children", "op", "local") and not _is_same(value, leaf.get(name)):
             if role in shape.attributes:
-                raise UnfitError(f"its nodes keep the same in {shape.attributes[role]} and {name}")
+                raise UnfitError(
+                    f"its nodes keep the same object in {shape.attributes[role]} and {name}"
+                )
             shape.attributes[role] = name
             shape.defaults[role] = leaf.get(name)
             shape.constants.pop(name, None)
@@ -299,13 +300,13 @@ def _read_label(shape: Shape, parameter: Parameter) -> None:
     state = state_of(_make(shape.cls, 2.5, **{parameter.name: "zz"}))
     held = [name for name in shape.constants if state[name] == "zz"]
     if len(held) != 1:
-        raise UnfitError(f"it is not clear what {parameter.name} of its constructor is for")
+        raise UnfitError(f"it is not clear what the constructor's {parameter.name} is for")
     shape.attributes["label"] = held[0]
     shape.defaults["label"] = shape.constants.pop(held[0])
 
 
 def _read_grad(shape: Shape, result: Any, a: Any) -> None:
-    """The attribute in which a sweep leaves derivatives."""
+    """Find the attribute in which a sweep leaves derivatives."""
     before = state_of(a)
     candidates = [name for name, value in shape.constants.items() if _is_number(value)]
     if len(candidates) > 1 and "grad" in candidates:
@@ -313,7 +314,7 @@ def _read_grad(shape: Shape, result: Any, a: Any) -> None:
     says = "children" in shape.attributes and {"step", "local"} & shape.attributes.keys()
     if not shape.sweeps and not says:
         lacks = "backward() that could be tried" if hasattr(result, "backward") else "backward()"
-        raise UnfitError(f"it has no {lacks}, and its nodes do not say how one goes through them")
+        raise UnfitError(f"it has no {lacks}, and its nodes do not say how to propagate a gradient")
     for name in candidates:
         shape.attributes["grad"] = name
         try:
@@ -325,14 +326,14 @@ def _read_grad(shape: Shape, result: Any, a: Any) -> None:
         after = state_of(a)
         if after[name] != before[name]:
             if before[name] != 0:
-                raise UnfitError(f"its {name} does not begin as 0")
+                raise UnfitError(f"its {name} is not 0 at first")
             shape.defaults["grad"] = shape.constants.pop(name)
             return
     raise UnfitError("its operations leave no derivative that could be compared")
 
 
 def _takes(shape: Shape, given: Any) -> bool:
-    """Whether the constructor makes the number 2.5 of what is no number."""
+    """True if the constructor converts what is given to the number 2.5."""
     try:
         number = shape.get(shape.cls(given), "data")
         return _is_number(number) and bool(number == 2.5)
@@ -341,7 +342,7 @@ def _takes(shape: Shape, given: Any) -> bool:
 
 
 def has_constructor(source: ClassSource, cls: type) -> bool:
-    """Whether the program's class has a constructor that does anything."""
+    """True if the program's class has a constructor with a body."""
     constructor = source.methods().get("__init__")
     if constructor is not None:
         return not is_stub(constructor)

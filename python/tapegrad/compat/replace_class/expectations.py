@@ -1,4 +1,4 @@
-"""What a program expects of its nodes that tapegrad's Value does not give: then its class stays."""
+"""Checks of what a program expects of its class and its nodes that Value does not provide."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from tapegrad.compat.replace_class.uses import Uses
 
 _NUMBERS = {"int", "float", "complex", "bool", "Number", "Real", "Integral", "Rational"}
 _NUMBERS |= {"number", "floating", "integer", "float64", "float32", "int64", "int32", "generic"}
-# What an operation or a constructor may be given that is no number.
+# Arguments that are not numbers, for trials of operations and of the constructor.
 NO_NUMBERS: list[Any] = ["x", None, [1.0], (), {}, object()]
 
 
 def check_uses(shape: Shape, held: Collection[str], uses: Uses) -> None:
-    """Raise UnfitError where the program does with its nodes what it cannot do with Values.
+    """Raise UnfitError if the program uses its nodes in a way that Values do not support.
 
-    `held` are the names that its nodes have.
+    `held` are the names of the attributes and methods of its nodes.
     """
     if uses.asks:
-        raise UnfitError(f"the program asks for whatever its nodes have: {uses.asks}")
+        raise UnfitError(f"the program lists the attributes of its nodes: {uses.asks}")
     asked = set(uses.asked)
     if "AttributeError" in uses.caught:
         asked |= uses.called
     more = sorted(name for name in asked if hasattr(Value, name) and name not in held)
     if more:
         raise UnfitError(
-            f"the program finds out whether its nodes have {more[0]}, which only tapegrad's have"
+            f"the program tests whether its nodes have {more[0]}, which only tapegrad's have"
         )
     if "AttributeError" in uses.caught and shape.cls.__dictoffset__ == 0:
         others = sorted(uses.stored - {*held} - {"__dict__"})
@@ -59,7 +59,7 @@ def _check_parts(shape: Shape, uses: Uses) -> None:
 
 
 def check_constructor(shape: Shape, uses: Uses) -> None:
-    """Raise UnfitError where the constructor treats what is no number in a way that matters."""
+    """Raise UnfitError if the program catches an error that only its own constructor raises."""
     for given in NO_NUMBERS:
         reason = other_error(
             _error_of(lambda given=given: shape.cls(given)), TypeError(), uses.caught
@@ -77,7 +77,7 @@ def _error_of(call: Any) -> Exception | None:
 
 
 def other_error(theirs: Exception | None, ours: Exception | None, caught: Collection[str]) -> str:
-    """Where the program catches what one engine raises and the other does not; "" for nowhere."""
+    """Return which error of `theirs` the program catches that `ours` is not, or "" for none."""
     if theirs is None:
         return ""
     for name in sorted(caught):
@@ -89,7 +89,7 @@ def other_error(theirs: Exception | None, ours: Exception | None, caught: Collec
 
 
 def treats_no_numbers(cls: type, name: str, caught: Collection[str]) -> str:
-    """How an operation with two operands differs for one that is no number; "" where it fails."""
+    """Return how an operation treats an operand that is not a number, or "" if it fails."""
     for given in NO_NUMBERS:
         method = getattr(cls(2.0), name)
         try:
@@ -105,7 +105,7 @@ def treats_no_numbers(cls: type, name: str, caught: Collection[str]) -> str:
 
 
 def tells_types_apart(function: ast.FunctionDef, class_name: str) -> str:
-    """What an operation asks about its operands that the engine does not; "" for nothing."""
+    """Return which operands an operation distinguishes beyond nodes and numbers, or "" for none."""
     for node in ast.walk(function):
         if not isinstance(node, ast.Call):
             continue
@@ -122,7 +122,7 @@ def tells_types_apart(function: ast.FunctionDef, class_name: str) -> str:
 
 
 def takes_numbers_as_self(cls: Any, name: str, operands: int) -> bool:
-    """Whether a method works when it is called on the class with a number in place of a node."""
+    """True if a method can be called on the class with a number in place of a node."""
     try:
         result = getattr(cls, name)(0.5, *[cls(0.25)] * (operands - 1))
     except Exception:

@@ -1,4 +1,4 @@
-"""The name under which a program knows tapegrad's Value where it makes nodes in its own way."""
+"""A facade of tapegrad's Value with the signature of the program's constructor."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _EMPTY = inspect.Parameter.empty
 
 
 def make_facade(cls: type, shape: Shape, uses: Uses) -> Any:
-    """Value where its constructor takes what that of `cls` does, or a class that makes Values.
+    """Return Value if its constructor accepts the arguments of that of `cls`, else a facade.
 
-    Its instances are Values, and what is set on it is set on Value.
+    A facade is a class that constructs Values. Values are its instances, and attributes set on it
+    are set on Value.
     """
     if _is_like_value(shape):
         return Value
@@ -45,7 +46,7 @@ def _is_like_value(shape: Shape) -> bool:
 
 
 class _Facade(type):
-    """The type of a class that stands for Value; what is derived from it has its own instances."""
+    """The metaclass of a facade. A class derived from a facade is an ordinary class."""
 
     def __call__(cls, *args: Any, **keywords: Any) -> Any:
         make = vars(cls).get("_make")
@@ -92,9 +93,9 @@ def _make_class(cls: type, shape: Shape) -> Any:
 
 
 def _constructors(shape: Shape) -> tuple[Any, Callable[..., None]]:
-    """A function that makes a Value, and one that fills one of a derived class.
+    """Return a function that constructs a Value, and an __init__ for derived classes.
 
-    Both have the parameters of the program's constructor, and its defaults.
+    Both have the parameters of the program's constructor, with its defaults.
     """
     names: dict[str, Any] = {"Value": Value, "unsupported": _unsupported}
     written: list[str] = []
@@ -127,7 +128,7 @@ def _constructors(shape: Shape) -> tuple[Any, Callable[..., None]]:
 
 
 def _body(shape: Shape) -> tuple[list[str], str, list[str]]:
-    """Statements before a node is made, the arguments for Value, and statements after it."""
+    """Return statements before the call of Value, its arguments, and statements after it."""
     before: list[str] = []
     after: list[str] = []
     arguments: list[str] = []
@@ -162,4 +163,4 @@ def _body(shape: Shape) -> tuple[list[str], str, list[str]]:
 
 
 def _unsupported(name: str) -> None:
-    raise TypeError(f"Value() got {name}, which only its own class knows how to use")
+    raise TypeError(f"Value() got {name}, which only the program's own class knows how to use")

@@ -1,4 +1,4 @@
-"""Import a program's modules with classes in them replaced, and its own micrograd."""
+"""Import hooks that replace classes in a program's modules and in its own micrograd."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from tapegrad.compat.replace_class.rewriting import compile_source
 
 
 class _NeighbourLoader(SourceFileLoader):
-    """Loads a module with its classes replaced."""
+    """Loads a module with classes in it replaced."""
 
     def __init__(self, fullname: str, path: str, names: Collection[str]) -> None:
         super().__init__(fullname, path)
         self._names = names
 
     def get_code(self, fullname: str) -> CodeType:
-        """The module's code, from its source: cached bytecode has the original class."""
+        """Compile the module's source, since cached bytecode has the original class."""
         path = self.get_filename(fullname)
         return compile_source(self.get_data(path), path, self._names)
 
 
 class _OwnMicrogradLoader(_NeighbourLoader):
-    """Loads a program's own package micrograd, or tapegrad's in its place where that fails."""
+    """Loads a program's own package micrograd, or tapegrad's instead if that fails."""
 
     def exec_module(self, module: ModuleType) -> None:
         try:
@@ -43,7 +43,7 @@ class _OwnMicrogradLoader(_NeighbourLoader):
 
 
 class NeighbourFinder:
-    """Finds modules where Python would, and replaces classes in those of some folders."""
+    """Finds modules where Python would, and replaces classes in those of certain folders."""
 
     def __init__(self, folders: Sequence[str], names: Collection[str]) -> None:
         self._folders = [Path(folder).resolve() for folder in folders]
@@ -52,7 +52,7 @@ class NeighbourFinder:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The spec of a module in the folders, None for any other."""
+        """Return the spec of a module in the folders, or None for any other."""
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is None or spec.origin is None or type(spec.loader) is not SourceFileLoader:
             return None
@@ -62,7 +62,7 @@ class NeighbourFinder:
         return spec
 
     def _is_neighbour(self, fullname: str, origin: str) -> bool:
-        # The first name decides: a virtual environment in the folder is not the program's.
+        # Decided by the top-level package, so as to exclude a virtual environment in the folder.
         top = fullname.partition(".")[0]
         file = Path(os.path.realpath(origin))
         return any(
@@ -71,9 +71,9 @@ class NeighbourFinder:
 
 
 class MicrogradFinder:
-    """Decides whether micrograd is the program's own, when the program first imports it.
+    """Decides whether micrograd is the program's own, when the program imports it.
 
-    Not before: a program may say in sys.path where its package is.
+    Not earlier, since a program may first add the folder of its package to sys.path.
     """
 
     def __init__(self, names: Collection[str]) -> None:
@@ -84,7 +84,7 @@ class MicrogradFinder:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The spec of a module of micrograd, None for any other name."""
+        """Return the spec of a module of micrograd, or None for any other name."""
         if fullname.partition(".")[0] != "micrograd":
             return None
         if fullname == "micrograd":
@@ -107,9 +107,9 @@ class MicrogradFinder:
         return self._replacing(spec)
 
     def _find(self, target: ModuleType | None) -> ModuleSpec | None:
-        """What Python would find."""
+        """Return the spec that Python would find."""
         for finder in [*sys.meta_path]:
-            # By name, not type: after a reload of a module its class is a new one.
+            # Compared by name: after a reload of its module, a class is another object.
             if type(finder).__name__ in ("MicrogradFinder", "MicrogradImporter"):
                 continue
             if not isinstance(finder, NeighbourFinder) and hasattr(finder, "find_spec"):
@@ -119,7 +119,7 @@ class MicrogradFinder:
         return None
 
     def _replacing(self, spec: ModuleSpec | None) -> ModuleSpec | None:
-        """The spec of a module of the program's own, with its classes replaced where possible."""
+        """Return the spec with a loader that replaces classes, if the module has a source."""
         if spec is None or spec.origin is None or type(spec.loader) is not SourceFileLoader:
             return spec
         loader = _NeighbourLoader if "." in spec.name else _OwnMicrogradLoader
@@ -128,11 +128,11 @@ class MicrogradFinder:
 
 
 def _place_of(spec: ModuleSpec | None) -> str:
-    """Where a module or package is; "" for a folder that has no modules."""
+    """Return the path of a module or package, or "" for a folder without modules."""
     if spec is None:
         return ""
     if spec.origin is None:
-        # It may hold anything.
+        # A namespace package, which may be any folder: it counts if it has modules.
         places = [*(spec.submodule_search_locations or [])]
         return next((x for x in places if next(Path(x).rglob("*.py"), None)), "")
     origin = os.path.abspath(spec.origin)
@@ -140,15 +140,15 @@ def _place_of(spec: ModuleSpec | None) -> str:
 
 
 def install_micrograd_finder(names: Collection[str]) -> None:
-    """Let `import micrograd` find the program's own where it has one, otherwise tapegrad's.
+    """Make `import micrograd` find the program's own, or tapegrad's if it has none.
 
-    Classes of these names in the program's own are replaced, and its class Value.
+    In the program's own, classes of these names and the class Value are replaced.
     """
     sys.meta_path.insert(0, MicrogradFinder(names))
 
 
 def install_neighbour_finder(folders: Sequence[str], names: Collection[str]) -> None:
-    """Replace classes of these names in modules that are imported from these folders."""
+    """Replace classes of these names in all modules that are imported from these folders."""
     finders = sys.meta_path
     place = finders.index(PathFinder) if PathFinder in finders else len(finders)
     finders.insert(place, NeighbourFinder(folders, names))

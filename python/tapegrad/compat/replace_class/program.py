@@ -1,4 +1,4 @@
-"""The sources of the program around a class: what was given to run, and what that imports."""
+"""The sources of the program around a class: the script, its imports and loaded modules."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from tapegrad.compat.replace_class.uses import Uses
 _MOST_MODULES = 300
 _LARGEST_MODULE = 500_000
 
-# What was given to run, the folders of the program's modules, and the modules that were parsed.
+# The sources given to run, the folders of the program's modules, and the parsed modules.
 _given: dict[str, str | bytes] = {}
 _folders: list[str] = []
 _parsed: dict[str, ast.Module | None] = {}
 
 
 def remember(texts: dict[str, str | bytes], folders: Sequence[str]) -> None:
-    """Note the sources of a program by their file names, and where its modules are."""
+    """Record the sources of a program by file name, and the folders of its modules."""
     _given.update(texts)
     _folders.extend(folders)
 
 
 def is_installed(path: str) -> bool:
-    """Whether a file was installed, rather than being the program's own."""
+    """True if a file belongs to an installed package."""
     return bool({"site-packages", "dist-packages"} & {*Path(path).parts})
 
 
 def uses_around(source: ClassSource) -> Uses:
-    """What the program does with the nodes of a class, in the modules that can be known."""
+    """Return the uses of a class's nodes in all modules of the program that can be found."""
     uses = Uses(source.name)
     for module in [source.module, *_modules()]:
         uses.add(module)
@@ -42,7 +42,7 @@ def uses_around(source: ClassSource) -> Uses:
 
 
 def _modules() -> Iterable[ast.Module]:
-    """The program's modules: when a class is defined, sys.path says where they may be."""
+    """Return the program's modules, found through the sys.path of the moment."""
     found: dict[str, ast.Module] = {}
     pending: list[tuple[str, str | bytes | None]] = list(_given.items())
     pending += [(path, None) for path in _files_of_loaded_modules()]
@@ -71,7 +71,7 @@ def _parse(name: str, text: str | bytes | None) -> ast.Module | None:
 
 
 def _own_places() -> list[str]:
-    """The folders of sys.path in which a program may have modules."""
+    """Return the folders of sys.path in which a program may have modules."""
     library = os.path.realpath(sysconfig.get_path("stdlib"))
     places = [os.path.realpath(place) for place in sys.path]
     return [
@@ -98,7 +98,7 @@ def _is_in(path: str, folder: str) -> bool:
 
 
 def modules_beside(module: ast.Module, folder: str) -> Iterable[Path]:
-    """The files in a folder that a module imports from there; of a package, all of them."""
+    """Yield the files in a folder that a module imports, for a package all its files."""
     names: set[str] = set()
     for node in ast.walk(module):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""Whether a method depends on its operands alone, by its source."""
+"""Static analysis of purity: what a method depends on or changes besides its operands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PURE_BUILTINS = frozenset(
     | {"len", "list", "map", "max", "min", "next", "object", "pow", "range", "repr", "reversed"}
     | {"round", "set", "slice", "sorted", "str", "sum", "super", "tuple", "type", "zip"}
 )
-# What tuples, lists, sets, dicts and strings have.
+# The methods of tuples, lists, sets, dicts and strings.
 _CONTAINER_METHODS = {
     name
     for kind in (tuple, list, set, dict, str)
@@ -40,7 +40,7 @@ class Surroundings:
     _seen: dict[str, str] = field(default_factory=dict)
 
     def why_not_pure(self, function: Function) -> str:
-        """What a function depends on or changes besides its operands; "" for nothing."""
+        """Return what a function depends on or changes besides its operands, or "" for nothing."""
         reader = _Reader(self, _bound_names(function))
         body = function.body if isinstance(function.body, list) else [function.body]
         for node in [*body, *function.args.defaults, *filter(None, function.args.kw_defaults)]:
@@ -48,9 +48,9 @@ class Surroundings:
         return reader.reason
 
     def why_not_global(self, name: str) -> str:
-        """The same of a name that a method takes from its module."""
+        """Return why a global name is impure, or "" if it is not."""
         if name not in self._seen:
-            self._seen[name] = ""  # for functions that call each other
+            self._seen[name] = ""  # ends the recursion for functions that call each other
             self._seen[name] = self._look_up(name)
         return self._seen[name]
 
@@ -83,7 +83,7 @@ def _is_exception(found: Any) -> bool:
 
 
 def _bound_names(function: Function) -> set[str]:
-    """Names of a function that are its own, or of functions inside it."""
+    """Return the names bound in a function or in functions inside it."""
     bound = set()
     for node in ast.walk(function):
         if isinstance(node, ast.arg):
@@ -100,7 +100,7 @@ def _bound_names(function: Function) -> set[str]:
 
 
 class _Reader(ast.NodeVisitor):
-    """Finds the first thing in a function that is not about its operands."""
+    """Finds the first impurity in a function and describes it in `reason`."""
 
     def __init__(self, around: Surroundings, bound: set[str]) -> None:
         self.around = around
@@ -112,7 +112,7 @@ class _Reader(ast.NodeVisitor):
             super().visit(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        # Without annotations, which say nothing about what is computed.
+        # Annotations are skipped, since they do not affect the result.
         for part in [*node.body, *node.args.defaults, *filter(None, node.args.kw_defaults)]:
             self.visit(part)
 
@@ -129,7 +129,7 @@ class _Reader(ast.NodeVisitor):
         around, attribute = self.around, node.attr
         owner = node.value.id if isinstance(node.value, ast.Name) else ""
         if owner and owner not in self.bound and owner != around.source.name:
-            self.visit(node.value)  # a module: whatever it has
+            self.visit(node.value)  # a module, with any attribute
         elif not isinstance(node.ctx, ast.Load):
             if attribute not in around.stores or owner == around.source.name:
                 self.reason = f"assigns {ast.unparse(node)}"

@@ -1,4 +1,4 @@
-"""Which operations of a program's own class are the engine's: found by trying both."""
+"""Comparison of a program's own class with Value, to find the methods that are equivalent."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ _PREDICATES = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}
 
 
 def examine(source: ClassSource, outer: Mapping[str, Any], uses: Uses) -> Trial | None:
-    """Try a class and compare it with Value; None where it has no constructor of its own.
+    """Compare a class with Value by trials; return None if it has no constructor of its own.
 
-    Raises UnfitError, with the reason, where Value cannot take its place.
+    Raises UnfitError, with the reason, if Value cannot replace it.
     """
     cls, scope = copy_class(source, outer)
     if not has_constructor(source, cls):
@@ -77,14 +77,14 @@ def _examine(source: ClassSource, cls: type, scope: Scope, uses: Uses) -> Trial:
             raise UnfitError("none of its operations could be tried")
         return trial
     served = set(shape.attributes.values())
-    # Operations may leave at a node what only the program's sweep reads.
+    # Operations may set attributes of a node that only the program's sweep reads.
     stores = (served | shape.unknown) - {shape.attributes["data"]}
-    # A label that an operation makes of others is not the engine's.
+    # The engine has no operation that computes a label from other labels.
     read = (loads - held) | (served - {shape.attributes.get("label", "")})
     strict = Surroundings(source, scope, data, read, stores)
     impure = _impure(source, strict)
     _compare_operations(trial, impure, uses)
-    # Its own sweep may read all that its operations leave at a node.
+    # The program's sweep may read all attributes that its operations set.
     sweeping = replace(strict, loads={*strict.loads, *shape.unknown})
     _compare_sweep(trial, _impure(source, sweeping).get("backward", ""))
     _compare_others(trial, impure, uses)
@@ -92,7 +92,7 @@ def _examine(source: ClassSource, cls: type, scope: Scope, uses: Uses) -> Trial:
 
 
 def _impure(source: ClassSource, around: Surroundings) -> dict[str, str]:
-    """The methods that depend on more than their operands or have other effects, and why."""
+    """Return the methods with side effects or dependencies besides their operands, and why."""
     methods = source.methods()
     reasons = {name: around.why_not_pure(function) for name, function in methods.items()}
     found = {name: reason for name, reason in reasons.items() if reason}
@@ -100,7 +100,7 @@ def _impure(source: ClassSource, around: Surroundings) -> dict[str, str]:
 
 
 def _made_of(source: ClassSource, own: set[str], inner: Collection[str]) -> dict[str, str]:
-    """The methods that use one of the methods `own`, or one that does, and which."""
+    """Return the methods that use one of the methods `own`, directly or not, and which."""
     methods, found, pending = source.methods(), dict[str, str](), True
     while pending:
         pending = False
@@ -114,7 +114,10 @@ def _made_of(source: ClassSource, own: set[str], inner: Collection[str]) -> dict
 
 
 def _not_plain(trial: Trial, data: Collection[str]) -> dict[str, str]:
-    """What the class has under a name of Value's that is no function written in it."""
+    """Return attributes named as one of Value's that are no functions of the class, and why.
+
+    Raises UnfitError if Value cannot have such an attribute.
+    """
     cls, methods = trial.shape.cls, trial.source.methods()
     fields = getattr(cls, "__dataclass_fields__", {}).keys()
     found: dict[str, str] = {}
@@ -154,7 +157,7 @@ def _compare_operations(trial: Trial, impure: Mapping[str, str], uses: Uses) -> 
     shape, methods = trial.shape, trial.source.methods()
     looks = _looks(trial, uses)
     trial.begin = 0.0 if "__add__" in impure else _begin(shape)
-    # Multiplication first: with it the others are seen to use the gradient that comes to them.
+    # Multiplication first: multiplying the results of others tests their use of the gradient.
     names = sorted(methods.keys() & OPERATIONS.keys(), key=lambda name: (name != "__mul__", name))
     for name in names:
         if name in impure:
@@ -185,7 +188,7 @@ def _compare_operations(trial: Trial, impure: Mapping[str, str], uses: Uses) -> 
 
 
 def _begin(shape: Shape) -> float:
-    """A gradient from before, where the sweep does not clear it."""
+    """Return an initial gradient for trials: BEGIN, or 0 if the program's sweep clears it."""
     try:
         a = shape.cls(1.5)
         result = a + shape.cls(2.0)
@@ -197,7 +200,7 @@ def _begin(shape: Shape) -> float:
 
 
 def _looks(trial: Trial, uses: Uses) -> set[str]:
-    """At what of a node the program looks: "op", "children"."""
+    """Return which attributes of nodes the program reads, by meaning: op, children."""
     names, looks = trial.shape.attributes, set[str]()
     if names.get("op") in uses.compared:
         looks |= {"op", "children"}
@@ -219,7 +222,7 @@ def _has_other_parameters(name: str, function: ast.FunctionDef, uses: Uses) -> s
 
 def _treats_operands(trial: Trial, name: str, function: ast.FunctionDef, uses: Uses) -> str:
     cls = trial.shape.cls
-    # Of what operators call, only where the program calls it itself.
+    # An operator's method counts only if the program calls it by name.
     by_name = not name.startswith("__") or name in uses.loaded
     if by_name and takes_numbers_as_self(cls, name, OPERATIONS[name]):
         return "works on numbers as well"
@@ -248,11 +251,16 @@ def _compare_sweep(trial: Trial, impurity: str) -> None:
     elif shape.has_steps() or "local" in shape.attributes:
         trial.own["backward"] = reason
     else:
-        raise UnfitError(f"its backward() {reason}, and decides by itself how to go through a node")
+        raise UnfitError(
+            f"its backward() {reason}, and its nodes do not say how to propagate a gradient"
+        )
 
 
 def _compare_others(trial: Trial, impure: Mapping[str, str], uses: Uses) -> None:
-    """Methods that are no operations of the engine: the program's stay, if need be as they are."""
+    """Classify the methods that are no operations of the engine.
+
+    The program's own methods stay; those that make nodes may have to be lifted.
+    """
     shape, methods = trial.shape, trial.source.methods()
     for name, function in methods.items():
         if name in trial.same or name in trial.own or name in ("__init__", "__post_init__"):
@@ -283,16 +291,17 @@ def _compare_others(trial: Trial, impure: Mapping[str, str], uses: Uses) -> None
             trial.lifted.add(name)
         elif not shape.is_native():
             raise UnfitError(
-                f"its {name} {reason}, and makes nodes that only its own sweep can go through"
+                f"its {name} {reason}, and makes nodes that only its own backward() can "
+                "differentiate"
             )
     if uses.makes_nodes and not shape.is_native():
         raise UnfitError(
-            "the program makes nodes outside it that only its own sweep can go through"
+            "the program makes nodes outside it that only its own backward() can differentiate"
         )
 
 
 def _inner_names(shape: Shape) -> set[str]:
-    """The attributes that an operation sets at a node that it makes."""
+    """Return the attributes that an operation sets on its result."""
     return {shape.attributes.get(meaning, "") for meaning in ("children", "op", "local", "step")}
 
 

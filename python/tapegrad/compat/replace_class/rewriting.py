@@ -1,4 +1,4 @@
-"""Find the classes in a program's sources that tapegrad's Value is to replace."""
+"""Rewriting of a program's source so that classes in it are replaced by tapegrad's Value."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import Any
 
 from tapegrad.compat.replace_class.source import ClassSource
 
-# Names of classes met in sources, and the class definitions.
+# The names of classes met in sources, and the class definitions.
 _met: set[str] = set()
 _sources: list[ClassSource] = []
 
 
 def is_met(name: str) -> bool:
-    """Whether a source compiled so far defines a class of this name at module level."""
+    """True if a source compiled so far defines a class of this name at module level."""
     return name in _met
 
 
 def adopt(number: int) -> Callable[[Any], Any]:
-    """A class decorator, outside all others, that `parse_source` puts before a class.
+    """Return the class decorator that `parse_source` adds outside all others.
 
-    The number says which class definition of those met so far it is.
+    `number` is the index of the class definition among those met so far.
     """
     outer = sys._getframe(1).f_globals
 
     def decorate(cls: Any) -> Any:
-        # Imported here: a program whose classes stay does not wait for it.
+        # Imported here, so that a program without such classes does not pay for it.
         from tapegrad.compat.replace_class.adopt import adopt as replace
         from tapegrad.compat.replace_class.program import uses_around
 
@@ -40,7 +40,7 @@ def adopt(number: int) -> Callable[[Any], Any]:
 
 
 class _AdoptClasses(ast.NodeTransformer):
-    """Decorates the classes of the given names, at module level only, with `adopt`."""
+    """Decorates the classes of the given names at module level with `adopt`."""
 
     def __init__(self, names: Collection[str], module: ast.Module, filename: str) -> None:
         self.names = names
@@ -62,7 +62,7 @@ class _AdoptClasses(ast.NodeTransformer):
 
 
 def _adopt_expression(node: ast.ClassDef, number: int) -> ast.expr:
-    # An import, not a name: the program's namespace stays its own.
+    # An import expression, so that no name is added to the program's namespace.
     source = f"__import__({__name__!r}, fromlist=['adopt']).adopt({number})"
     expression = ast.parse(source, mode="eval").body
     place = node.decorator_list[0] if node.decorator_list else node
@@ -74,11 +74,11 @@ def _adopt_expression(node: ast.ClassDef, number: int) -> ast.expr:
 def parse_source(
     source: str | bytes, filename: str, names: Collection[str], flags: int = 0
 ) -> ast.Module:
-    """The syntax tree of a program in which classes of these names are replaced.
+    """Parse a program and rewrite it so that classes of these names are replaced.
 
     Raises SyntaxError as `compile` does.
     """
-    # Not ast.parse: its frame would show in the traceback of a SyntaxError.
+    # Not ast.parse, whose frame would show in the traceback of a SyntaxError.
     tree = compile(source, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
     assert isinstance(tree, ast.Module)
     if names:
@@ -87,7 +87,7 @@ def parse_source(
 
 
 def compile_source(source: str | bytes, filename: str, names: Collection[str]) -> CodeType:
-    """The code of a program in which classes of these names are replaced.
+    """Compile a program, rewritten so that classes of these names are replaced.
 
     Raises SyntaxError as `compile` does.
     """

@@ -1,4 +1,4 @@
-"""What the nodes of a program's own class hold, by meaning."""
+"""The attributes of the nodes of a program's own class, by meaning."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass
 class Parameter:
-    """A parameter of the constructor: what it means, and of an extra one the attribute it sets."""
+    """A parameter of the constructor: its role, and the attribute that an extra parameter sets."""
 
     name: str
     kind: inspect._ParameterKind
@@ -20,26 +20,26 @@ class Parameter:
 
 @dataclass
 class Shape:
-    """What the nodes of a class hold, by meaning, and how they are made."""
+    """The attributes of a class's nodes by meaning, and the parameters of its constructor."""
 
     cls: type
     parameters: list[Parameter] = field(default_factory=list)
     attributes: dict[str, str] = field(default_factory=dict)  # meaning -> name
-    defaults: dict[str, Any] = field(default_factory=dict)  # meaning -> a leaf's
+    defaults: dict[str, Any] = field(default_factory=dict)  # meaning -> value in a leaf
     constants: dict[str, Any] = field(default_factory=dict)  # other attributes of every node
     unknown: set[str] = field(default_factory=set)  # attributes that only its operations set
     container: type = set
     takes_nodes: bool = False
-    converts: bool = False  # whether its constructor makes a number of text
-    is_tried: bool = False  # whether operations were seen at work
-    sweeps: bool = True  # whether its backward() may be called to see derivatives
+    converts: bool = False  # True if its constructor converts text
+    is_tried: bool = False  # True if an operation was tried
+    sweeps: bool = True  # True if its backward() may be called to get derivatives
 
     def has_steps(self) -> bool:
-        """Whether its nodes hand their gradients on by closures without arguments."""
+        """True if its nodes propagate their gradients by closures without arguments."""
         return "step" in self.attributes
 
     def is_native(self) -> bool:
-        """Whether the program's own operations can make tapegrad's nodes."""
+        """True if the program's own operations can construct tapegrad's nodes."""
         roles = {parameter.role for parameter in self.parameters}
         return (
             "unknown" not in roles
@@ -54,7 +54,7 @@ class Shape:
         setattr(node, self.attributes[meaning], value)
 
     def pull(self, root: Any) -> None:
-        """Run the class's own sweep from a node, or what its nodes say how to."""
+        """Run the class's own sweep from a node, or one by its nodes' steps or local gradients."""
         if self.sweeps:
             root.backward()
         else:
@@ -86,7 +86,7 @@ class Shape:
 
 
 def state_of(node: Any) -> dict[str, Any]:
-    """The attributes of an object, in slots or not."""
+    """Return the attributes of an object, including those in slots."""
     found: dict[str, Any] = {}
     for base in type(node).__mro__:
         slots = vars(base).get("__slots__", ())

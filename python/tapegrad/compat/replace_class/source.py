@@ -1,4 +1,4 @@
-"""The source of a class that a program defines: what its methods read, use and change."""
+"""Static analysis of a program's class: the names that its methods read, call and assign."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _METHOD_DECORATORS |= {"property", "setter", "staticmethod"}
 
 @dataclass(frozen=True)
 class ClassSource:
-    """A class definition as it was written, and the module around it."""
+    """The syntax tree of a class definition and of its module."""
 
     node: ast.ClassDef
     module: ast.Module
@@ -27,7 +27,7 @@ class ClassSource:
         return self.node.name
 
     def methods(self) -> dict[str, ast.FunctionDef]:
-        """The functions of the class and of its bases in the same module, under every name."""
+        """Return the methods of the class and of its bases in the module, by all their names."""
         found: dict[str, ast.FunctionDef] = {}
         for base in self.bases():
             found.update(_functions_of(base))
@@ -35,7 +35,7 @@ class ClassSource:
         return found
 
     def bases(self) -> list[ast.ClassDef]:
-        """The bases that the same module defines, the farthest first."""
+        """Return the bases that the module defines, the most distant first."""
         found: list[ast.ClassDef] = []
         pending = [self.node]
         while pending:
@@ -49,7 +49,7 @@ class ClassSource:
         return found
 
     def fields(self) -> set[str]:
-        """The names that the class and those bases annotate, as dataclasses do."""
+        """Return the names annotated in the class and these bases, as in a dataclass."""
         return {
             statement.target.id
             for node in [*self.bases(), self.node]
@@ -58,11 +58,11 @@ class ClassSource:
         }
 
     def functions(self) -> dict[str, ast.FunctionDef]:
-        """The functions at the top level of the module."""
+        """Return the functions at the top level of the module."""
         return {x.name: x for x in self.module.body if isinstance(x, ast.FunctionDef)}
 
     def is_constant(self, name: str) -> bool:
-        """Whether the module gives this name a value once, and no function changes it."""
+        """True if the module assigns this name once, and no function declares it global."""
         stores = 0
         for node in ast.walk(self.module):
             if isinstance(node, ast.Global) and name in node.names:
@@ -89,7 +89,7 @@ def _functions_of(node: ast.ClassDef) -> dict[str, ast.FunctionDef]:
 
 
 def _pairs(statement: ast.Assign) -> Iterable[tuple[str, ast.expr]]:
-    """Names and what is assigned to them, `a, b = x, y` among it."""
+    """Yield the names assigned and their expressions, also in `a, b = x, y`."""
     for target in statement.targets:
         value = statement.value
         if isinstance(target, ast.Name):
@@ -101,7 +101,7 @@ def _pairs(statement: ast.Assign) -> Iterable[tuple[str, ast.expr]]:
 
 
 def why_not_repeated(source: ClassSource) -> str:
-    """Why the class statement cannot be run a second time to try the class; "" where it can."""
+    """Return why the class statement cannot be run a second time, or "" if it can."""
     for node in [*source.bases(), source.node]:
         if node.keywords:
             return "it has a metaclass or arguments besides its bases"
@@ -129,7 +129,7 @@ def last_name(expression: ast.expr) -> str:
 
 
 def without_annotations(statement: ast.stmt) -> ast.stmt:
-    """A copy in which functions have none, since these may name what is not there yet."""
+    """Return a copy without annotations, which may refer to names not defined yet."""
     copied = copy.deepcopy(statement)
     for node in ast.walk(copied):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -140,7 +140,7 @@ def without_annotations(statement: ast.stmt) -> ast.stmt:
 
 
 def is_stub(function: ast.FunctionDef) -> bool:
-    """Whether a function has no body but a docstring, `...` or `pass`."""
+    """True if the body of a function is only a docstring, `...` or `pass`."""
     return all(
         isinstance(statement, ast.Pass)
         or (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
@@ -149,7 +149,7 @@ def is_stub(function: ast.FunctionDef) -> bool:
 
 
 def returns_of(function: ast.FunctionDef | None) -> list[ast.expr]:
-    """The expressions that a function returns or yields, without those of functions in it."""
+    """Return the expressions that a function returns or yields, except None."""
     found: list[ast.expr] = []
     pending: list[ast.AST] = [*(function.body if function else ())]
     while pending:
@@ -164,9 +164,9 @@ def returns_of(function: ast.FunctionDef | None) -> list[ast.expr]:
 
 
 def looks_at_operands(constructor: ast.FunctionDef) -> str:
-    """What a constructor reads of other nodes than the one it makes; "" for nothing.
+    """Return which attribute of other nodes a constructor reads, or "" for none.
 
-    The number of a node that is given in place of a number does not count.
+    The data of a node that is passed in place of a number does not count.
     """
     attributes = [node for node in ast.walk(constructor) if isinstance(node, ast.Attribute)]
     stored = {node.attr for node in attributes if isinstance(node.ctx, ast.Store)}
@@ -179,9 +179,10 @@ def looks_at_operands(constructor: ast.FunctionDef) -> str:
 
 
 def makes_nodes(function: ast.AST, class_name: str, stores: Collection[str]) -> bool:
-    """Whether a function makes a node with operands itself, rather than by other operations.
+    """True if a function constructs a node with operands itself, not only by other operations.
 
-    It calls the class with more than a number, or assigns one of the attributes `stores`.
+    Such a function calls the class with more than a number, or assigns one of the attributes
+    `stores`.
     """
     return any(
         isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr in stores
@@ -203,10 +204,10 @@ _OPERATORS: dict[type[ast.AST], str] = {
 
 
 def operations_in(function: ast.FunctionDef, is_made_of_others: bool) -> set[str]:
-    """The methods of nodes that a function may call, by name or through operators.
+    """Return the methods of nodes that a function may call, by name or by operators.
 
-    Where it makes its node itself, most of its operators are on numbers: then those count that
-    stand beside one of its operands.
+    In a function that constructs its node itself, most operators act on numbers; only those next to
+    one of its operands count.
     """
     operands = {argument.arg for argument in function.args.args}
     found: set[str] = set()
@@ -230,7 +231,7 @@ def gives_operands(call: ast.Call) -> bool:
 
 
 def names_its_class(function: ast.FunctionDef) -> bool:
-    """Whether a method asks an object for its class."""
+    """True if a method reads the class of an object."""
     return any(
         (isinstance(node, ast.Attribute) and node.attr == "__class__")
         or (isinstance(node, ast.Call) and last_name(node.func) == "type")

@@ -1,4 +1,4 @@
-"""Whether the sweep of a program's own class leaves the gradients that the engine's leaves."""
+"""Comparison of the sweep of a program's class with the engine's, on small graphs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tapegrad.compat.replace_class.trial import OPERATIONS, Engine, Outcome, Tri
 
 
 def sweeps_alike(trial: Trial, theirs: Engine, ours: Engine) -> bool:
-    """Whether both sweeps leave the same gradients, at every node and after several calls."""
+    """True if both sweeps leave the same gradients at every node, also after several calls."""
     if "__add__" in trial.same and "__mul__" in trial.same:
         add, multiply = "__add__", "__mul__"
     else:

@@ -1,4 +1,4 @@
-"""How a program uses the nodes of its class, by the source around the class."""
+"""Static analysis of how a program uses the nodes of its class."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from itertools import pairwise
 
 from tapegrad.compat.replace_class.source import gives_operands, last_name
 
-# What changes a container, and functions that change the one they are given.
+# Methods that modify a container, and functions that modify their first argument.
 _CHANGING = {"add", "append", "appendleft", "clear", "difference_update", "discard", "extend"}
 _CHANGING |= {"insert", "intersection_update", "pop", "popleft", "remove", "reverse", "setdefault"}
 _CHANGING |= {"sort", "symmetric_difference_update", "update"}
 _CHANGING_GIVEN = {"heapify", "heappop", "heappush", "shuffle"}
 
-# Where the text of an operation is only shown.
+# Functions and keywords that only display the text of an operation.
 _SHOWING = {"debug", "edge", "format", "info", "node", "print", "write"}
 _SHOWN_AS = {"label", "name", "text", "title", "tooltip", "xlabel"}
 _DRAWING = {"Digraph", "Graph", "networkx", "pydot", "pygraphviz"}
@@ -32,28 +32,28 @@ _Definition = ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass
 class Uses:
-    """How the program around a class uses what its nodes have."""
+    """How the program around a class uses the attributes of its nodes."""
 
     class_name: str
     loaded: set[str] = field(default_factory=set)
-    stored: set[str] = field(default_factory=set)  # or changed in place
-    changed: set[str] = field(default_factory=set)  # the same, by methods of the class
-    compared: set[str] = field(default_factory=set)  # read for more than to show it
-    walked: set[str] = field(default_factory=set)  # read where nothing is drawn
+    stored: set[str] = field(default_factory=set)  # or modified in place
+    changed: set[str] = field(default_factory=set)  # the same, in methods of the class
+    compared: set[str] = field(default_factory=set)  # read, not only to display it
+    walked: set[str] = field(default_factory=set)  # read in modules that draw nothing
     compares_types: bool = False
     makes_nodes: bool = False
-    keywords: set[str] = field(default_factory=set)  # methods called with keywords, or handed on
+    keywords: set[str] = field(default_factory=set)  # methods called with keywords, or not called
     parts: dict[str, set[str]] = field(default_factory=dict)  # attributes of attributes
-    asked: set[str] = field(default_factory=set)  # names that a node may have or not
-    called: set[str] = field(default_factory=set)  # attributes of what is no module
-    asks: str = ""  # an expression that asks for whatever a node has
+    asked: set[str] = field(default_factory=set)  # names whose presence is tested
+    called: set[str] = field(default_factory=set)  # attributes of objects other than modules
+    asks: str = ""  # an expression that lists attributes
     caught: set[str] = field(default_factory=set)  # names of exceptions
-    no_numbers: dict[str, str] = field(default_factory=dict)  # assigned to attributes
-    data: list[str] = field(default_factory=list)  # what is no number, given to the class
+    no_numbers: dict[str, str] = field(default_factory=dict)  # non-numbers assigned to attributes
+    data: list[str] = field(default_factory=list)  # non-numbers passed to the class
     modules: set[str] = field(default_factory=set)  # imported
 
     def add(self, module: ast.Module) -> None:
-        """Add the uses of a module outside the class, and in its methods that make no nodes."""
+        """Add the uses in a module outside the class, and in methods that construct no nodes."""
         _Finder(self, module).visit(module)
 
 
@@ -61,7 +61,7 @@ class _Finder(ast.NodeVisitor):
     def __init__(self, uses: Uses, module: ast.Module) -> None:
         self.uses = uses
         self.parents: list[ast.AST] = []
-        self.names: dict[str, str] = {}  # of attributes, in the function at hand
+        self.names: dict[str, str] = {}  # of attributes, in the current function
         self.imported = set(_imported_names(module))
         self.draws = any(last_name_of(node) in _DRAWING for node in ast.walk(module))
         self.parsed = set(_assigned(module, lambda value: last_name(value).startswith("parse_")))
@@ -124,7 +124,7 @@ class _Finder(ast.NodeVisitor):
             self.uses.no_numbers[attribute] = ast.unparse(value)
 
     def _is_of_another(self, owner: ast.expr) -> bool:
-        """Whether an object is `self` in a class that has nothing to do with this one."""
+        """True if an object is `self` in an unrelated class."""
         classes = [node for node in self.parents if isinstance(node, ast.ClassDef)]
         if not (isinstance(owner, ast.Name) and owner.id in ("self", "cls") and classes):
             return False
@@ -163,7 +163,7 @@ class _Finder(ast.NodeVisitor):
                 uses.stored.add(name)
 
     def _is_shown(self) -> bool:
-        """Whether the expression at hand is only shown, or only asked whether it is empty."""
+        """True if the current expression is only displayed or tested for emptiness."""
         path = self.parents[::-1]
         for child, parent in pairwise(path):
             if isinstance(parent, ast.BoolOp | ast.IfExp):
@@ -226,7 +226,7 @@ class _Finder(ast.NodeVisitor):
             self.uses.data.append(ast.unparse(given))
 
     def _is_settings(self, node: ast.expr) -> bool:
-        """Whether an object holds a program's options, or is one of another class."""
+        """True if an object holds parsed options, or is of an unrelated class."""
         is_parsed = isinstance(node, ast.Name) and node.id in self.parsed
         return is_parsed or last_name(node).startswith("parse_") or self._is_of_another(node)
 
@@ -271,7 +271,7 @@ class _Finder(ast.NodeVisitor):
 
 
 def _methods_on_nodes(node: ast.ClassDef) -> Iterable[ast.FunctionDef]:
-    """The methods of the class that make no node themselves, and that only a sweep calls."""
+    """Yield the methods that construct no nodes, except those that backward() calls."""
     methods = {x.name: x for x in node.body if isinstance(x, ast.FunctionDef)}
     aside, pending = {"__init__", "__post_init__", "backward"}, ["backward"]
     while pending:
@@ -290,12 +290,12 @@ def _methods_on_nodes(node: ast.ClassDef) -> Iterable[ast.FunctionDef]:
 
 
 def last_name_of(node: ast.AST) -> str:
-    """The name or attribute that an expression is; "" for another."""
+    """Return the name of a name or attribute, or "" for another expression."""
     return last_name(node) if isinstance(node, ast.Attribute | ast.Name) else ""
 
 
 def _is_no_number(value: ast.expr) -> bool:
-    """Whether an expression is no real number of the machine, as far as one sees."""
+    """True if an expression is evidently not a real number."""
     if isinstance(value, ast.Constant):
         return value.value is None or isinstance(value.value, str | bytes | complex)
     if isinstance(value, ast.BinOp):
@@ -337,7 +337,7 @@ def _imported_names(module: ast.Module) -> Iterable[str]:
 
 
 def _other_names(module: ast.Module, class_name: str) -> Iterable[str]:
-    """The names that a module gives the class besides its own."""
+    """Yield the other names of the class in a module."""
     yield from _assigned(module, lambda value: last_name_of(value) == class_name)
     for node in ast.walk(module):
         if isinstance(node, ast.ImportFrom):
@@ -345,7 +345,7 @@ def _other_names(module: ast.Module, class_name: str) -> Iterable[str]:
 
 
 def _assigned(module: ast.Module, fits: Callable[[ast.expr], bool]) -> Iterable[str]:
-    """The names that a module assigns to expressions that fit."""
+    """Yield the names assigned to expressions that fit."""
     for node in ast.walk(module):
         if isinstance(node, ast.Assign) and fits(node.value):
             for target in node.targets:
@@ -355,7 +355,7 @@ def _assigned(module: ast.Module, fits: Callable[[ast.expr], bool]) -> Iterable[
 
 
 def _always(module: ast.Module, fits: Callable[[ast.expr], bool]) -> Iterable[str]:
-    """The names of a module that are only ever assigned expressions that fit."""
+    """Return the names that are bound only to expressions that fit."""
     names = [node for node in ast.walk(module) if isinstance(node, ast.Name)]
     bound = [name.id for name in names if not isinstance(name.ctx, ast.Load)]
     bound += [node.arg for node in ast.walk(module) if isinstance(node, ast.arg)]

@@ -1,7 +1,7 @@
-"""Schedules of learning rates, with PyTorch's names, defaults and formulas.
+"""Learning rate schedulers with PyTorch's names, defaults and formulas.
 
-A schedule is made for an optimizer and moves the "lr" of its groups at each step(), which a program
-calls once an epoch, after the optimizer's own steps.
+A scheduler changes the "lr" of its optimizer's groups at each step(), which a program calls once
+per epoch, after the optimizer's own steps.
 
 >>> from tapegrad import Value, optim
 >>> optimizer = optim.SGD([Value(1.0)], lr=0.1)

@@ -1,4 +1,4 @@
-"""What all schedules have."""
+"""The base class of learning rate schedulers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["LRScheduler", "each_group", "need_positive_int"]
 
 
 def need_positive_int(name: str, number: int) -> None:
-    """Raise unless the number is an int of 1 or more."""
+    """Raise TypeError unless `number` is an int, and ValueError unless it is 1 or more."""
     if not isinstance(number, int):
         raise TypeError(f"{name} must be an int, not '{type(number).__name__}'")
     if number < 1:
@@ -20,7 +20,10 @@ def need_positive_int(name: str, number: int) -> None:
 
 
 def each_group(name: str, given: float | Sequence[float], optimizer: Optimizer) -> list[float]:
-    """One number for each group of the optimizer, from as many or one."""
+    """Return one number for each group of the optimizer; a single number is repeated.
+
+    Raises ValueError for another number of numbers.
+    """
     count = len(optimizer.param_groups)
     if not isinstance(given, (list, tuple)):
         return [given] * count  # type: ignore[list-item]
@@ -30,11 +33,13 @@ def each_group(name: str, given: float | Sequence[float], optimizer: Optimizer) 
 
 
 class LRScheduler:
-    """The base of schedules; one of your own derives from this and defines get_lr().
+    """The base class of schedulers. A subclass defines get_lr().
 
-    Making it does the first step(), to epoch 0. `last_epoch` is for going on with a training whose
-    optimizer has been loaded: the epoch that was the last one. Raises TypeError for what is no
-    Optimizer, and ValueError for a `last_epoch` with an optimizer that was never scheduled.
+    The constructor does the first step(), to epoch 0. To resume a training, load the optimizer's
+    state and pass the last epoch as `last_epoch`.
+
+    Raises TypeError for an object that is no Optimizer, and ValueError for a `last_epoch` with an
+    optimizer that never had a scheduler.
 
     >>> from tapegrad import Value, optim
     >>> class Halving(LRScheduler):
@@ -48,7 +53,7 @@ class LRScheduler:
     """
 
     _not_saved: tuple[str, ...] = ("optimizer",)
-    _is_first = False  # whether this is the step that making a schedule does
+    _is_first = False  # True during the step() of the constructor
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         if not isinstance(optimizer, Optimizer):
@@ -67,18 +72,19 @@ class LRScheduler:
         self._begin()
 
     def get_lr(self) -> list[float]:
-        """The learning rate of each group in the epoch `last_epoch`, from those of the one before.
+        """Return the learning rate of each group in the epoch `last_epoch`.
 
-        A subclass defines it. After a step, `get_last_lr` tells what was set.
+        It may be computed from the groups' "lr", which is that of the epoch before. A subclass
+        defines it, and step() calls it; programs call `get_last_lr`.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no get_lr()")
 
     def get_last_lr(self) -> list[float]:
-        """The learning rate of each group, as it was last set."""
+        """Return the learning rate of each group as set by the last step."""
         return self._last_lr
 
     def step(self) -> None:
-        """Go on to the next epoch."""
+        """Advance to the next epoch and set the learning rates."""
         self.last_epoch += 1
         try:
             rates = self.get_lr()
@@ -88,20 +94,25 @@ class LRScheduler:
         self._set_lr(rates)
 
     def state_dict(self) -> dict[str, Any]:
-        """All but the optimizer, which has a state_dict of its own: plain lists and numbers."""
+        """Return the scheduler's state, without the optimizer's, as plain lists and numbers."""
         saved = {name: x for name, x in self.__dict__.items() if name not in self._not_saved}
         return copy.deepcopy(saved)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what state_dict() gave; ValueError where it is another kind of schedule's."""
+        """Load a state that state_dict() returned.
+
+        Raises ValueError for the state of another kind of scheduler.
+        """
         expected = self.__dict__.keys() - {*self._not_saved}
         if state_dict.keys() != expected:
             odd = ", ".join(map(repr, sorted(state_dict.keys() ^ expected)))
-            raise ValueError(f"state_dict is not of a {type(self).__name__}: see {odd}")
+            raise ValueError(
+                f"state_dict is not of a {type(self).__name__}: see {odd}, missing or unexpected"
+            )
         self.__dict__.update(copy.deepcopy(state_dict))
 
     def _begin(self) -> None:
-        """Take the first step, in which most schedules leave the learning rates as they are."""
+        """Do the first step, in which most schedulers leave the learning rates unchanged."""
         self._is_first = True
         try:
             self.step()
@@ -109,7 +120,7 @@ class LRScheduler:
             del self._is_first
 
     def _restart(self) -> None:
-        """Be at epoch 0, whatever was before."""
+        """Go back to epoch 0 with the initial learning rates."""
         for group, base_lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
             group["lr"] = base_lr
         self.last_epoch = -1

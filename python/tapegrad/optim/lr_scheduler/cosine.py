@@ -1,4 +1,4 @@
-"""Schedules along half a wave of the cosine (Loshchilov & Hutter 2017)."""
+"""Cosine annealing schedulers (Loshchilov & Hutter 2017)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ __all__ = ["CosineAnnealingLR", "CosineAnnealingWarmRestarts"]
 
 
 class CosineAnnealingLR(LRScheduler):
-    """From the first learning rate down to `eta_min` in `T_max` epochs, and up again.
+    """Anneals the learning rate along a cosine to `eta_min` in `T_max` epochs, then back up.
 
-    The rate in an epoch is computed from that of the epoch before, so that other schedules may
+    The rate of an epoch is computed from that of the epoch before, so that other schedulers may
     change it too.
 
     >>> from tapegrad import Value, optim
@@ -39,7 +39,7 @@ class CosineAnnealingLR(LRScheduler):
         if self._is_first:
             return self._rates()
         if (self.last_epoch - 1 - self.T_max) % (2 * self.T_max) == 0:
-            # The rate was eta_min, of which no factor leads away.
+            # The rate is eta_min here, so scaling its distance to eta_min would leave it there.
             share = (1 - math.cos(math.pi / self.T_max)) / 2
             pairs = zip(self._rates(), self.base_lrs, strict=True)
             return [lr + (base_lr - self.eta_min) * share for lr, base_lr in pairs]
@@ -49,10 +49,10 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """From the first learning rate down to `eta_min` in `T_0` epochs, and again from the start.
+    """Anneals the learning rate along a cosine to `eta_min` in `T_0` epochs, then restarts.
 
-    Each time it takes `T_mult` times as long as before. step() may be given the epoch, whole or
-    not: `scheduler.step(epoch + batch / batches)`.
+    Each cycle is `T_mult` times as long as the one before. step() takes an optional epoch, which
+    need not be an integer: `scheduler.step(epoch + batch / batches)`.
 
     >>> from tapegrad import Value, optim
     >>> optimizer = optim.SGD([Value(1.0)], lr=1.0)
@@ -83,7 +83,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         return [self.eta_min + (base_lr - self.eta_min) * share for base_lr in self.base_lrs]
 
     def step(self, epoch: float | None = None) -> None:
-        """Go on to the next epoch, or to the one given."""
+        """Advance to the next epoch, or go to `epoch`; raises ValueError if it is negative."""
         if epoch is None and self.last_epoch >= 0:
             self.last_epoch += 1
             self.T_cur += 1

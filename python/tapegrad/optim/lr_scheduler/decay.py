@@ -1,4 +1,7 @@
-"""Schedules that multiply the learning rate by a factor, and so work together on one optimizer."""
+"""Schedulers that multiply the learning rate by a factor.
+
+Several of them may act on one optimizer, except for LambdaLR, which sets the rate.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,10 @@ __all__ = [
 
 
 class LambdaLR(LRScheduler):
-    """The first learning rate times `lr_lambda(epoch)`, a function or one for each group.
+    """Sets the learning rate to the initial one times `lr_lambda(epoch)`.
 
-    state_dict() has the attributes of functions that are objects, and not functions themselves.
+    `lr_lambda` is a function, or a list of a function for each group; another number of functions
+    raises ValueError. state_dict() saves the attributes of callable objects, but no functions.
 
     >>> from tapegrad import Value, optim
     >>> optimizer = optim.SGD([Value(1.0)], lr=1.0)
@@ -71,7 +75,7 @@ def _attributes(function: Callable[[int], float]) -> dict[str, Any] | None:
 
 
 class StepLR(LRScheduler):
-    """The learning rate times `gamma` every `step_size` epochs.
+    """Multiplies the learning rate by `gamma` every `step_size` epochs.
 
     >>> from tapegrad import Value, optim
     >>> optimizer = optim.SGD([Value(1.0)], lr=1.0)
@@ -94,7 +98,7 @@ class StepLR(LRScheduler):
 
 
 class MultiStepLR(LRScheduler):
-    """The learning rate times `gamma` at each of the epochs `milestones`.
+    """Multiplies the learning rate by `gamma` at each of the epochs `milestones`.
 
     >>> from tapegrad import Value, optim
     >>> optimizer = optim.SGD([Value(1.0)], lr=1.0)
@@ -120,7 +124,7 @@ class MultiStepLR(LRScheduler):
 
 
 class ConstantLR(LRScheduler):
-    """The learning rate times `factor`, from 0 to 1, until the epoch `total_iters`.
+    """Multiplies the learning rate by `factor`, from 0 to 1, until the epoch `total_iters`.
 
     >>> from tapegrad import Value, optim
     >>> optimizer = optim.SGD([Value(1.0)], lr=1.0)
@@ -150,9 +154,10 @@ class ConstantLR(LRScheduler):
 
 
 class LinearLR(LRScheduler):
-    """The learning rate times a factor on the way from `start_factor` to `end_factor`.
+    """Multiplies the learning rate by a factor that changes linearly over `total_iters` epochs.
 
-    It is there at the epoch `total_iters`. Both are from 0 to 1, and the first is not 0.
+    The factor goes from `start_factor`, above 0 and at most 1, to `end_factor`, from 0 to 1. Raises
+    ValueError for another factor.
 
     >>> from tapegrad import Value, optim
     >>> optimizer = optim.SGD([Value(1.0)], lr=1.0)
@@ -189,7 +194,7 @@ class LinearLR(LRScheduler):
 
 
 class ExponentialLR(LRScheduler):
-    """The learning rate times `gamma` every epoch.
+    """Multiplies the learning rate by `gamma` every epoch.
 
     >>> from tapegrad import Value, optim
     >>> optimizer = optim.SGD([Value(1.0)], lr=1.0)
@@ -207,7 +212,7 @@ class ExponentialLR(LRScheduler):
 
 
 class PolynomialLR(LRScheduler):
-    """The first learning rate times (1 - epoch / total_iters) ** power, and then 0.
+    """Scales the initial learning rate by (1 - epoch / total_iters)**power, then keeps it at 0.
 
     >>> from tapegrad import Value, optim
     >>> optimizer = optim.SGD([Value(1.0)], lr=1.0)

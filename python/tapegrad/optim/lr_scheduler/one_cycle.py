@@ -13,17 +13,18 @@ __all__ = ["OneCycleLR"]
 
 
 class OneCycleLR(LRScheduler):
-    """Up to `max_lr` and down to far below the first rate, momentum the other way (Smith 2018).
+    """The 1cycle policy: one rise of the learning rate to `max_lr` and one fall (Smith 2018).
 
-    The way has `total_steps` steps, or `epochs` times `steps_per_epoch`, and step() is called after
-    each step of the optimizer. The rate goes from `max_lr / div_factor` to `max_lr` in the share
-    `pct_start` of the steps, and then to the first rate over `final_div_factor`; with `three_phase`
-    first back to where it began in as many steps. With `cycle_momentum` the momentum, or Adam's
-    first beta, goes from `max_momentum` to `base_momentum` and back. The groups' own "lr" and
-    momentum do not matter.
+    The cycle has `total_steps` steps, or `epochs * steps_per_epoch`. step() is called after each
+    step of the optimizer. The rate rises from the initial rate, `max_lr / div_factor`, to `max_lr`
+    in the fraction `pct_start` of the steps, and then falls to the initial rate divided by
+    `final_div_factor`. With `three_phase` it first falls to the initial rate in as many steps as it
+    rose, and then to the final one. With `cycle_momentum` the momentum, or the first beta of Adam,
+    goes from `max_momentum` to `base_momentum` and back. The "lr" and momentum of the groups are
+    overwritten.
 
-    Raises ValueError for options that make no sense, for an optimizer without momentum where it is
-    to be cycled, and from step() after the last step.
+    Raises ValueError for invalid options, for `cycle_momentum` with an optimizer without momentum,
+    and from step() after the last step.
 
     >>> from tapegrad import Value, optim
     >>> optimizer = optim.SGD([Value(1.0)], momentum=0.9)
@@ -77,7 +78,7 @@ class OneCycleLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        """The rates of this step; momentum is set on the way."""
+        """Return the learning rates of this step, and set the momentum of the groups."""
         if self.last_epoch > self.total_steps:
             raise ValueError(f"all of the {self.total_steps} steps of the cycle are done")
         (lr_from, lr_to), (momentum_from, momentum_to), share = self._phase()
@@ -94,7 +95,7 @@ class OneCycleLR(LRScheduler):
         return rates
 
     def _phase(self) -> tuple[tuple[str, str], tuple[str, str], float]:
-        """Between which rates and momenta of a group the way is now, and which share is done."""
+        """Return the current phase: the names of its rates and momenta, and the fraction done."""
         rise = self.pct_start * self.total_steps - 1
         ways = [(rise, ("initial_lr", "max_lr"), ("max_momentum", "base_momentum"))]
         down = ("base_momentum", "max_momentum")

@@ -1,4 +1,4 @@
-"""A schedule that looks at how training goes."""
+"""A scheduler that reacts to a metric of the training."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ __all__ = ["ReduceLROnPlateau"]
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """The learning rate times `factor` when a measure has not improved for `patience` epochs.
+    """Multiplies the learning rate by `factor` if a metric stops improving.
 
-    step() is given the measure; it is to become small, or large with `mode="max"`. It has improved
-    where it is better than the best so far by the share `threshold` of that, or by `threshold`
-    itself with `threshold_mode="abs"`. After a reduction `cooldown` epochs pass before bad ones are
-    counted again. No rate falls below `min_lr`, a number or one for each group, nor by less than
-    `eps`.
+    step() takes the metric of an epoch, which improves by becoming smaller, or larger with
+    `mode="max"`. An epoch is bad unless the metric is better than the best so far by the fraction
+    `threshold` of it, or by `threshold` itself with `threshold_mode="abs"`. More than `patience`
+    bad epochs in a row reduce the rate, and the following `cooldown` epochs are not counted. The
+    rate never falls below `min_lr`, a number or one for each group, and a change of at most `eps`
+    is skipped.
 
     Raises ValueError for a `factor` of 1 or more and for an unknown mode.
 
@@ -70,11 +71,11 @@ class ReduceLROnPlateau(LRScheduler):
 
     @property
     def in_cooldown(self) -> bool:
-        """Whether bad epochs are not counted now."""
+        """True while bad epochs are not counted."""
         return self.cooldown_counter > 0
 
     def step(self, metrics: SupportsFloat) -> None:  # type: ignore[override]
-        """Go on to the next epoch; `metrics` is the measure of the one that ended."""
+        """Advance to the next epoch; `metrics` is the metric of the one that ended."""
         current = float(metrics)
         self.last_epoch += 1
         if self._is_better(current):

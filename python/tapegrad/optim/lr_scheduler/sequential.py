@@ -1,4 +1,4 @@
-"""Schedules one after the other."""
+"""A scheduler that runs others one after another."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["SequentialLR"]
 
 
 class SequentialLR(LRScheduler):
-    """The first of `schedulers` until the first of `milestones`, then the next, each from epoch 0.
+    """Runs `schedulers` one after another, and switches to the next at each of `milestones`.
 
-    Raises ValueError unless there is one milestone less than schedulers, and for schedulers of
-    another optimizer or such as need a measure.
+    Each scheduler starts from epoch 0. Raises ValueError unless there is one milestone less than
+    schedulers, and for a scheduler of another optimizer or one that needs a metric.
 
     >>> from tapegrad import Value, optim
     >>> from tapegrad.optim.lr_scheduler import ConstantLR, ExponentialLR
@@ -62,14 +62,14 @@ class SequentialLR(LRScheduler):
         self.last_epoch = last_epoch + 1
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"]
-        # Each has taken its first step already, on rates that the others had changed.
+        # Each scheduler's constructor did its first step, from rates that the others had changed.
         first = self._current()
         first.last_epoch -= 1
         first._begin()
         self._last_lr = first.get_last_lr()
 
     def step(self) -> None:
-        """Go on to the next epoch."""
+        """Advance to the next epoch and set the learning rates."""
         self.last_epoch += 1
         current = self._current()
         if self.last_epoch in self._milestones:
@@ -79,12 +79,12 @@ class SequentialLR(LRScheduler):
         self._last_lr = current.get_last_lr()
 
     def state_dict(self) -> dict[str, Any]:
-        """The states of the schedules too."""
+        """Return the state, with the states of the schedulers."""
         states = [scheduler.state_dict() for scheduler in self._schedulers]
         return {**super().state_dict(), "_schedulers": states}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what state_dict() gave, the states of the schedules too."""
+        """Load a state that state_dict() returned, with the states of the schedulers."""
         rest = dict(state_dict)
         states = rest.pop("_schedulers")
         super().load_state_dict(rest)

@@ -1,0 +1,371 @@
+// Life and death of handles.
+#include "value/handle.hpp"
+#include "value/handles.hpp"
+
+#include <algorithm>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+namespace tapegrad::python {
+
+void set_memory_error(const std::bad_alloc& error) {
+  const bool full = dynamic_cast<const ArenaFull*>(&error) != nullptr;
+  PyErr_SetString(PyExc_MemoryError, full ? error.what() : "out of memory");
+}
+
+Handle* allocate_handle() {
+  if (Handle* const handle = all_handles().take()) return handle;
+  Handle* handle = PyObject_GC_New(Handle, value_type);
+  if (handle == nullptr) return nullptr;
+  handle->node = unset_node;  // not what this memory was before: a search would see it
+  handle->place = 0;
+  handle->plain = true;
+  handle->dict = no_attributes;
+  handle->weakrefs = nullptr;
+  if (all_handles().add(handle)) return handle;
+  PyObject_GC_Del(handle);
+  return nullptr;
+}
+
+Handle* find_handle(Index node) {
+  return tape().has_handle(node) ? all_handles().find(node) : nullptr;
+}
+
+void track(Handle* handle) {
+  handle->plain = false;
+  auto* object = reinterpret_cast<PyObject*>(handle);
+  if (!PyObject_GC_IsTracked(object)) PyObject_GC_Track(object);
+}
+
+Held::~Held() {
+  for (PyObject* handle : handles) {
+    --tape().find_note(as_handle(handle)->node)->held_by;
+    Py_DECREF(handle);
+  }
+}
+
+// Appends the operands that may have to hold others and hold none yet, as nodes do that a layer
+// recorded on the way to its results.
+static bool hold_operands_of(Index node, std::vector<Index>& waiting) {
+  auto held = std::make_unique<Held>();
+  tape().unshare(node);  // what is held counts one owner for each
+  std::vector<Index> operands;
+  tape().each_operand(node, [&](Index operand, double) { operands.push_back(operand); });
+  held->handles.reserve(operands.size());
+  for (const Index operand : operands) {
+    if (!(tape().cell(operand).flags & flag::heritable)) continue;
+    if (operand == unset_node) {
+      refuse_unset(nullptr);
+      return false;
+    }
+    Note& note = tape().need_note(operand);
+    PyObject* object = handle_of(operand);
+    if (object == nullptr) return false;
+    ++note.held_by;
+    held->handles.push_back(object);
+    if (tape().cell(operand).op != Op::leaf && note.held == nullptr) waiting.push_back(operand);
+  }
+  Note& note = tape().need_note(node);
+  tape().discard(std::exchange(note.held, std::move(held)));
+  if (Handle* const handle = find_handle(node)) track(handle);
+  return true;
+}
+
+static bool hold(Index node) {
+  std::vector<Index> waiting{node};
+  while (!waiting.empty()) {
+    const Index next = waiting.back();
+    waiting.pop_back();
+    if (!hold_operands_of(next, waiting)) return false;
+  }
+  return true;
+}
+
+PyObject* hold_operands(Handle* handle) {
+  auto* self = reinterpret_cast<PyObject*>(handle);
+  if (guarded([&] { return hold(handle->node); })) return self;
+  Py_DECREF(self);
+  return nullptr;
+}
+
+bool is_accounted_for(Index node) {
+  const Note* note = tape().find_note(node);
+  return tape().cell(node).owners == handle_owner + (note != nullptr ? note->held_by : 0);
+}
+
+namespace {
+
+// Nodes that became heritable when others used them already, dead ones among them. The users know
+// nothing of it and are found by a scan of all that is newer: one scan for all of these nodes, when
+// the collector begins, since nobody else asks.
+std::vector<Index> unannounced;
+
+// Whether the node is one of them still.
+bool take_unannounced(Index node) {
+  if (!tape().blocks().is_there(node) || tape().cell(node).owners == 0) return false;
+  Note* const note = tape().find_note(node);
+  return note != nullptr && std::exchange(note->unannounced, false);
+}
+
+bool announce() {
+  std::vector<Index> nodes = std::exchange(unannounced, {});
+  std::erase_if(nodes, [](Index node) { return !take_unannounced(node); });
+  if (nodes.empty()) return true;
+  const Blocks& blocks = tape().blocks();
+  const Index oldest = *std::min_element(nodes.begin(), nodes.end(), [&](Index a, Index b) {
+    return blocks.order(a) < blocks.order(b);
+  });
+  std::unordered_set<Index> below(nodes.begin(), nodes.end());
+  std::vector<Index> users;
+  blocks.each_newer(oldest, [&](Index user) {
+    bool uses = false;
+    tape().each_operand(user, [&](Index operand, double) {
+      uses |= tape().cell(operand).flags & flag::heritable && below.contains(operand);
+    });
+    if (!uses) return;
+    users.push_back(user);
+    below.insert(user);
+    tape().cell(user).flags |= flag::heritable;
+  });
+  ++inheritances;
+  for (const Index user : users) tape().own(user);  // making handles may run Python code
+  bool done = true;
+  for (const Index user : users) done = done && hold(user);
+  for (const Index user : users) tape().release(user);
+  return done;
+}
+
+// A scan costs as much as this many nodes' worth for each collection of the youngest generation.
+constexpr std::size_t nodes_a_collection = 16384;
+
+// One of gc.callbacks: called with "start" or "stop" and a dict.
+PyObject* collection_changes(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  static bool announcing = false;
+  static std::size_t waited = 0;
+  if (count != 2 || !PyUnicode_Check(args[0]) || !PyDict_Check(args[1])) Py_RETURN_NONE;
+  if (announcing || unannounced.empty() || Restoring::any()) Py_RETURN_NONE;
+  if (PyUnicode_CompareWithASCIIString(args[0], "start") != 0) Py_RETURN_NONE;
+  PyObject* const generation = PyDict_GetItemString(args[1], "generation");
+  const bool full =
+      generation == nullptr || !PyLong_Check(generation) || PyLong_AsLong(generation) >= 2;
+  if (!full && ++waited * nodes_a_collection < tape().blocks().capacity()) Py_RETURN_NONE;
+  waited = 0;
+  announcing = true;
+  const bool done = guarded([] { return announce(); });
+  announcing = false;
+  if (!done) return nullptr;
+  Py_RETURN_NONE;
+}
+PyMethodDef collection_changes_definition = {
+    "tapegrad_collection",
+    reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(collection_changes)), METH_FASTCALL,
+    "Make graphs visible to the garbage collector that depend on Values with Python objects."};
+
+// Has the collector call the function above; once.
+bool hear_of_collections() {
+  static bool heard = false;
+  if (heard) return true;
+  PyObject* const module = PyImport_ImportModule("gc");
+  PyObject* const callbacks =
+      module != nullptr ? PyObject_GetAttrString(module, "callbacks") : nullptr;
+  PyObject* const function =
+      callbacks != nullptr ? PyCFunction_New(&collection_changes_definition, nullptr) : nullptr;
+  heard = function != nullptr && PyList_Check(callbacks) && PyList_Append(callbacks, function) == 0;
+  Py_XDECREF(function);
+  Py_XDECREF(callbacks);
+  Py_XDECREF(module);
+  return heard || PyErr_Occurred() == nullptr;
+}
+
+bool await_announcement(Index node) {
+  if (!hear_of_collections()) return false;
+  Note& note = tape().need_note(node);
+  if (note.unannounced) return true;
+  unannounced.push_back(node);
+  note.unannounced = true;
+  return true;
+}
+
+}  // namespace
+
+bool let_collect(Handle* handle) {
+  track(handle);
+  const Index node = handle->node;
+  if (node == unset_node) return true;                         // refill() asks again
+  if (tape().cell(node).flags & flag::heritable) return true;  // all users know
+  tape().cell(node).flags |= flag::heritable;
+  ++inheritances;
+  look_around();
+  return is_accounted_for(node) || guarded([&] { return await_announcement(node); });
+}
+
+bool let_inherit(Index node) {
+  if (!(tape().cell(node).flags & flag::heritable)) return true;
+  return guarded([&] {
+    bool done = true;
+    tape().each_operand(node, [&](Index operand, double) {
+      if (tape().cell(operand).flags & flag::heritable) done = done && await_announcement(operand);
+    });
+    return done;
+  });
+}
+
+PythonBackward* python_backward(Index node) {
+  return static_cast<PythonBackward*>(tape().backward_of(node));
+}
+
+// A new object may be refused, and may run the collector and so anything: `node` stays owned by the
+// caller throughout.
+static Handle* new_handle(PyTypeObject* type) {
+  return type == value_type ? take_handle() : new_subclass_handle(type);
+}
+
+static Attachment* attachment_of(Index node) {
+  Note* note = tape().find_note(node);
+  return note != nullptr ? static_cast<Attachment*>(note->attachment.get()) : nullptr;
+}
+
+PyObject* handle_of(Index node, PyTypeObject* type) {
+  if (Handle* const handle = find_handle(node))
+    return Py_NewRef(reinterpret_cast<PyObject*>(handle));
+  if (PyObject* const sleeping = wake(node)) return sleeping;
+  tape().own(node);
+  // CPython empties the slots of an instance before it calls handle_dealloc(), and so may run code
+  // that looks at the graph. The node then parts from that handle.
+  Handle* const dying = tape().has_handle(node) ? all_handles().dying(node) : nullptr;
+  if (dying != nullptr) {
+    all_handles().move(dying, unset_node);
+    tape().cell(node).owners -= handle_owner;
+  }
+  Handle* const handle =
+      new_handle(dying != nullptr ? Py_TYPE(reinterpret_cast<PyObject*>(dying)) : type);
+  if (handle == nullptr) {
+    tape().release(node);
+    return nullptr;
+  }
+  if (dying != nullptr) std::swap(handle->dict, dying->dict);
+  // The collector may have run, and have asked for this very node.
+  if (Handle* const other = find_handle(node)) {
+    Py_INCREF(reinterpret_cast<PyObject*>(other));
+    Py_DECREF(point(handle, unset_node));
+    tape().release(node);
+    return reinterpret_cast<PyObject*>(other);
+  }
+  PyObject* const object = refer(handle, node);
+  if (Attachment* left = attachment_of(node)) {
+    if (left->dict != nullptr) handle->dict = std::exchange(left->dict, nullptr);
+    tape().discard(std::move(tape().find_note(node)->attachment));
+  }
+  if (tape().cell(node).flags & flag::heritable) track(handle);
+  else if (attributes_of(handle) != nullptr) handle->plain = false;
+  return object;
+}
+
+PyObject* adopt_as(PyTypeObject* type, Index node) {
+  if (type == value_type) return wrap(node);
+  if (watching) {
+    node = watched(node);
+    if (node == no_node) return nullptr;
+  }
+  Handle* const handle = new_subclass_handle(type);
+  if (handle == nullptr) {
+    tape().release(node);
+    return nullptr;
+  }
+  PyObject* const object = refer(handle, node);
+  return tape().cell(node).flags & flag::heritable ? hold_operands(handle) : object;
+}
+
+static PyObject* take_attributes(Handle* handle) {
+  PyObject* dict = attributes_of(handle);
+  handle->dict = no_attributes;
+  return dict;
+}
+
+// The handle's attributes go to its node, if that lives on.
+static void leave_attributes(Handle* handle) {
+  if (handle->node == unset_node || tape().cell(handle->node).owners == 1) return;
+  if (attributes_of(handle) == nullptr) return;
+  try {
+    auto attached = std::make_unique<Attachment>();
+    Note& note = tape().need_note(handle->node);
+    attached->dict = take_attributes(handle);
+    note.attachment = std::move(attached);
+  } catch (const std::bad_alloc&) {
+    // Attributes are lost rather than the interpreter.
+  }
+}
+
+// A handle with more to it than its node.
+[[gnu::noinline]] static void dealloc_rich(Handle* handle) {
+  auto* self = reinterpret_cast<PyObject*>(handle);
+  PyTypeObject* type = Py_TYPE(self);
+  const Index node = handle->node;
+  PyObject_GC_UnTrack(self);
+  if (type != value_type && is_used(node)) return put_to_sleep(handle);
+  tape().take_from_handle(node);
+  const bool known = all_handles().has(handle);
+  if (known) all_handles().forget(handle);
+  leave_attributes(handle);  // before a weak reference's callback asks for the node again
+  handle->node = unset_node;
+  release_replaced(handle);
+  if (handle->weakrefs != nullptr) PyObject_ClearWeakRefs(self);
+  PyObject* dict = take_attributes(handle);
+  if (type == value_type && known && !free_handles().full()) {
+    all_handles().let_wait(handle);
+  } else {
+    if (known) all_handles().remove(handle);
+    type->tp_free(self);
+    Py_DECREF(type);
+  }
+  tape().release(node);
+  Py_XDECREF(dict);
+}
+
+extern "C" void handle_dealloc(PyObject* self) {
+  Handle* handle = as_handle(self);
+  if (!handle->plain || handle->weakrefs != nullptr || free_handles().full()) [[unlikely]]
+    return dealloc_rich(handle);
+  free_handles().push(handle);
+  tape().release(handle->node, handle_owner);
+}
+
+// Not PyObject_GC_Del itself: CPython assigns __class__ only between types with one tp_free, and a
+// Value that turned into an instance of a subclass would be kept for later with that type.
+extern "C" void handle_free(void* self) { PyObject_GC_Del(self); }
+
+// A node's Python objects are reported only while each of its owners is this handle, or holds this
+// handle and so is seen by the collector: what a live graph still needs is never cleared.
+extern "C" int handle_traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  const Handle* handle = as_handle(self);
+  if (handle->node == unset_node) Py_VISIT(attributes_of(handle));
+  if (!is_accounted_for(handle->node)) return 0;
+  Py_VISIT(attributes_of(handle));
+  if (PythonBackward* backward = python_backward(handle->node)) Py_VISIT(backward->callable);
+  const Note* note = tape().find_note(handle->node);
+  if (note != nullptr && note->held)
+    for (PyObject* operand : static_cast<const Held*>(note->held.get())->handles) Py_VISIT(operand);
+  return 0;
+}
+
+extern "C" int handle_clear(PyObject* self) {
+  Handle* handle = as_handle(self);
+  if (handle->node == unset_node) Py_XDECREF(take_attributes(handle));
+  if (!is_accounted_for(handle->node)) return 0;
+  Py_XDECREF(take_attributes(handle));
+  if (PythonBackward* backward = python_backward(handle->node)) Py_CLEAR(backward->callable);
+  return 0;
+}
+
+void PythonBackward::operator()(Index) {
+  if (callable == nullptr) return;
+  PyObject* function = Py_NewRef(callable);  // the collector may clear ours meanwhile
+  PyObject* result = PyObject_CallNoArgs(function);
+  Py_DECREF(function);
+  if (result == nullptr) throw PythonError{};
+  Py_DECREF(result);
+}
+
+}  // namespace tapegrad::python

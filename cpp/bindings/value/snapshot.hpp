@@ -1,0 +1,16 @@
+// Copying and pickling: a graph as flat arrays, whatever its depth.
+#pragma once
+
+#include "value/handle.hpp"
+
+namespace tapegrad::python {
+
+extern "C" {
+PyObject* value_copy(PyObject* self, PyObject*);
+PyObject* value_deepcopy(PyObject* self, PyObject* memo);
+PyObject* value_reduce(PyObject* self, PyObject*);
+PyObject* value_reduce_ex(PyObject* self, PyObject* protocol);
+PyObject* value_setstate(PyObject* self, PyObject* state);
+}
+
+}  // namespace tapegrad::python

@@ -1,0 +1,409 @@
+// The storage of nodes: blocks of slots in three parallel arrays that never move.
+//
+// Blocks, not slots, are what is used again: a node made later is always in a later block or later
+// in its block, so that the order of creation survives reuse. The newest slots are taken back at
+// once, the others when their whole block is dead. Leaves have no order to keep: they lie in blocks
+// of their own, and each slot is used again.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tapegrad/detail/base/errors.hpp"
+#include "tapegrad/detail/base/virtual_memory.hpp"
+#include "tapegrad/detail/graph/node.hpp"
+
+namespace tapegrad {
+
+class Blocks {
+ public:
+  static constexpr Index size = 512;  // of a block, in nodes
+  static constexpr Index none = 0xffffffffu;
+
+  struct Block {
+    Index previous = none, next = none;  // in order of creation; for leaves, of blocks with room
+    std::uint64_t sequence = 0;
+    Index due = 0;  // nodes that a sweep, elsewhere just now, has found to be due here
+    std::uint16_t dead = 0;
+    std::uint16_t used = 0;    // in a leaf block: slots ever used
+    std::uint16_t slot = 0;    // and, one higher, the first of the chain of those free again
+    std::uint16_t doomed = 0;  // nodes without owners that wait to be destroyed
+    std::uint16_t newest_doomed = 0;
+    bool leaves = false;
+    Index next_doomed = none;  // the next block with such nodes
+  };
+
+  // `limit` caps the number of nodes; the environment variable TAPEGRAD_MAX_NODES lowers it.
+  explicit Blocks(Index limit = max_nodes) : limit_((std::min)(limit, max_nodes)) {
+    if (const char* text = std::getenv("TAPEGRAD_MAX_NODES")) {
+      const unsigned long long wanted = std::strtoull(text, nullptr, 10);
+      if (wanted > 0) limit_ = static_cast<Index>(std::min<unsigned long long>(wanted, limit_));
+    }
+    limit_ = (std::max)(limit_, 2 * size);  // one block for leaves, one for the rest
+  }
+
+  Link* links() noexcept { return links_.records(); }
+  Partials* partials() noexcept { return partials_.records(); }
+  Cell* cells() noexcept { return cells_.records(); }
+  const Link* links() const noexcept { return links_.records(); }
+  const Partials* partials() const noexcept { return partials_.records(); }
+  const Cell* cells() const noexcept { return cells_.records(); }
+
+  Block& block_of(Index node) noexcept { return blocks_[node / size]; }
+  const Block& block_of(Index node) const noexcept { return blocks_[node / size]; }
+  Block& at(Index block) noexcept { return blocks_[block]; }
+
+  // Grows in the order of creation; all leaves come first.
+  std::uint64_t order(Index node) const noexcept {
+    return block_of(node).sequence * size + node % size;
+  }
+
+  // The next older block that a sweep may go on with: older ones in order, then those of leaves.
+  Index before(Index block) const noexcept {
+    if (!blocks_[block].leaves && blocks_[block].previous != none) return blocks_[block].previous;
+    const bool began = blocks_[block].leaves;
+    Index leaves = began ? block : static_cast<Index>(blocks_.size());
+    do --leaves;
+    while (!blocks_[leaves].leaves);
+    return leaves;
+  }
+
+  // Whether the next push() needs no new block.
+  bool has_room() const noexcept { return top_ != end_; }
+  bool has_leaf_room() const noexcept { return spare_ != none || roomy_ != none; }
+
+  Index push() {
+    if (top_ == end_) [[unlikely]]
+      begin_block();
+    return top_++;
+  }
+  // The same where there is room.
+  Index push_within() noexcept { return top_++; }
+
+  Index push_leaf() {
+    if (spare_ != none) return std::exchange(spare_, none);
+    if (roomy_ == none) [[unlikely]]
+      begin_leaf_block();
+    Block& block = blocks_[roomy_];
+    const Index base = roomy_ * size;
+    Index offset;
+    if (block.slot != 0) {
+      offset = block.slot - 1u;
+      block.slot = static_cast<std::uint16_t>(links()[base + offset].operand[0]);
+      --block.dead;
+    } else {
+      offset = block.used++;
+    }
+    if (block.slot == 0 && block.used == size) unlist(roomy_);
+    return base + offset;
+  }
+
+  // Marks a node as dead, to be taken back with others of its block. No scan takes it for a doomed
+  // one, which has no owners.
+  static void bury(Cell& cell) noexcept {
+    cell.owners = 1;
+    cell.op = Op::leaf;
+    cell.flags = flag::dead;
+  }
+
+  // So many nodes of a block were buried, `i` the last of them.
+  void take_back(Index i, Index count) noexcept {
+    const Index id = i / size;
+    if (id == current_ && i + count == top_) {
+      top_ = i;
+      if (i % size != 0 && cells()[i - 1].flags & flag::dead) take_back_dead();
+      return;
+    }
+    Block& block = blocks_[id];
+    block.dead = static_cast<std::uint16_t>(block.dead + count);
+    if (id == current_) {
+      take_back_dead();
+    } else if (block.dead == size) {
+      unlink(id);
+      free_block(id);
+    }
+  }
+
+  // The slot of a dead leaf that nothing refers to any more. One is kept apart for the next leaf,
+  // so that a program which makes and drops a number at a time need not go to a block for it.
+  void take_back_leaf(Index i) noexcept {
+    if (spare_ == none) spare_ = i;
+    else return_to_block(i);
+  }
+
+  // Calls visit(node) for each living node with operands that is newer than `node`, older ones
+  // first.
+  template <class Visit>
+  void each_newer(Index node, Visit visit) const {
+    std::vector<Index> newer;
+    const Index last = blocks_[node / size].leaves ? none : node / size;
+    for (Index block = current_; block != none; block = blocks_[block].previous) {
+      newer.push_back(block);
+      if (block == last) break;
+    }
+    for (; !newer.empty(); newer.pop_back()) {
+      const Index base = newer.back() * size;
+      const Index end = newer.back() == current_ ? top_ : base + size;
+      for (Index i = base / size == last ? node + 1 : base; i < end; ++i)
+        if (!(cells()[i].flags & flag::dead)) visit(i);
+    }
+  }
+
+  std::size_t alive() const noexcept {
+    std::size_t count = 0;
+    for (const Block& block : blocks_)
+      if (block.leaves) count += static_cast<std::size_t>(block.used) - block.dead;
+      else if (block.sequence != 0)
+        count += (&block == &blocks_[current_] ? top_ - current_ * size : size) - block.dead;
+    return count - (spare_ != none ? 1 : 0);
+  }
+  Index limit() const noexcept { return limit_; }
+  std::size_t capacity() const noexcept { return committed_; }
+  std::size_t bytes() const noexcept {
+    std::size_t count = blocks_.size();
+    for (std::size_t k = 0; k < groups_.size(); ++k)
+      if (groups_[k].returned) count -= std::min<std::size_t>(group, blocks_.size() - k * group);
+    return count * size * bytes_per_node + blocks_.capacity() * sizeof(Block);
+  }
+
+  // Whether a node's memory can be read, of a dead one too.
+  bool is_there(Index node) const noexcept {
+    return node / size < blocks_.size() && !groups_[node / size / group].returned;
+  }
+
+ private:
+  static constexpr Index commit_step = 131072;  // nodes: two megabytes, a huge page, of each array
+  // Blocks that get their memory together, and give it back together.
+  static constexpr Index group = commit_step / size;
+  struct Group {
+    std::uint16_t used = 0;  // blocks of it that are not free
+    bool returned = false;   // its memory is the system's again; it has no block that is used
+  };
+  // Groups without a used block that keep their memory, 25 megabytes in all.
+  static constexpr std::size_t least_kept = 4;
+  // A program that fills returned groups again so soon is a loop, and keeps what it uses.
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::seconds soon{2};
+  // Until it has not used that much for so long.
+  static constexpr std::chrono::seconds long_unused{10};
+  // The three records of a node lie at different places in their pages: a processor takes a load
+  // for one of what was just stored if the lowest twelve bits of both addresses are the same.
+  static constexpr std::size_t skew = 1344;  // a third of a page, in whole cache lines
+
+  [[gnu::noinline, gnu::cold]] void begin_block() {
+    const Index block = take_block();
+    blocks_[block] = {.previous = current_, .sequence = ++sequence_};
+    if (current_ != none) blocks_[current_].next = block;
+    current_ = block;
+    top_ = block * size;
+    end_ = top_ + size;
+  }
+
+  [[gnu::noinline, gnu::cold]] void begin_leaf_block() {
+    const Index block = take_block();
+    blocks_[block] = {.leaves = true};
+    list(block);
+  }
+
+  Index take_block() {
+    if (free_ == none && spare_ != none) return_to_block(std::exchange(spare_, none));
+    if (free_ == none && returned_ != none) get_group();
+    if (free_ != none) return use(std::exchange(free_, blocks_[free_].next));
+    const auto block = static_cast<Index>(blocks_.size());
+    if (block >= limit_ / size)
+      throw ArenaFull("the arena is full: " + std::to_string(alive()) + " of " +
+                      std::to_string(limit_) + " nodes are in use");
+    if (block * size >= committed_) commit();
+    const bool is_first = block / group == groups_.size();
+    if (is_first) {
+      going_.resize(groups_.size() + 1);
+      groups_.reserve(groups_.size() + 1);
+    }
+    blocks_.emplace_back();
+    if (is_first) {
+      groups_.emplace_back();
+      ++empty_groups_;
+    }
+    return use(block);
+  }
+
+  Index use(Index block) noexcept {
+    if (groups_[block / group].used++ == 0) {
+      --empty_groups_;
+      if (kept_ > least_kept && groups_in_use() >= kept_) used_so_much_ = Clock::now();
+    }
+    return block;
+  }
+
+  void free_block(Index block) noexcept {
+    blocks_[block] = {.next = free_};
+    free_ = block;
+    if (--groups_[block / group].used == 0 && ++empty_groups_ > least_kept) return_groups();
+  }
+
+  std::size_t groups_in_use() const noexcept {
+    return groups_.size() - empty_groups_ - returned_groups_;
+  }
+
+  // Gives the memory of empty groups back to the system, as far as they are more than a loop uses.
+  [[gnu::noinline, gnu::cold]] void return_groups() noexcept {
+    const Clock::time_point now = Clock::now();
+    if (now - used_so_much_ > long_unused) kept_ = least_kept;
+    if (empty_groups_ <= kept_) return;
+    returned_at_ = now;
+    std::size_t count = empty_groups_ - (kept_ == least_kept ? kept_ / 2 : kept_);
+    going_.assign(groups_.size(), false);  // does not allocate
+    for (std::size_t k = groups_.size(); count > 0; --count) {
+      do --k;
+      while (groups_[k].used != 0 || groups_[k].returned);
+      going_[k] = groups_[k].returned = true;
+      --empty_groups_, ++returned_groups_;
+    }
+    Index* end = &free_;  // of the chain of those that stay
+    for (Index block = free_; block != none; block = blocks_[block].next) {
+      if (going_[block / group]) continue;
+      *end = block;
+      end = &blocks_[block].next;
+    }
+    *end = none;
+    for (std::size_t k = groups_.size(); k-- > 0;)
+      if (going_[k]) return_group(k);
+  }
+
+  // The blocks of a group go to the other chain, where they stay together.
+  void return_group(std::size_t k) noexcept {
+    const std::size_t last = std::min<std::size_t>((k + 1) * group, blocks_.size());
+    for (std::size_t block = last; block-- > k * group;)
+      blocks_[block].next = std::exchange(returned_, static_cast<Index>(block));
+    const std::size_t from = k * commit_step, to = from + commit_step;
+    const bool first = k == 0 || groups_[k - 1].returned;
+    const bool after = k + 1 < groups_.size() && groups_[k + 1].returned;
+    links_.decommit(from, to, first, after);
+    partials_.decommit(from, to, first, after);
+    cells_.decommit(from, to, first, after);
+  }
+
+  // Gives memory to the returned group that comes first in its chain: its blocks are free ones.
+  [[gnu::noinline, gnu::cold]] void get_group() {
+    const std::size_t k = returned_ / group;
+    const std::size_t from = k * commit_step, to = from + commit_step;
+    if (!links_.commit(from, to) || !partials_.commit(from, to) || !cells_.commit(from, to))
+      throw ArenaFull("the arena cannot grow past " +
+                      std::to_string(groups_in_use() * commit_step) +
+                      " nodes: the system gives no more memory");
+    groups_[k].returned = false;
+    ++empty_groups_, --returned_groups_;
+    free_ = returned_;
+    Index last = free_;
+    while (blocks_[last].next != none && blocks_[last].next / group == k) last = blocks_[last].next;
+    returned_ = std::exchange(blocks_[last].next, none);
+    const Clock::time_point now = Clock::now();
+    if (now - returned_at_ > soon) return;
+    returned_at_ = used_so_much_ = now;
+    kept_ = (std::max)(kept_, groups_in_use() + 1);
+  }
+
+  void unlink(Index block) noexcept {
+    const auto [previous, next] = std::pair(blocks_[block].previous, blocks_[block].next);
+    if (previous != none) blocks_[previous].next = next;
+    if (next != none) blocks_[next].previous = previous;
+  }
+
+  void commit() {
+    if (reserved_ == 0) reserve();
+    const std::size_t from = committed_;
+    const std::size_t to = std::min<std::size_t>(from + commit_step, reserved_);
+    if (from == to || !links_.commit(from, to) || !partials_.commit(from, to) ||
+        !cells_.commit(from, to))
+      throw ArenaFull("the arena cannot grow past " + std::to_string(from) +
+                      " nodes: the system gives no more memory");
+    committed_ = static_cast<Index>(to);
+  }
+
+  // Address space costs nothing until used, but a limited process may have little of it.
+  void reserve() {
+    const auto round = [](std::size_t n) {
+      return (n + commit_step - 1) / commit_step * commit_step;
+    };
+    for (std::size_t nodes = round(limit_); nodes >= commit_step; nodes = round(nodes / 2)) {
+      if (links_.reserve(nodes) && partials_.reserve(nodes) && cells_.reserve(nodes)) {
+        reserved_ = nodes;
+        return;
+      }
+      if (nodes == commit_step) break;
+    }
+    throw ArenaFull("the arena cannot begin: the system gives no address space");
+  }
+
+  // The newest slots of the current block, as far down as they are dead.
+  [[gnu::noinline]] void take_back_dead() noexcept {
+    Block& block = blocks_[current_];
+    for (const Index base = current_ * size; top_ != base && cells()[top_ - 1].flags & flag::dead;
+         --top_)
+      --block.dead;
+  }
+
+  [[gnu::noinline]] void return_to_block(Index i) noexcept {
+    const Index id = i / size;
+    Block& block = blocks_[id];
+    const bool was_full = block.slot == 0 && block.used == size;
+    links()[i].operand[0] = block.slot;
+    block.slot = static_cast<std::uint16_t>(i % size + 1);
+    ++block.dead;
+    if (was_full) {
+      // One empty block is kept, the first: a second need not be.
+      const Index head = roomy_;
+      if (head != none && blocks_[head].dead == blocks_[head].used) {
+        unlist(head);
+        free_block(head);
+      }
+      list(id);
+    }
+    if (block.dead == block.used && roomy_ != id) {
+      unlist(id);
+      free_block(id);
+    }
+  }
+
+  void list(Index block) noexcept {
+    blocks_[block].previous = none;
+    blocks_[block].next = roomy_;
+    if (roomy_ != none) blocks_[roomy_].previous = block;
+    roomy_ = block;
+  }
+
+  void unlist(Index block) noexcept {
+    if (roomy_ == block) roomy_ = blocks_[block].next;
+    unlink(block);
+    blocks_[block].previous = blocks_[block].next = none;
+  }
+
+  Index top_ = 0, end_ = 0;  // of the current block
+  Column<Link, 0> links_;
+  Column<Partials, skew> partials_;
+  Column<Cell, 2 * skew> cells_;
+  Index current_ = none;
+  Index free_ = none;   // chain of blocks to use next
+  Index roomy_ = none;  // list of leaf blocks with a free slot
+  Index spare_ = none;  // a leaf's slot
+  Index limit_;
+  Index committed_ = 0;
+  std::size_t reserved_ = 0;
+  std::uint64_t sequence_ = 0;
+  std::vector<Block> blocks_;
+  std::vector<Group> groups_;
+  std::vector<bool> going_;       // of groups: memory for return_groups(), which must not fail
+  std::size_t empty_groups_ = 0;  // of those that have memory
+  std::size_t returned_groups_ = 0;
+  Index returned_ = none;          // chain of the blocks of returned groups
+  std::size_t kept_ = least_kept;  // how many empty groups keep their memory
+  Clock::time_point returned_at_{}, used_so_much_{};
+};
+
+}  // namespace tapegrad

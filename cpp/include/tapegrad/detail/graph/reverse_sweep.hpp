@@ -1,0 +1,360 @@
+// The reverse sweep: one descending scan from the root.
+//
+// A node is due when a user of it has passed an adjoint on. Since operands are older than their
+// users, the newest due node has nothing more to receive: it passes its own on, and the scan goes
+// down to the next. Blocks with nothing due are passed over; when nothing is due, the sweep ends.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <utility>
+#include <vector>
+
+#include "tapegrad/detail/graph/arena.hpp"
+
+namespace tapegrad {
+
+// The nodes that are due, while a sweep is under way. A backward function may begin a sweep inside
+// a sweep, and let another thread go on with its own: whichever sweep goes on has its marks on the
+// nodes, and those of all others are lifted off.
+class Frontier {
+ public:
+  Frontier(Arena& arena, Index root)
+      : arena_(arena),
+        links_(arena.blocks().links()),
+        partials_(arena.blocks().partials()),
+        block_(root / Blocks::size) {
+    if (arena.frontier_ != nullptr) arena.frontier_->lift();
+    arena.frontier_ = this;
+  }
+  Frontier(const Frontier&) = delete;
+  Frontier& operator=(const Frontier&) = delete;
+
+  // After an exception, nodes may still be due.
+  ~Frontier() {
+    const bool mine = arena_.frontier_ == this;
+    if (mine) {
+      for (Index i = end_of_block(); (i = next(i)) != no_node;) {
+      }
+    }
+    // Written in every case, so that a compiler sees that no address of this object stays behind.
+    arena_.frontier_ = mine ? nullptr : arena_.frontier_;
+  }
+
+  // To be called after anything that may have begun or continued another sweep.
+  void go_on() {
+    if (arena_.frontier_ == this) return;
+    if (arena_.frontier_ != nullptr) arena_.frontier_->lift();
+    arena_.frontier_ = this;
+    for (const Index i : lifted_) mark(i);
+    lifted_.clear();
+  }
+
+  void mark(Index i) noexcept {
+    if (!(links_[i].operand[0] & due)) mark_new(i);
+  }
+  [[gnu::noinline]] void mark_new(Index i) noexcept {
+    links_[i].operand[0] |= due;
+    if (i / Blocks::size == block_) ++here;
+    else count_elsewhere(i);
+  }
+  void count_elsewhere(Index i) noexcept {
+    ++arena_.blocks().at(i / Blocks::size).due;
+    ++elsewhere_;
+  }
+
+  // Also those whose contributions are absent: they may hold an adjoint of an earlier sweep, which
+  // they pass on again, as in micrograd. Not so without `all`.
+  template <bool all = true>
+  void mark_operands(Index i) {
+    arena_.each_operand(i, [this](Index node, double partial) {
+      if (all || !is_absent(partial)) mark(node);
+    });
+  }
+
+  // Passes the adjoint of a node on that run() returned: one with Lists, or with a product that was
+  // NaN, where a contribution may be absent.
+  Index pass(Index i) noexcept {
+    const double adjoint = links_[i].adjoint;
+    if (links_[i].operand[1] == in_extra) return pass_lists(i, adjoint);
+    const std::array nodes{links_[i].operand[1], links_[i].operand[0]};
+    const std::array partials{partials_[i][1], partials_[i][0]};
+    give<true>(nodes.data(), partials.data(), nodes.size(), adjoint);
+    return i;
+  }
+
+  // Passes the adjoint of a node with Lists on. The rows of a layer, recorded one after the other
+  // and with their factors in common, go together: what the factors get is summed apart and given
+  // once. Returns the last of these nodes; they are due no longer.
+  Index pass_lists(Index i, double adjoint) noexcept {
+    const List* const factors = arena_.factors(i);
+    if (factors == nullptr) {
+      const List& own = *arena_.list(i);
+      if (own.size <= most_selected) give<true>(own.nodes(), own.numbers(), own.size, adjoint);
+      else give(own.nodes(), own.numbers(), own.size, adjoint);
+      return i;
+    }
+    if (factors->size > most_sums) {
+      arena_.each_span(i, [&](const Index* nodes, const double* partials, std::size_t count) {
+        give(nodes, partials, count, adjoint);
+      });
+      return i;
+    }
+    const std::size_t count = factors->size;
+    double sums[most_sums];
+    std::fill_n(sums, count, 0.0);
+    for (;;) {
+      const List& own = *arena_.list(i);
+      give(own.nodes(), factors->numbers(), count, adjoint);
+      give(own.nodes() + count, own.numbers() + count, own.size - count, adjoint);
+      for (std::size_t k = 0; k < count; ++k) sums[k] += adjoint * own.numbers()[k];
+      if (i % Blocks::size == 0) break;
+      Link& next = links_[i - 1];
+      if (next.operand[0] != due || next.operand[1] != in_extra || arena_.factors(i - 1) != factors)
+        break;
+      if (next.adjoint == 0.0 && !arena_.has_finite_partials(i - 1)) break;
+      next.operand[0] = 0;
+      --here;
+      adjoint = next.adjoint;
+      --i;
+    }
+    give(factors->nodes(), sums, count, 1.0);
+    return i;
+  }
+
+  // Passes adjoints on from node `i` downwards through its block, as long as operands lie in the
+  // nodes. Returns the first node whose do not, or of which a product is NaN, due no longer; or
+  // no_node. Calls nothing, so that the compiler keeps all it needs in registers.
+  [[gnu::noinline]] Index run(Index i) noexcept {
+    Link* const links = links_;
+    const Index bottom = i / Blocks::size * Blocks::size;
+    Index here = this->here;
+    Index first = links[i].operand[0];
+    double adjoint = links[i].adjoint;
+    // An operand recorded just before is the next node, and has its adjoint in a register.
+    const auto is_next = [&](Index operand) { return operand == i - 1 && i != bottom; };
+    const auto go_to_next = [&](double sum) {
+      adjoint = links[--i].adjoint = sum;
+      first = unmark(links[i], here);
+    };
+    for (;;) {
+      const Link& l = links[i];
+      const Index second = l.operand[1];
+      if (second == in_extra) [[unlikely]] {
+        this->here = here;
+        return i;
+      }
+      const double by_first = adjoint * partials_[i][0];
+      if (second != no_node) {
+        const double by_second = adjoint * partials_[i][1];
+        if (is_nan(by_first + by_second)) [[unlikely]] {
+          this->here = here;
+          return i;
+        }
+        if (is_next(second)) {
+          if (first == i - 2 && add_products(i, bottom, adjoint, here)) {
+            first = links[i].operand[0];
+            continue;
+          }
+          double sum = links[second].adjoint + by_second;
+          if (first == second) sum += by_first;
+          else give(i, first, by_first, here);
+          go_to_next(sum);
+          continue;
+        }
+        give(i, second, by_second, here);
+      }
+      if (second == no_node && is_nan(by_first)) [[unlikely]] {
+        if (!is_absent(partials_[i][0])) {
+          this->here = here;
+          return i;
+        }
+        mark(i, first, here);
+      } else {
+        if (is_next(first)) {
+          go_to_next(links[first].adjoint + by_first);
+          continue;
+        }
+        give(i, first, by_first, here);
+      }
+      if (here == 0) {
+        this->here = 0;
+        return no_node;
+      }
+      do first = unmarked(--i);
+      while (first >= no_node);
+      links[i].operand[0] = first;
+      adjoint = links[i].adjoint;
+      --here;
+    }
+  }
+
+  // The newest due node below `i`, or no_node. It is due no longer.
+  Index next(Index i) noexcept {
+    if (here == 0) i = next_block();
+    if (i == no_node) return no_node;
+    Index first;
+    do first = unmarked(--i);
+    while (first >= no_node);
+    links_[i].operand[0] = first;
+    --here;
+    return i;
+  }
+
+  // The first operand of a node that is due, its mark taken off: below no_node. Of any other node,
+  // and of a leaf, whose mark is there for good, it is no_node or more.
+  Index unmarked(Index i) const noexcept { return links_[i].operand[0] ^ due; }
+
+  // Goes to the next block with something due; returns the index past its end, or no_node.
+  [[gnu::noinline]] Index next_block() noexcept {
+    if (elsewhere_ == 0) return no_node;
+    Blocks& blocks = arena_.blocks();
+    do block_ = blocks.before(block_);
+    while (blocks.at(block_).due == 0);
+    here = std::exchange(blocks.at(block_).due, 0);
+    elsewhere_ -= here;
+    return end_of_block();
+  }
+
+  Index here = 0;  // nodes due in the block that the sweep is in
+
+ private:
+  static constexpr std::size_t most_sums = 256;
+  static constexpr std::size_t most_selected = 3;  // operands of an operation that selects
+
+  static bool is_nan(double x) noexcept { return x != x; }
+
+  // To one operand of node `i`; a mark that it makes in the same block is counted in `here`.
+  [[gnu::always_inline]] void give(Index i, Index operand, double amount, Index& here) noexcept {
+    links_[operand].adjoint += amount;
+    mark(i, operand, here);
+  }
+  [[gnu::always_inline]] void mark(Index i, Index operand, Index& here) noexcept {
+    Link& below = links_[operand];
+    if (below.operand[0] & due) [[likely]]
+      return;
+    below.operand[0] |= due;
+    if ((operand ^ i) < Blocks::size) ++here;
+    else count_elsewhere(operand);
+  }
+
+  template <bool may_be_absent = false>
+  void give(const Index* nodes, const double* partials, std::size_t count,
+            double adjoint) noexcept {
+    Link* const links = links_;
+    for (std::size_t k = 0; k < count; ++k) {
+      const Index i = nodes[k];
+      if (i == no_node) continue;
+      if (!may_be_absent || !is_absent(partials[k])) links[i].adjoint += adjoint * partials[k];
+      if (!(links[i].operand[0] & due)) [[unlikely]]
+        mark_new(i);
+    }
+  }
+
+  // Takes the mark off a node that may be due; returns its first operand.
+  [[gnu::always_inline]] static Index unmark(Link& link, Index& here) noexcept {
+    Index first = link.operand[0];
+    if (first & due) [[unlikely]] {
+      --here;
+      link.operand[0] = first &= ~due;
+    }
+    return first;
+  }
+
+  // While node `i` is a sum whose operands are the two nodes before it, the sum so far and then a
+  // product: goes on to the sum so far, with neither marked in between. False if it is none. A sum
+  // so far that another user has marked is not what it is compared with, and so ends this.
+  [[gnu::always_inline]] bool add_products(Index& i, Index bottom, double& adjoint,
+                                           Index& here) noexcept {
+    Link* sum = links_ + i;
+    const Partials* by = partials_ + i;
+    Link* const begin = sum;
+    const Link* const third = links_ + bottom + 2;
+    for (std::uint64_t before = both(i - 2, i - 1); sum >= third && both(*sum) == before;
+         before -= both(2, 2)) {
+      Link& product = sum[-1];
+      Link& rest = sum[-2];
+      const auto [left, right] = product.operand;
+      // A product that another user has marked is counted already.
+      if (right >= in_extra || left & due) [[unlikely]]
+        break;
+      const double by_sum = product.adjoint + adjoint * by[0][1];
+      const double so_far = rest.adjoint + adjoint * by[0][0];
+      const double by_y = by_sum * by[-1][1], by_x = by_sum * by[-1][0];
+      if (is_nan(so_far + by_x + by_y)) [[unlikely]]
+        break;
+      product.adjoint = by_sum;
+      rest.adjoint = so_far;
+      Link& x = links_[left];
+      Link& y = links_[right];
+      y.adjoint += by_y;
+      x.adjoint += by_x;
+      if (!(x.operand[0] & y.operand[0] & due)) [[unlikely]] {
+        const auto node = static_cast<Index>(sum - links_);
+        mark(node, right, here);
+        mark(node, left, here);
+      }
+      adjoint = &x == &rest || &y == &rest ? rest.adjoint : so_far;
+      sum -= 2, by -= 2;
+    }
+    if (sum == begin) return false;
+    i = static_cast<Index>(sum - links_);
+    unmark(*sum, here);
+    return true;
+  }
+
+  Index end_of_block() const noexcept { return (block_ + 1) * Blocks::size; }
+
+  void lift() {
+    lifted_.reserve(here + elsewhere_);  // what can fail comes first
+    const Index block = block_;
+    for (Index i = end_of_block(); (i = next(i)) != no_node;) lifted_.push_back(i);
+    block_ = block;  // what is marked again lies here or below
+    arena_.frontier_ = nullptr;
+  }
+
+  Arena& arena_;
+  Link* links_;
+  const Partials* partials_;
+  Index block_;
+  std::size_t elsewhere_ = 0;
+  std::vector<Index> lifted_;
+};
+
+// Calls visit(node) for the root and every other node with operands that it reaches, users first;
+// through absent partials only with `all`.
+template <bool all = true, class Visit>
+void walk(Arena& arena, Index root, Visit visit) {
+  Frontier frontier(arena, root);
+  for (Index i = root; i != no_node; i = frontier.next(i)) {
+    visit(i);
+    frontier.go_on();
+    frontier.mark_operands<all>(i);
+  }
+}
+
+// Whether a node passes on an adjoint of exactly 0, whose products may be NaN: it does where the
+// root reaches it through branches that were taken. Behind branches not taken it passes nothing.
+// Both are rare, so that the reach is found by a sweep of its own where somebody asks.
+class Reach {
+ public:
+  Reach(Arena& arena, Index root) : arena_(arena), root_(root) {}
+
+  // Whether node `i` passes anything on. After it, the caller's sweep has to go on.
+  bool passes(Index i) {
+    if (arena_.link(i).adjoint != 0.0) return true;
+    if (arena_.backward_of(i) == nullptr && arena_.has_finite_partials(i)) return true;
+    if (reached_.empty()) {
+      reached_.resize(arena_.blocks().capacity());
+      walk<false>(arena_, root_, [this](Index node) { reached_[node] = true; });
+    }
+    return i < reached_.size() && reached_[i];
+  }
+
+ private:
+  Arena& arena_;
+  Index root_;
+  std::vector<bool> reached_;  // of every node; empty until somebody asks
+};
+
+}  // namespace tapegrad

@@ -1,0 +1,287 @@
+// Recording in the order of creation, and the sweeps that use that order.
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <limits>
+#include <span>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "tapegrad/detail/graph/operand_list_builder.hpp"
+#include "tapegrad/detail/graph/reverse_sweep.hpp"
+#include "tapegrad/detail/ops/table.hpp"
+
+namespace tapegrad {
+
+class Tape : public Arena {
+ public:
+  using Arena::Arena;
+
+  // Each returns a node that the caller owns. `quietly` promises that the blocks have room, that no
+  // node is heritable, and that the owner is a handle.
+
+  template <Op code>
+  Index record(Index a) {
+    constexpr auto& e = entry<code>;
+    const double x = cell(a).primal;
+    const double y = e.value(x);
+    return place_of(code, y, 0, {stored(std::get<0>(e.partials)(x, y)), 0.0}, a);
+  }
+
+  // A plain number makes no node: it lies where the partial of its node would.
+  template <Op code, bool quietly = false, class A, class B>
+  Index record(A a, B b) requires(std::same_as<A, Index> || std::same_as<B, Index>) {
+    constexpr auto& e = entry<code>;
+    const double x = primal(a);
+    const double y = primal(b);
+    const double z = e.value(x, y);
+    if constexpr (std::same_as<B, double>)
+      return place_of<quietly>(code, z, flag::constant_right,
+                               {stored(std::get<0>(e.partials)(x, y, z)), y}, a);
+    else if constexpr (std::same_as<A, double>)
+      return place_of<quietly>(code, z, flag::constant_left,
+                               {stored(std::get<1>(e.partials)(x, y, z)), x}, b);
+    else
+      return place_of<quietly>(
+          code, z, 0,
+          {stored(std::get<0>(e.partials)(x, y, z)), stored(std::get<1>(e.partials)(x, y, z))}, a,
+          b);
+  }
+
+  // At least one is a node. A power of a plain exponent differentiates by the base alone.
+  template <Op code>
+  Index record(const Argument& x, const Argument& y) {
+    if constexpr (ops::descriptions[static_cast<std::size_t>(code)].constant_last) {
+      return record<code>(x.node, y.primal);
+    } else {
+      if (x.node == no_node) return record<code>(x.primal, y.node);
+      if (y.node != no_node) return record<code>(x.node, y.node);
+      if constexpr (code == op<"pow">()) return record<op<"pow_const">()>(x.node, y.primal);
+      else return record<code>(x.node, y.primal);
+    }
+  }
+
+  // Operations of three or any number of operands.
+  template <Op code>
+  Index record(std::span<const Argument> arguments) {
+    constexpr auto& e = entry<code>;
+    if constexpr (code == op<"dot">()) {
+      const std::size_t count = arguments.size() / 2;
+      Draft xs(*this, arguments.size() - count), ys(*this, count);
+      for (const Argument& x : arguments.first(count)) xs.add(x.node, x.primal);
+      for (const Argument& y : arguments.subspan(count, count)) ys.add(y.node, y.primal);
+      if (xs.filled() != xs.size()) xs.add_start(arguments.back());
+      return record_dot(xs.list(), ys.list());
+    } else {
+      primals_.clear();
+      for (const Argument& argument : arguments) primals_.push_back(argument.primal);
+      const std::span<const double> x(primals_);
+      Draft operands(*this, x.size());
+      const auto add = [&](std::size_t k, double partial) {
+        const Index node = arguments[k].node;
+        operands.add(node, node == no_node ? x[k] : partial);
+      };
+      if constexpr (ops::descriptions[static_cast<std::size_t>(code)].arity == 3) {
+        const double y = e.value(x[0], x[1], x[2]);
+        add(0, stored(std::get<0>(e.partials)(x[0], x[1], x[2], y)));
+        add(1, stored(std::get<1>(e.partials)(x[0], x[1], x[2], y)));
+        add(2, stored(std::get<2>(e.partials)(x[0], x[1], x[2], y)));
+        return place_lists(code, y, operands.list(), nullptr);
+      } else {
+        const double y = e.value(x);
+        const auto partial = std::get<0>(e.partials)(x, y);
+        for (std::size_t k = 0; k < x.size(); ++k) add(k, partial(k));
+        return place_lists(code, y, operands.list(), nullptr);
+      }
+    }
+  }
+
+  // The sum of the products of two Lists of primals, without copying either: other nodes may have
+  // the same List. Where the first has one operand more, the sum starts with it.
+  Index record_dot(List& xs, List& ys) { return record_dot(xs, ys, dot_of(xs, ys)); }
+  Index record_dot(List& xs, List& ys, double sum) {
+    return place_lists(op<"dot">(), sum, xs, &ys);
+  }
+  double dot_of(const List& xs, const List& ys) const {
+    const std::span<const double> x(xs.numbers(), ys.size), y(ys.numbers(), ys.size);
+    double start = ys.size == 0 ? 0.0 : ops::nothing;
+    if (xs.size != ys.size) {
+      const Index node = xs.nodes()[ys.size];
+      start = node == no_node ? xs.numbers()[ys.size] : cell(node).primal;
+    }
+    return ops::inner_product(x, y, start);
+  }
+
+  // A node whose partials, or backward function, are the caller's. None of its NaN is an absent
+  // partial.
+  Index open(double primal, std::span<const Operand> operands) {
+    if (operands.empty()) return leaf(primal);
+    if (operands.size() > 2) return place_list<never_absent>(Op::open, primal, operands);
+    const Operand first = operands[0];
+    const Operand second = operands.size() == 2 ? operands[1] : Operand{no_node, 0.0};
+    return place(Op::open, primal, 0, {never_absent(first.partial), never_absent(second.partial)},
+                 first.node, second.node);
+  }
+
+  // A node of its own with the same operands, data and adjoint. Notes and backward functions stay.
+  Index copy(Index i) {
+    const auto [op, primal] = std::pair(cell(i).op, cell(i).primal);
+    const auto flags = static_cast<std::uint16_t>(cell(i).flags & ~(flag::noted | flag::fresh));
+    const auto [first, second] = link(i).operand;  // the first may have a sweep's mark
+    const Index made = op == Op::leaf ? leaf(primal)
+                       : has_extra(i) ? place_lists(op, primal, *list(i), factors(i), flags)
+                                      : place(op, primal, flags, partials(i), first & ~due, second);
+    link(made).adjoint = link(i).adjoint;
+    return made;
+  }
+
+  // A node as it was written down elsewhere; constants are told by no_node.
+  Index restore(Op code, double primal, std::vector<Operand> operands) {
+    const bool constant = operands[0].node == no_node || operands.back().node == no_node;
+    const bool no_operand = operands[0].node == no_node && operands.back().node == no_node;
+    if (operands.size() > 2 || no_operand) return place_list(code, primal, operands);
+    const std::uint16_t flags = !constant                     ? 0
+                                : operands[0].node == no_node ? flag::constant_left
+                                                              : flag::constant_right;
+    if (flags == flag::constant_left) std::swap(operands[0], operands[1]);
+    const Operand second = operands.size() == 2 ? operands[1] : Operand{no_node, 0.0};
+    return place(code, primal, flags, {operands[0].partial, second.partial}, operands[0].node,
+                 second.node);
+  }
+
+  // The root's adjoint becomes `seed`; every node that it reaches passes its own on, users before
+  // operands. Nothing else is touched. A seed of 0 reaches nothing. An absent partial passes
+  // nothing on, but its operand is reached: what an earlier sweep left there is passed on again.
+  // Allocates nothing, unless a node with an adjoint of 0 has a partial that is not finite or a
+  // backward function: then the sweep has to know whether absent partials alone lead there.
+  void backward(Index root, double seed = 1.0);
+
+  // Passes on the adjoint of one node alone.
+  void push_adjoint(Index i) {
+    if (Backward* const backward = backward_of(i)) {
+      const Busy busy(*this);  // the function may be replaced while it runs
+      return (*backward)(i);
+    }
+    push_recorded(i);
+  }
+  void push_recorded(Index i) {
+    const double adjoint = link(i).adjoint;
+    const auto give = [&](Index node, double partial) {
+      if (!is_absent(partial)) link(node).adjoint += adjoint * partial;
+    };
+    if (has_extra(i)) return each_operand(i, give);
+    // In the order of the sweep, so that sums are the same to the last bit.
+    const Link& l = link(i);
+    const Index first = l.operand[0] & ~due;
+    if (l.operand[1] != no_node) give(l.operand[1], partials(i)[1]);
+    if (first != no_node) give(first, partials(i)[0]);
+  }
+
+  // Clears the adjoint of the root and of every node that it reaches.
+  void zero_adjoints(Index root);
+
+  // Makes leaves of constant operands, so that they can be looked at. The adjoint of such a leaf is
+  // what the node's own implies.
+  void show_constants(Index i);
+
+  // Memory for rows of arguments, to be given back: layers nest, as conversions run any code.
+  std::vector<Argument> lend() noexcept {
+    if (spare_.empty()) return {};
+    std::vector<Argument> memory = std::move(spare_.back());
+    spare_.pop_back();
+    return memory;
+  }
+  void take_back(std::vector<Argument> memory) noexcept {
+    if (memory.capacity() == 0 || memory.capacity() > longest_spare) return;
+    if (spare_.size() == spare_.capacity()) return;
+    memory.clear();
+    spare_.push_back(std::move(memory));
+  }
+
+ private:
+  double primal(Index node) const noexcept { return cell(node).primal; }
+  static double primal(double number) noexcept { return number; }
+
+  Index place(Op code, double primal, std::uint16_t flags, const Partials& by, Index a, Index b) {
+    return b == no_node ? place_of(code, primal, flags, by, a)
+                        : place_of(code, primal, flags, by, a, b);
+  }
+  static Link link_to(Index a, Index b = no_node) noexcept { return {0.0, {a, b}}; }
+  // In line, so that an operator's path calls nothing.
+  template <bool quietly = false, std::same_as<Index>... Operands>
+  [[gnu::always_inline]] Index place_of(Op code, double primal, unsigned flags, const Partials& by,
+                                        Operands... operands) {
+    const Index i = quietly ? blocks().push_within() : push();
+    link(i) = link_to(operands...);
+    partials(i) = by;
+    if constexpr (!quietly) flags |= (cell(operands).flags | ...) & flag::heritable;
+    cell(i) = {primal, quietly ? handle_owner : 1, code, static_cast<std::uint16_t>(flags)};
+    (++cell(operands).owners, ...);
+    return i;
+  }
+
+  static double as_given(double partial) noexcept { return partial; }
+  static double never_absent(double partial) noexcept {
+    return is_absent(partial) ? std::numeric_limits<double>::quiet_NaN() : partial;
+  }
+
+  template <double (*number)(double) noexcept = as_given>
+  Index place_list(Op code, double primal, std::span<const Operand> operands) {
+    Draft draft(*this, operands.size());
+    for (const Operand& operand : operands) draft.add(operand.node, number(operand.partial));
+    return place_lists(code, primal, draft.list(), nullptr);
+  }
+
+  // The node becomes one of the owners of either List.
+  Index place_lists(Op code, double primal, List& own, List* factors, std::uint16_t flags = 0) {
+    const Index i = push();
+    flags |= own.flags;
+    ++own.owners;
+    if (factors != nullptr) {
+      flags |= factors->flags;
+      ++factors->owners;
+    }
+    link(i).adjoint = 0.0;
+    refer(i, &own, factors, 0);
+    cell(i) = {primal, 1, code, flags};
+    return i;
+  }
+
+  std::vector<double> primals_;
+  static constexpr std::size_t longest_spare = 1 << 16;
+  std::vector<std::vector<Argument>> spare_ = std::vector<std::vector<Argument>>(16);
+};
+
+inline void Tape::backward(Index root, double seed) {
+  link(root).adjoint = seed;
+  if (seed == 0.0) return;
+  Frontier frontier(*this, root);
+  if (cell(root).op == Op::leaf) return push_adjoint(root);
+  Reach reach(*this, root);
+  for (Index i = root; i != no_node; i = frontier.next(i)) {
+    i = frontier.run(i);
+    if (i == no_node) continue;
+    const bool passes = reach.passes(i);
+    if (passes && (link(i).operand[0] != has_function || link(i).operand[1] != in_extra)) {
+      frontier.go_on();
+      i = frontier.pass(i);
+      continue;
+    }
+    if (passes) push_adjoint(i);
+    frontier.go_on();
+    frontier.mark_operands(i);
+  }
+}
+
+inline void Tape::zero_adjoints(Index root) {
+  link(root).adjoint = 0.0;
+  walk(*this, root, [this](Index i) {
+    each_operand(i, [this](Index node, double) { link(node).adjoint = 0.0; });
+  });
+}
+
+}  // namespace tapegrad

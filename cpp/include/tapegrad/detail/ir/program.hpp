@@ -1,0 +1,121 @@
+// A program: a recording made ready to run again on other inputs. It never changes.
+//
+// Its numbers lie in one array: constants, inputs, then the results in the order in which they are
+// computed. Instructions of one operation that follow each other are a run, so that the operation
+// is looked up once for all of them. In chains each needs the result just before: a run of these
+// takes it from a register, not from the memory where it was stored a moment ago.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "tapegrad/detail/ir/recording.hpp"
+
+namespace tapegrad {
+
+class Program {
+ public:
+  // Which operands of an instruction are the result just before it.
+  enum class Carry : std::uint16_t { none, first, second, both };
+
+  // Operands of a run's instructions follow each other; its results too.
+  struct Run {
+    Op op;
+    Carry carry;
+    std::uint32_t count;
+    bool operator==(const Run&) const = default;
+  };
+
+  std::vector<double> constants;
+  std::uint32_t inputs = 0;
+  std::vector<Run> runs;
+  std::vector<Place> operands;
+  std::size_t guard_runs = 0;  // of the runs, those that guards need: they come first
+  std::vector<Guard> guards;
+  std::vector<Place> outputs;
+
+  // How many numbers a replay works on, how many operations it does, and the bytes it touches.
+  std::size_t values() const noexcept { return constants.size() + inputs + size(); }
+  std::size_t size() const noexcept {
+    std::size_t count = 0;
+    for (const Run& run : runs) count += run.count;
+    return count;
+  }
+  std::size_t bytes() const noexcept {
+    return values() * sizeof(double) + runs.size() * sizeof(Run) + operands.size() * sizeof(Place) +
+           guards.size() * sizeof(Guard) + outputs.size() * sizeof(Place);
+  }
+
+  static constexpr std::size_t all_hold = ~std::size_t{0};
+
+  // Runs on `numbers`, which begin with the constants and the inputs: all results are there
+  // afterwards, or, where a guard is broken, which one it is.
+  std::size_t replay(double* numbers) const noexcept {
+    Position at{numbers + constants.size() + inputs, operands.data()};
+    at = run(0, guard_runs, numbers, at);
+    for (std::size_t k = 0; k < guards.size(); ++k)
+      if (!same(ask(guards[k], numbers), guards[k].outcome)) return k;
+    run(guard_runs, runs.size(), numbers, at);
+    return all_hold;
+  }
+
+  // What a guard is told by the numbers of a replay.
+  static double ask(const Guard& guard, const double* numbers) noexcept {
+    return tapegrad::ask(guard.kind, numbers[guard.operand[0]],
+                         guard.operand[1] == no_place ? 0.0 : numbers[guard.operand[1]]);
+  }
+
+ private:
+  struct Position {
+    double* result;
+    const Place* operand;
+  };
+
+  Position run(std::size_t first, std::size_t last, const double* numbers,
+               Position at) const noexcept {
+    double carried = first < last && at.result != numbers ? at.result[-1] : 0.0;
+    for (std::size_t k = first; k < last; ++k) {
+      const auto [op, carry, count] = runs[k];
+      const auto code = static_cast<std::size_t>(op);
+      carried = executions[static_cast<std::size_t>(carry)][code](numbers, at, count, carried);
+      at = {at.result + count, at.operand + count * operand_count(op)};
+    }
+    return at;
+  }
+
+  // Returns the last result.
+  template <Carry carry, std::size_t K>
+  static double execute(const double* numbers, Position at, std::uint32_t count,
+                        double carried) noexcept {
+    constexpr const auto& e = std::get<K>(ops::table);
+    constexpr std::size_t arity = operand_count(static_cast<Op>(K));
+    const auto number = [&](std::size_t k) {
+      const bool is_carried = k < 2 && (static_cast<int>(carry) >> k & 1) != 0;
+      return is_carried ? carried : numbers[at.operand[k]];
+    };
+    for (double* const end = at.result + count; at.result != end;
+         ++at.result, at.operand += arity) {
+      if constexpr (arity == 1) carried = e.value(number(0));
+      else if constexpr (arity == 2) carried = e.value(number(0), number(1));
+      else if constexpr (arity == 3) carried = e.value(number(0), number(1), number(2));
+      *at.result = carried;
+    }
+    return carried;
+  }
+
+  template <Carry carry>
+  static constexpr auto executions_with = []<std::size_t... K>(std::index_sequence<K...>) {
+    return std::array<double (*)(const double*, Position, std::uint32_t, double) noexcept,
+                      sizeof...(K)>{execute<carry, K>...};
+  }
+  (std::make_index_sequence<ops::count>());
+  static constexpr std::array executions = {
+      executions_with<Carry::none>, executions_with<Carry::first>, executions_with<Carry::second>,
+      executions_with<Carry::both>};
+};
+
+}  // namespace tapegrad

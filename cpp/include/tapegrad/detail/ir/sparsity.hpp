@@ -1,0 +1,282 @@
+// Sparse derivatives of a stretch of a recording: where they may have nonzeros, and these from as
+// few sweeps as the colouring of that pattern allows.
+//
+// The pattern is found by carrying the set of inputs that each number depends on through the
+// recording: Griewank & Walther, "Evaluating Derivatives", 2nd ed., SIAM 2008, section 7.1.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <memory>
+#include <numeric>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "tapegrad/detail/ir/derivative.hpp"
+#include "tapegrad/detail/sparse/coloring.hpp"
+#include "tapegrad/detail/sparse/pattern.hpp"
+
+namespace tapegrad {
+
+namespace detail {
+
+// Inputs that a number depends on, sorted; null for none. Numbers that depend on the same share it.
+using Dependence = std::shared_ptr<std::vector<std::uint32_t>>;
+
+// What the larger one lacks is added to it: in place where nobody shares it. So a sum of n terms
+// costs n insertions, not n copies.
+inline void join(Dependence& into, Dependence more) {
+  if (more == nullptr || more == into) return;
+  if (into == nullptr || into->size() < more->size()) std::swap(into, more);
+  if (more == nullptr || *into == *more) return;
+  std::vector<std::uint32_t> missing;
+  auto at = into->begin();
+  for (const std::uint32_t input : *more) {
+    at = std::lower_bound(at, into->end(), input);
+    if (at == into->end() || *at != input) missing.push_back(input);
+  }
+  if (missing.empty()) return;
+  if (into.use_count() > 1) into = std::make_shared<std::vector<std::uint32_t>>(*into);
+  const auto size = static_cast<std::ptrdiff_t>(into->size());
+  into->insert(into->end(), missing.begin(), missing.end());
+  const auto middle = into->begin() + size;
+  std::inplace_merge(std::lower_bound(into->begin(), middle, missing.front()), middle, into->end());
+}
+
+// The sets of all numbers of a stretch, each for as long as somebody needs it.
+class Dependences {
+ public:
+  Dependences(const Stretch& stretch, std::span<const Place> outputs)
+      : stretch_(stretch), uses_(stretch.end() - stretch.begin()), sets_(uses_.size()) {
+    for (const Place output : outputs)
+      if (stretch.varies(output)) last_use(output) = no_place;
+    for (Place i = stretch.end(); i-- > stretch.from();)
+      if (last_use(i) != 0)
+        each_operand(i, [&](Place operand) {
+          if (last_use(operand) == 0) last_use(operand) = i;
+        });
+  }
+
+  void add_input(Place place, std::uint32_t input) {
+    if (!stretch_.varies(place) || last_use(place) == 0) return;
+    join(set(place), std::make_shared<std::vector<std::uint32_t>>(1, input));
+  }
+
+  void run() {
+    const Recording& recording = stretch_.recording();
+    Place group = no_place;
+    Dependence of_group;
+    for (Place i = stretch_.from(); i < stretch_.end(); ++i) {
+      if (last_use(i) == 0) continue;
+      if (const Instruction& at = recording[i]; at.op == Op::open) {
+        // All outputs of a rule depend on all its operands.
+        if (std::exchange(group, at.operand[0]) != at.operand[0]) {
+          of_group = nullptr;
+          each_operand(i, [&](Place operand) { join(of_group, set(operand)); });
+        }
+        join(set(i), of_group);
+      } else {
+        each_operand(i, [&](Place operand) {
+          join(set(i), last_use(operand) == i ? std::move(set(operand)) : set(operand));
+        });
+      }
+    }
+  }
+
+  std::span<const std::uint32_t> of(Place i) const {
+    if (!stretch_.varies(i)) return {};
+    const Dependence& inputs = sets_[i - stretch_.begin()];
+    if (inputs == nullptr) return {};
+    return *inputs;
+  }
+
+ private:
+  Place& last_use(Place i) { return uses_[i - stretch_.begin()]; }
+  Dependence& set(Place i) { return sets_[i - stretch_.begin()]; }
+
+  // The operands that the result varies with, to which the table gives no partial that is 0 always.
+  template <class Visit>
+  void each_operand(Place i, Visit visit) const {
+    const Instruction& at = stretch_.recording()[i];
+    if (at.op == Op::open) {
+      for (const Place operand : stretch_.recording().groups()[at.operand[0]].operands)
+        if (stretch_.varies(operand)) visit(operand);
+    } else if (at.op != Op::leaf) {
+      std::array<Place, 3> found;
+      const std::size_t count = finders[static_cast<std::size_t>(at.op)](stretch_, i, found.data());
+      for (std::size_t k = 0; k < count; ++k) visit(found[k]);
+    }
+  }
+
+  template <std::size_t K>
+  static std::size_t find(const Stretch& stretch, Place i, Place* found) {
+    std::size_t count = 0;
+    each_partial<double, static_cast<Op>(K)>(
+        stretch, i, [&](std::size_t, Place operand, const auto&) { found[count++] = operand; });
+    return count;
+  }
+
+  static constexpr auto finders = []<std::size_t... K>(std::index_sequence<K...>) {
+    return std::array<std::size_t (*)(const Stretch&, Place, Place*), sizeof...(K)>{find<K>...};
+  }
+  (std::make_index_sequence<ops::count>());
+
+  const Stretch& stretch_;
+  std::vector<Place> uses_;  // the last that needs it: no_place for outputs, 0 where none does
+  std::vector<Dependence> sets_;
+};
+
+}  // namespace detail
+
+// Which of the inputs each of the outputs depends on: a row for each output. What is no number of
+// the stretch, as no_place, has an empty one.
+inline Pattern jacobian_pattern(const Stretch& stretch, std::span<const Place> inputs,
+                                std::span<const Place> outputs) {
+  detail::Dependences dependences(stretch, outputs);
+  for (std::size_t k = 0; k < inputs.size(); ++k)
+    dependences.add_input(inputs[k], static_cast<std::uint32_t>(k));
+  dependences.run();
+  Pattern pattern{inputs.size(), {0}, {}};
+  for (const Place output : outputs) {
+    const auto row = dependences.of(output);
+    pattern.indices.insert(pattern.indices.end(), row.begin(), row.end());
+    pattern.starts.push_back(pattern.indices.size());
+  }
+  return pattern;
+}
+
+// The nonzeros of a square pattern and their mirror images.
+inline Pattern symmetrized(const Pattern& pattern) {
+  const Pattern transposed = pattern.transposed();
+  Pattern result{pattern.columns, {0}, {}};
+  for (std::size_t i = 0; i < pattern.rows(); ++i) {
+    const auto row = pattern.row(i), column = transposed.row(i);
+    std::set_union(row.begin(), row.end(), column.begin(), column.end(),
+                   std::back_inserter(result.indices));
+    result.starts.push_back(result.indices.size());
+  }
+  return result;
+}
+
+// Inputs of one colour are varied together, in one forward direction; or outputs are weighed
+// together, in one reverse sweep.
+struct Compression {
+  // Where a nonzero is found: in what sweep `color` gives an output or, backwards, an input.
+  struct Entry {
+    std::uint32_t number, color;
+  };
+
+  Pattern pattern;
+  bool forward = true;
+  Coloring coloring;           // of inputs; backwards of outputs
+  std::vector<Entry> entries;  // in the pattern's order
+};
+
+inline Compression compress_columns(Pattern pattern) {
+  Compression result{std::move(pattern), true, {}, {}};
+  const Pattern& p = result.pattern;
+  result.coloring = color_columns(p);
+  for (std::uint32_t i = 0; i < p.rows(); ++i)
+    for (const std::uint32_t j : p.row(i)) result.entries.push_back({i, result.coloring.color[j]});
+  if (p.indices.empty()) result.coloring.count = 0;
+  return result;
+}
+
+inline Compression compress_rows(Pattern pattern) {
+  Compression result{std::move(pattern), false, {}, {}};
+  const Pattern& p = result.pattern;
+  result.coloring = color_columns(p.transposed());
+  for (std::uint32_t i = 0; i < p.rows(); ++i)
+    for (const std::uint32_t j : p.row(i)) result.entries.push_back({j, result.coloring.color[i]});
+  if (p.indices.empty()) result.coloring.count = 0;
+  return result;
+}
+
+// The one that needs fewer sweeps; of two alike, the one with the shorter rows or columns.
+inline Compression compress(Pattern pattern) {
+  const auto longest = [](const Pattern& p) {
+    std::size_t most = 0;
+    for (std::size_t i = 0; i < p.rows(); ++i) most = (std::max)(most, p.row(i).size());
+    return most;
+  };
+  // No colouring of columns has fewer colours than the longest row has nonzeros, and to find one
+  // takes long where that is many.
+  const std::size_t forward = longest(pattern), reverse = longest(pattern.transposed());
+  const auto in = [&](bool columns) {
+    return columns ? compress_columns(pattern) : compress_rows(pattern);
+  };
+  Compression best = in(forward <= reverse);
+  if (best.coloring.count <= (std::max)(forward, reverse)) return best;
+  Compression other = in(forward > reverse);
+  return other.coloring.count < best.coloring.count ? other : best;
+}
+
+// By the columns of a symmetric matrix, of which an entry or its mirror image is read. Throws
+// std::invalid_argument where the pattern is not symmetric.
+inline Compression compress_symmetric(Pattern pattern) {
+  Compression result{std::move(pattern), true, {}, {}};
+  result.coloring = color_symmetric(result.pattern);
+  for (const auto& [row, color] : recover_symmetric(result.pattern, result.coloring))
+    result.entries.push_back({row, color});
+  if (result.pattern.indices.empty()) result.coloring.count = 0;
+  return result;
+}
+
+struct Unwatched {
+  void operator()(const auto&, std::size_t) const noexcept {}
+};
+
+// The derivatives of the outputs by the inputs at the nonzeros of the pattern, in its order: by a
+// sweep for each colour, as numbers or, over Symbols, recorded. `watch` is called with each sweep
+// when it is done, and with its number of directions or, backwards, with its colour.
+template <class Number, class Watch = Unwatched>
+std::vector<Number> nonzeros(const Stretch& stretch, std::span<const Place> inputs,
+                             std::span<const Place> outputs, const Compression& compression,
+                             Watch watch = {}) {
+  constexpr std::size_t together = 8;  // forward directions: their tangents stay in the cache
+  const auto& entries = compression.entries;
+  const auto& color = compression.coloring.color;
+  const std::size_t count = compression.coloring.count;
+
+  // Entries by color, those of color c from begin[c] on.
+  std::vector<std::size_t> begin(count + 1), order(entries.size());
+  for (const auto& entry : entries) ++begin[entry.color + 1];
+  std::partial_sum(begin.begin(), begin.end(), begin.begin());
+  std::vector<std::size_t> next(begin.begin(), begin.end() - 1);
+  for (std::size_t k = 0; k < entries.size(); ++k) order[next[entries[k].color]++] = k;
+
+  std::vector<Number> result(entries.size());
+  const auto read = [&](std::size_t c, auto number) {
+    for (std::size_t k = begin[c]; k < begin[c + 1]; ++k)
+      result[order[k]] = number(entries[order[k]].number);
+  };
+  if (compression.forward) {
+    for (std::size_t first = 0; first < count; first += together) {
+      const std::size_t directions = (std::min)(together, count - first);
+      ForwardSweep<Number> sweep(stretch, directions);
+      for (std::size_t j = 0; j < inputs.size(); ++j)
+        if (color[j] >= first && color[j] < first + directions)
+          sweep.seed(inputs[j], color[j] - first, 1.0);
+      sweep.run();
+      watch(std::as_const(sweep), directions);
+      for (std::size_t d = 0; d < directions; ++d)
+        read(first + d, [&](std::uint32_t i) { return sweep.tangent(outputs[i], d); });
+    }
+  } else {
+    for (std::size_t c = 0; c < count; ++c) {
+      ReverseSweep<Number> sweep(stretch);
+      for (std::size_t i = 0; i < outputs.size(); ++i)
+        if (color[i] == c) sweep.seed(outputs[i], 1.0);
+      sweep.run();
+      watch(std::as_const(sweep), c);
+      read(c, [&](std::uint32_t j) { return sweep.adjoint(inputs[j]); });
+    }
+  }
+  return result;
+}
+
+}  // namespace tapegrad

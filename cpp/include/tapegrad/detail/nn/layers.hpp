@@ -1,0 +1,280 @@
+// Layers and losses of neural networks, recorded whole: compositions of the table's operations,
+// each result a node like any other.
+//
+// Values and derivatives are PyTorch's. What is summed is summed from left to right.
+#pragma once
+
+#include <cmath>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "tapegrad/detail/nn/rows.hpp"
+
+namespace tapegrad {
+
+enum class Reduction { mean, sum, none };
+
+// Arguments may be plain numbers, and results of numbers alone are numbers.
+namespace layers {
+
+// Each is a template over the rows: Row, or in a recording SymbolRow.
+template <class Row>
+using Engine = typename Row::Engine;
+template <class Row>
+using Items = std::span<const typename Row::Item>;
+template <class Row>
+using Held = typename Row::Held;
+
+namespace detail {
+
+template <class Row>
+void add_mean(Engine<Row>& engine, const typename Row::Item& total, std::size_t count, Row& out) {
+  out.adopt(apply<op<"div">()>(engine, total, Row::number(static_cast<double>(count))));
+}
+
+// The mean of squares + eps between these numbers is ordinary: no derivative of a power of it
+// overflows or underflows, up to the third.
+inline constexpr double most_ordinary = 0x1p256, least_ordinary = 0x1p-256;
+enum class Size { ordinary, huge, tiny };
+
+// Appends x / sqrt(mean of squares + eps) of each, if that is ordinary.
+template <class Row>
+Size normalize_ordinary(Engine<Row>& engine, Items<Row> xs, double eps, Row& out) {
+  const auto count = static_cast<double>(xs.size());
+  const Held<Row> squares(engine, sum_of_squares(engine, xs));
+  const Held<Row> mean(engine, apply<op<"div">()>(engine, squares, Row::number(count)));
+  const Held<Row> shifted(engine, apply<op<"add">()>(engine, mean, Row::number(eps)));
+  if (eps >= 0.0 && std::isfinite(eps)) {
+    if (!is_less(engine, shifted, most_ordinary)) return Size::huge;
+    if (eps < least_ordinary && is_less(engine, shifted, least_ordinary) && !all_zero(xs))
+      return Size::tiny;
+  }
+  const Held<Row> scale(engine, apply<op<"pow_const">()>(engine, shifted, Row::number(-0.5)));
+  out.reserve(xs.size());
+  for (const auto& x : xs) out.adopt(apply<op<"mul">()>(engine, x, scale));
+  return Size::ordinary;
+}
+
+// The same of numbers of any size: all are divided by the largest first.
+template <class Row>
+void normalize_any(Engine<Row>& engine, Items<Row> xs, double eps, Row& out) {
+  const auto count = static_cast<double>(xs.size());
+  Row ratios(engine);
+  const Held<Row> root(engine, divide_by_largest(engine, xs, std::sqrt(eps), ratios));
+  const Held<Row> squares(engine, sum_of_squares(engine, ratios));
+  const Held<Row> mean(engine, apply<op<"div">()>(engine, squares, Row::number(count)));
+  const Held<Row> square(engine, apply<op<"square">()>(engine, root));
+  const Held<Row> shifted(engine, apply<op<"add">()>(engine, mean, square));
+  const Held<Row> scale(engine, apply<op<"pow_const">()>(engine, shifted, Row::number(-0.5)));
+  out.reserve(xs.size());
+  for (const auto& ratio : ratios) out.adopt(apply<op<"mul">()>(engine, ratio, scale));
+}
+
+// Appends x minus the mean of all, of each x.
+template <class Row>
+void centre(Engine<Row>& engine, Items<Row> xs, Row& out) {
+  const Held<Row> total(engine, apply<op<"sum">()>(engine, xs));
+  const Held<Row> mean(
+      engine, apply<op<"div">()>(engine, total, Row::number(static_cast<double>(xs.size()))));
+  out.reserve(xs.size());
+  for (const auto& x : xs) out.adopt(apply<op<"sub">()>(engine, x, mean));
+}
+
+// Each element by the operation with its partner in `by`; as it is where `by` is null.
+template <Op code, class Row>
+void elementwise(Engine<Row>& engine, const Row& xs, const Row* by, Row& out) {
+  out.reserve(xs.size());
+  for (std::size_t k = 0; k < xs.size(); ++k) {
+    if (by == nullptr) out.add(xs[k]);
+    else out.adopt(apply<code>(engine, xs[k], (*by)[k]));
+  }
+}
+
+}  // namespace detail
+
+// Of an infinite logit +inf, and where all are -inf, softmax is NaN, as PyTorch's: inf - inf.
+template <class Row>
+void log_softmax(Engine<Row>& engine, Items<Row> xs, Row& out) {
+  if (xs.empty()) return;
+  Row shifted(engine);
+  subtract_largest(engine, xs, shifted);
+  const Held<Row> total(engine, log_total(engine, shifted));
+  out.reserve(xs.size());
+  for (const auto& x : shifted) out.adopt(apply<op<"sub">()>(engine, x, total));
+}
+
+template <class Row>
+void softmax(Engine<Row>& engine, Items<Row> xs, Row& out) {
+  if (xs.empty()) return;
+  Row shifted(engine), powers(engine);
+  subtract_largest(engine, xs, shifted);
+  powers.reserve(xs.size());
+  for (const auto& x : shifted) powers.adopt(apply<op<"exp">()>(engine, x));
+  const Held<Row> total(engine, apply<op<"sum">()>(engine, powers));
+  out.reserve(xs.size());
+  for (const auto& power : powers) out.adopt(apply<op<"div">()>(engine, power, total));
+}
+
+// `weight` and `bias` are of the length of `xs`, or null.
+template <class Row>
+void rmsnorm(Engine<Row>& engine, Items<Row> xs, const Row* weight, double eps, Row& out) {
+  if (xs.empty()) return;
+  Row scaled(engine);
+  Row& result = weight == nullptr ? out : scaled;
+  if (detail::normalize_ordinary(engine, xs, eps, result) != detail::Size::ordinary)
+    detail::normalize_any(engine, xs, eps, result);
+  if (weight != nullptr) detail::elementwise<op<"mul">()>(engine, scaled, weight, out);
+}
+
+template <class Row>
+void layernorm(Engine<Row>& engine, Items<Row> xs, const Row* weight, const Row* bias, double eps,
+               Row& out) {
+  if (xs.empty()) return;
+  Row centred(engine), normal(engine), scaled(engine);
+  detail::centre(engine, xs, centred);
+  switch (detail::normalize_ordinary<Row>(engine, centred, eps, normal)) {
+    case detail::Size::ordinary:
+      break;
+    case detail::Size::tiny:
+      detail::normalize_any<Row>(engine, centred, eps, normal);
+      break;
+    case detail::Size::huge: {
+      // The same of smaller numbers: their sum and their differences do not overflow.
+      Row smaller(engine), differences(engine);
+      smaller.reserve(xs.size());
+      for (const auto& x : xs) smaller.adopt(apply<op<"mul">()>(engine, x, Row::number(0x1p-64)));
+      detail::centre<Row>(engine, smaller, differences);
+      detail::normalize_any<Row>(engine, differences, eps * 0x1p-128, normal);
+    }
+  }
+  detail::elementwise<op<"mul">()>(engine, normal, weight, scaled);
+  detail::elementwise<op<"add">()>(engine, scaled, bias, out);
+}
+
+// The losses append one number, or one for each term where nothing is reduced. The mean of no term
+// is NaN, as PyTorch's.
+
+// Appends the terms as they are, their sum, or their mean.
+template <class Row>
+void reduce(Engine<Row>& engine, const Row& terms, Reduction reduction, Row& out) {
+  out.reserve(terms.size() + 1);
+  if (reduction == Reduction::none) {
+    for (const auto& term : terms) out.add(term);
+    return;
+  }
+  const Held<Row> total(engine, apply<op<"sum">()>(engine, terms));
+  if (reduction == Reduction::sum) out.add(total);
+  else detail::add_mean(engine, total, terms.size(), out);
+}
+
+// `both` has the predictions, then as many targets.
+template <class Row>
+void mse_loss(Engine<Row>& engine, Items<Row> both, Reduction reduction, Row& out) {
+  const std::size_t count = both.size() / 2;
+  if (reduction == Reduction::none) {
+    out.reserve(count);
+    for (std::size_t k = 0; k < count; ++k) {
+      const Held<Row> difference(engine, apply<op<"sub">()>(engine, both[k], both[count + k]));
+      out.adopt(apply<op<"square">()>(engine, difference));
+    }
+    return;
+  }
+  out.reserve(1);
+  const Held<Row> total(engine, apply<op<"squared_distance">()>(engine, both));
+  if (reduction == Reduction::sum) out.add(total);
+  else detail::add_mean(engine, total, count, out);
+}
+
+// max(0, 1 - target * score), the targets 1 or -1.
+template <class Row>
+void hinge_loss(Engine<Row>& engine, Items<Row> scores, Items<Row> targets, Reduction reduction,
+                Row& out) {
+  Row terms(engine);
+  terms.reserve(scores.size());
+  for (std::size_t k = 0; k < scores.size(); ++k) {
+    const Held<Row> product(engine, apply<op<"mul">()>(engine, scores[k], targets[k]));
+    const Held<Row> margin(engine, apply<op<"sub">()>(engine, Row::number(1.0), product));
+    terms.adopt(apply<op<"relu">()>(engine, margin));
+  }
+  reduce(engine, terms, reduction, out);
+}
+
+namespace detail {
+
+// softplus(x), or softplus(-x).
+template <class Row>
+typename Row::Item softplus_of(Engine<Row>& engine, const typename Row::Item& x, bool negated) {
+  if (!negated) return apply<op<"softplus">()>(engine, x);
+  const Held<Row> minus(engine, apply<op<"neg">()>(engine, x));
+  return apply<op<"softplus">()>(engine, minus);
+}
+
+// -(target * log(p) + (1 - target) * log(1 - p)) of p = sigmoid(x). Where x < 0 that is softplus(x)
+// - target * x, else softplus(-x) + (1 - target) * x: nothing cancels in value or derivative while
+// the target is between 0 and 1.
+template <class Row>
+typename Row::Item binary_surprisal(Engine<Row>& engine, const typename Row::Item& x,
+                                    const typename Row::Item& target) {
+  if (is_plain(target, 1.0)) return softplus_of<Row>(engine, x, true);
+  if (is_plain(target, 0.0)) return softplus_of<Row>(engine, x, false);
+  const Held<Row> minus(engine, apply<op<"neg">()>(engine, x));
+  const Held<Row> other(engine, apply<op<"sub">()>(engine, Row::number(1.0), target));
+  const Held<Row> minus_target(engine, apply<op<"neg">()>(engine, target));
+  const Held<Row> small(engine, apply<op<"softplus">()>(engine, below_zero(engine, x, x, minus)));
+  const auto weight = below_zero(engine, x, minus_target, other);
+  const Held<Row> large(engine, weighted(engine, weight, x));
+  return apply<op<"add">()>(engine, small, large);
+}
+
+}  // namespace detail
+
+template <class Row>
+void binary_cross_entropy(Engine<Row>& engine, Items<Row> logits, Items<Row> targets,
+                          Reduction reduction, Row& out) {
+  Row terms(engine);
+  terms.reserve(logits.size());
+  for (std::size_t k = 0; k < logits.size(); ++k)
+    terms.adopt(detail::binary_surprisal<Row>(engine, logits[k], targets[k]));
+  reduce(engine, terms, reduction, out);
+}
+
+// Appends -log(softmax(logits)[target]), one node.
+template <class Row>
+void cross_entropy(Engine<Row>& engine, Items<Row> logits, std::size_t target, Row& out) {
+  Row ordered(engine);
+  ordered.reserve(logits.size());
+  ordered.add(logits[target]);
+  for (std::size_t k = 0; k < logits.size(); ++k)
+    if (k != target) ordered.add(logits[k]);
+  out.reserve(1);
+  out.adopt(apply<op<"surprisal">()>(engine, ordered));
+}
+
+// The same of probabilities: -sum(target * log_softmax(logits)), without the logarithms of -inf
+// whose target is 0.
+template <class Row>
+void cross_entropy(Engine<Row>& engine, Items<Row> logits, Items<Row> targets, Row& out) {
+  Row logs(engine), both(engine), shares(engine);
+  log_softmax(engine, logits, logs);
+  both.reserve(2 * logits.size());
+  shares.reserve(logits.size());
+  for (std::size_t k = 0; k < logits.size(); ++k) {
+    if (may_be_infinite(logs[k])) {
+      both.adopt(weighted(engine, targets[k], logs[k]));
+      shares.add(Row::number(1.0));
+    } else {
+      both.add(logs[k]);
+      shares.add(targets[k]);
+    }
+  }
+  for (const auto& share : shares) both.add(share);
+  const Held<Row> total(engine, apply<op<"dot">()>(engine, both));
+  out.reserve(1);
+  out.adopt(apply<op<"neg">()>(engine, total));
+}
+
+}  // namespace layers
+
+}  // namespace tapegrad

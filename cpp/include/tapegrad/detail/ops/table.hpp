@@ -1,0 +1,498 @@
+// The table of operations: the one place that knows what an operation is.
+//
+// An entry holds names, parameters, a sentence, the domain on which it is smooth, its value and one
+// partial derivative per operand, as generic lambdas over the number type: the entry that eager
+// recording instantiates for double serves lanes and recorded numbers as well. Recording, the
+// sweep, Python's methods and functions, drawings, documentation and the tests' parameters are all
+// generated from here, so that a new operation is a new line.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "tapegrad/detail/ops/math.hpp"
+#include "tapegrad/detail/ops/orders.hpp"
+
+namespace tapegrad {
+
+struct Interval {
+  double low, high;
+};
+
+inline constexpr std::size_t variadic = 0;
+
+// What does not depend on the number type, for documentation, bindings and tests.
+struct Description {
+  std::string_view name;    // as Python's math module calls it
+  std::string_view alias;   // as NumPy calls it, where that differs
+  std::string_view symbol;  // in drawings
+  std::string_view summary;
+  std::size_t arity;
+  std::array<std::string_view, 3> parameters;
+  std::array<Interval, 3> domain;
+  std::optional<double> fallback;    // of the last parameter
+  bool constant_last;                // the last parameter is a plain number and no operand
+  std::optional<double> empty = {};  // the value without any operand, of those that have one
+  bool inner = false;                // only derivatives and programs are made of it
+};
+
+template <class Value, class... Partials>
+struct Operation : Description {
+  Value value;
+  std::tuple<Partials...> partials;
+};
+
+// A partial derivative that is the same everywhere, known when compiling: it need not be written
+// down.
+template <int number>
+struct Constant {
+  constexpr operator double() const { return number; }
+};
+
+// A partial derivative of a select, by an operand that one of two branches uses: `slope` where the
+// condition is `taken`. Elsewhere nothing comes through the operand: its contribution is absent,
+// where 0 times an infinity would be NaN.
+template <class Condition, class Slope, bool taken>
+struct Selected {
+  Condition condition;
+  Slope slope;
+
+  constexpr bool is_present() const requires(std::same_as<Condition, bool>) {
+    return condition == taken;
+  }
+  // For readers who multiply whatever they get.
+  constexpr operator double() const requires(std::same_as<Condition, bool>) {
+    return is_present() ? static_cast<double>(slope) : 0.0;
+  }
+};
+
+template <class Partial>
+inline constexpr bool is_selected = false;
+template <class Condition, class Slope, bool taken>
+inline constexpr bool is_selected<Selected<Condition, Slope, taken>> = true;
+
+// An absent contribution where partials are kept as numbers: a NaN of a payload that no arithmetic
+// makes. A sweep looks for it only where a product is NaN.
+inline constexpr std::uint64_t absent_bits = 0x7ff8'7461'7065'6772u;
+inline constexpr bool is_absent(double partial) noexcept {
+  return std::bit_cast<std::uint64_t>(partial) == absent_bits;
+}
+// The number to keep for a partial.
+template <class Partial>
+constexpr double stored(const Partial& partial) {
+  if constexpr (is_selected<Partial>)
+    return partial.is_present() ? static_cast<double>(partial.slope)
+                                : std::bit_cast<double>(absent_bits);
+  else return partial;
+}
+
+namespace ops {
+
+inline constexpr Constant<1> one;
+inline constexpr Constant<-1> minus_one;
+inline constexpr Constant<0> none;
+
+template <class Condition, class Slope>
+constexpr Selected<Condition, Slope, true> when(Condition condition, Slope slope) {
+  return {condition, slope};
+}
+template <class Condition, class Slope>
+constexpr Selected<Condition, Slope, false> unless(Condition condition, Slope slope) {
+  return {condition, slope};
+}
+
+inline constexpr Interval everywhere{-4.0, 4.0};
+inline constexpr Interval positive{0.05, 6.0};
+inline constexpr Interval inside_one{-0.95, 0.95};
+
+template <class Value, class Partial>
+constexpr auto unary(std::string_view name, std::string_view alias, std::string_view symbol,
+                     std::string_view summary, Interval domain, Value value, Partial partial) {
+  return Operation<Value, Partial>{
+      {name, alias, symbol, summary, 1, {"x"}, {domain}, {}, false}, value, {partial}};
+}
+
+template <class Value, class P, class Q>
+constexpr auto binary(std::string_view name, std::string_view alias, std::string_view symbol,
+                      std::string_view summary, std::array<std::string_view, 3> parameters,
+                      std::array<Interval, 3> domain, Value value, P p, Q q,
+                      std::optional<double> fallback = {}) {
+  return Operation<Value, P, Q>{
+      {name, alias, symbol, summary, 2, parameters, domain, fallback, false}, value, {p, q}};
+}
+
+// An operation of one operand and one plain number that is no node.
+template <class Value, class Partial>
+constexpr auto with_constant(std::string_view name, std::string_view symbol,
+                             std::string_view summary, std::array<std::string_view, 3> parameters,
+                             std::array<Interval, 3> domain, Value value, Partial partial) {
+  return Operation<Value, Partial>{
+      {name, "", symbol, summary, 1, parameters, domain, {}, true}, value, {partial}};
+}
+
+template <class Value, class P, class Q, class R>
+constexpr auto ternary(std::string_view name, std::string_view summary,
+                       std::array<std::string_view, 3> parameters, std::array<Interval, 3> domain,
+                       Value value, P p, Q q, R r) {
+  return Operation<Value, P, Q, R>{
+      {name, "", name, summary, 3, parameters, domain, {}, false}, value, {p, q, r}};
+}
+
+// What a sum starts with that has no start: x + nothing is x, be it -0.0.
+inline constexpr double nothing = -0.0;
+
+// From left to right, so that the sum does not depend on where the operands lie.
+template <class Numbers, class Number>
+constexpr auto inner_product(const Numbers& x, const Numbers& y, const Number& start) {
+  auto total = start;
+  for (std::size_t k = 0; k < x.size(); ++k) total = total + x[k] * y[k];
+  return total;
+}
+
+// Takes the operands as a span. The partials are a function of the operand's number k, made once
+// for all operands: what they have in common is computed once. `empty` is the value of none.
+template <class Value, class Partial>
+constexpr auto n_ary(std::string_view name, std::string_view summary,
+                     std::array<std::string_view, 3> parameters, std::optional<double> empty,
+                     Value value, Partial partial) {
+  return Operation<Value, Partial>{
+      {name, "", name, summary, variadic, parameters, {everywhere, everywhere}, {}, false, empty},
+      value,
+      {partial}};
+}
+
+// No function of its own: what derivatives of the others are written with.
+template <class Inner>
+constexpr Inner inner(Inner operation) {
+  operation.inner = true;
+  return operation;
+}
+
+// Derivatives at kinks and edges are PyTorch's; tests/python/data/torch_edges.json holds them.
+// clang-format off
+using namespace math;
+inline constexpr auto table = std::make_tuple(
+  // arithmetic
+  binary("add", "", "+", "x + y", {"x", "y"}, {everywhere, everywhere},
+         [](auto x, auto y) { return x + y; },
+         [](auto, auto, auto) { return one; }, [](auto, auto, auto) { return one; }),
+  binary("sub", "subtract", "-", "x - y", {"x", "y"}, {everywhere, everywhere},
+         [](auto x, auto y) { return x - y; },
+         [](auto, auto, auto) { return one; }, [](auto, auto, auto) { return minus_one; }),
+  binary("mul", "multiply", "*", "x * y", {"x", "y"}, {everywhere, everywhere},
+         [](auto x, auto y) { return x * y; },
+         [](auto, auto y, auto) { return y; }, [](auto x, auto, auto) { return x; }),
+  binary("div", "divide", "/", "x / y", {"x", "y"}, {everywhere, positive},
+         [](auto x, auto y) { return x / y; },
+         [](auto, auto y, auto) { return 1.0 / y; }, [](auto x, auto y, auto z) { return quotient_slope(x, y, z); }),
+  binary("pow", "power", "**", "x to the power y", {"x", "y"}, {positive, everywhere},
+         [](auto x, auto y) { return pow(x, y); },
+         [](auto x, auto y, auto) { return pow_derivative(x, y, 1.0); },
+         [](auto x, auto y, auto z) { return pow_slope(x, y, z); }),
+  with_constant("pow_const", "**", "x to the power of a plain number", {"x", "c"}, {positive, everywhere},
+         [](auto x, auto c) { return power(x, c); },
+         [](auto x, auto c, auto) { return power_slope(x, c); }),
+  unary("neg", "negative", "neg", "-x", everywhere,
+        [](auto x) { return -x; }, [](auto, auto) { return minus_one; }),
+  unary("abs", "absolute", "abs", "The absolute value; its derivative at 0 is 0.", {0.05, 4.0},
+        [](auto x) { return abs(x); },
+        [](auto x, auto) { return where(x > 0.0, 1.0, where(x < 0.0, -1.0, 0.0)); }),
+  unary("square", "", "square", "x * x", everywhere,
+        [](auto x) { return x * x; }, [](auto x, auto) { return 2.0 * x; }),
+  unary("reciprocal", "", "reciprocal", "1 / x", positive,
+        [](auto x) { return 1.0 / x; }, [](auto, auto y) { return -y * y; }),
+  // exponentials and roots
+  unary("exp", "", "exp", "e to the power x", everywhere,
+        [](auto x) { return exp(x); }, [](auto, auto y) { return y; }),
+  unary("exp2", "", "exp2", "2 to the power x", everywhere,
+        [](auto x) { return exp2(x); }, [](auto x, auto y) { return exp2_slope(x, y); }),
+  unary("expm1", "", "expm1", "exp(x) - 1, accurate near 0", everywhere,
+        [](auto x) { return expm1(x); }, [](auto x, auto y) { return expm1_slope(x, y); }),
+  unary("log", "", "log", "The natural logarithm.", positive,
+        [](auto x) { return log(x); }, [](auto x, auto) { return 1.0 / x; }),
+  unary("log1p", "", "log1p", "log(1 + x), accurate near 0", {-0.9, 6.0},
+        [](auto x) { return log1p(x); }, [](auto x, auto) { return 1.0 / (x + 1.0); }),
+  unary("log2", "", "log2", "The logarithm to base 2.", positive,
+        [](auto x) { return log2(x); }, [](auto x, auto) { return std::numbers::log2e / x; }),
+  unary("log10", "", "log10", "The logarithm to base 10.", positive,
+        [](auto x) { return log10(x); }, [](auto x, auto) { return std::numbers::log10e / x; }),
+  unary("sqrt", "", "sqrt", "The square root.", positive,
+        [](auto x) { return sqrt(x); }, [](auto, auto y) { return 0.5 / y; }),
+  unary("cbrt", "", "cbrt", "The real cube root.", positive,
+        [](auto x) { return cbrt(x); }, [](auto x, auto) { return cbrt_derivative(x, 1.0); }),
+  // trigonometric and hyperbolic
+  unary("sin", "", "sin", "The sine of x radians.", everywhere,
+        [](auto x) { return sin(x); }, [](auto x, auto) { return cos(x); }),
+  unary("cos", "", "cos", "The cosine of x radians.", everywhere,
+        [](auto x) { return cos(x); }, [](auto x, auto) { return -sin(x); }),
+  unary("tan", "", "tan", "The tangent of x radians.", {-1.4, 1.4},
+        [](auto x) { return tan(x); }, [](auto, auto y) { return 1.0 + y * y; }),
+  unary("asin", "arcsin", "asin", "The inverse sine, in radians.", inside_one,
+        [](auto x) { return asin(x); }, [](auto x, auto) { return 1.0 / sqrt(complement(x)); }),
+  unary("acos", "arccos", "acos", "The inverse cosine, in radians.", inside_one,
+        [](auto x) { return acos(x); }, [](auto x, auto) { return -1.0 / sqrt(complement(x)); }),
+  unary("atan", "arctan", "atan", "The inverse tangent, in radians.", everywhere,
+        [](auto x) { return atan(x); }, [](auto x, auto) { return atan2_derivative(x, 1.0, 1.0); }),
+  binary("atan2", "arctan2", "atan2", "The angle of the point (x, y), in radians.", {"y", "x"},
+         {everywhere, positive},
+         [](auto y, auto x) { return atan2(y, x); },
+         [](auto y, auto x, auto) { return atan2_derivative(y, x, 1.0); },
+         [](auto y, auto x, auto) { return atan2_derivative(y, x, second_order); }),
+  unary("sinh", "", "sinh", "The hyperbolic sine.", everywhere,
+        [](auto x) { return sinh(x); }, [](auto x, auto) { return cosh(x); }),
+  unary("cosh", "", "cosh", "The hyperbolic cosine.", everywhere,
+        [](auto x) { return cosh(x); }, [](auto x, auto) { return sinh(x); }),
+  unary("tanh", "", "tanh", "The hyperbolic tangent.", everywhere,
+        [](auto x) { return tanh(x); }, [](auto x, auto y) { return tanh_slope(x, y); }),
+  unary("asinh", "arcsinh", "asinh", "The inverse hyperbolic sine.", everywhere,
+        [](auto x) { return asinh(x); }, [](auto x, auto) { return asinh_slope(x); }),
+  unary("acosh", "arccosh", "acosh", "The inverse hyperbolic cosine.", {1.05, 6.0},
+        [](auto x) { return acosh(x); }, [](auto x, auto) { return acosh_derivative(x, 1.0); }),
+  unary("atanh", "arctanh", "atanh", "The inverse hyperbolic tangent.", inside_one,
+        [](auto x) { return atanh(x); }, [](auto x, auto) { return 1.0 / complement(x); }),
+  binary("hypot", "", "hypot", "sqrt(x*x + y*y) without overflow.", {"x", "y"}, {positive, positive},
+         [](auto x, auto y) { return hypot(x, y); },
+         [](auto x, auto y, auto z) { return hypot_slope(x, y, z); },
+         [](auto x, auto y, auto z) { return hypot_slope(y, x, z); }),
+  // activations
+  unary("sigmoid", "", "sigmoid", "1 / (1 + exp(-x)), stable in both tails.", everywhere,
+        [](auto x) { return sigmoid(x); }, [](auto x, auto) { return sigmoid_slope(x); }),
+  unary("softplus", "", "softplus", "log(1 + exp(x)), without overflow.", everywhere,
+        [](auto x) { return softplus(x); }, [](auto x, auto) { return sigmoid(x); }),
+  unary("relu", "", "ReLU", "max(x, 0); its derivative at 0 is 0.", {0.05, 4.0},
+        [](auto x) { return where(x < 0.0, 0.0, x); }, [](auto, auto y) { return unless(y <= 0.0, one); }),
+  binary("leaky_relu", "", "leaky_relu", "x where x > 0, else slope * x.", {"x", "slope"},
+         {{{0.05, 4.0}, everywhere}},
+         [](auto x, auto slope) { return where(x > 0.0, x, slope * x); },
+         [](auto x, auto slope, auto) { return where(x > 0.0, 1.0, slope); },
+         [](auto x, auto, auto) { return unless(x > 0.0, x); }, 0.01),
+  unary("gelu", "", "gelu", "x times the normal distribution function of x (erf form).", everywhere,
+        [](auto x) { return gelu(x); }, [](auto x, auto) { return gelu_derivative(x, 1.0); }),
+  unary("silu", "", "silu", "x * sigmoid(x)", everywhere,
+        [](auto x) { return silu(x); }, [](auto x, auto) { return silu_derivative(x, 1.0); }),
+  // special functions
+  unary("erf", "", "erf", "The error function.", everywhere,
+        [](auto x) { return erf(x); },
+        [](auto x, auto) { return 2.0 * std::numbers::inv_sqrtpi * gaussian(x, 0.0); }),
+  unary("erfc", "", "erfc", "1 - erf(x), accurate in the upper tail.", everywhere,
+        [](auto x) { return erfc(x); },
+        [](auto x, auto) { return -2.0 * std::numbers::inv_sqrtpi * gaussian(x, 0.0); }),
+  unary("lgamma", "", "lgamma", "The logarithm of |gamma(x)|; its derivative is digamma.", positive,
+        [](auto x) { return lgamma(x); }, [](auto x, auto) { return digamma(x); }),
+  // choices
+  binary("maximum", "", "max", "The larger operand; at a tie each takes half of the gradient.",
+         {"x", "y"}, {{{0.05, 2.0}, {2.1, 4.0}}},
+         [](auto x, auto y) { return where(x != x || x >= y, x, y); },
+         [](auto x, auto y, auto) { return unless(x < y, where(x == y, 0.5, 1.0)); },
+         [](auto x, auto y, auto) { return unless(x > y, where(x == y, 0.5, 1.0)); }),
+  binary("minimum", "", "min", "The smaller operand; at a tie each takes half of the gradient.",
+         {"x", "y"}, {{{0.05, 2.0}, {2.1, 4.0}}},
+         [](auto x, auto y) { return where(x != x || x <= y, x, y); },
+         [](auto x, auto y, auto) { return unless(x > y, where(x == y, 0.5, 1.0)); },
+         [](auto x, auto y, auto) { return unless(x < y, where(x == y, 0.5, 1.0)); }),
+  ternary("clip", "x held between low and high; its derivative at a bound is 1.", {"x", "low", "high"},
+          {{{-0.9, 0.9}, {-2.0, -1.0}, {1.0, 2.0}}},
+          [](auto x, auto low, auto high) {
+            const auto raised = where(x != x || x >= low, x, low);
+            return where(raised != raised || raised <= high, raised, high);
+          },
+          [](auto x, auto low, auto high, auto) { return when(x >= low && x <= high, one); },
+          [](auto x, auto low, auto high, auto) { return when(low < high && x < low, one); },
+          [](auto x, auto low, auto high, auto) { return when(x > high || high < low, one); }),
+  // any number of operands, one node
+  n_ary("sum", "The sum of all operands, from left to right.", {"values"}, 0.0,
+        [](auto x) {
+          auto total = x[0];
+          for (std::size_t k = 1; k < x.size(); ++k) total = total + x[k];
+          return total;
+        },
+        [](auto, auto) { return [](std::size_t) { return 1.0; }; }),
+  n_ary("dot", "The sum of the products of two sequences.", {"xs", "ys"}, 0.0,
+        [](auto x) {
+          using Number = std::remove_cvref_t<decltype(x[0])>;
+          const std::size_t n = x.size() / 2;
+          const Number start = x.size() % 2 != 0 ? x.back() : Number(nothing);
+          return inner_product(x.first(n), x.subspan(n, n), start);
+        },
+        [](auto x, auto) {
+          return [x, n = x.size() / 2](std::size_t k) {
+            return k == 2 * n ? 1.0 : x[k < n ? k + n : k - n];
+          };
+        }),
+  n_ary("squared_distance", "The sum of the squared differences of two sequences.", {"xs", "ys"}, 0.0,
+        [](auto x) {
+          const std::size_t n = x.size() / 2;
+          auto total = (x[0] - x[n]) * (x[0] - x[n]);
+          for (std::size_t k = 1; k < n; ++k) total = total + (x[k] - x[n + k]) * (x[k] - x[n + k]);
+          return total;
+        },
+        [](auto x, auto) {
+          return [x, n = x.size() / 2](std::size_t k) {
+            return 2.0 * (x[k] - x[k < n ? k + n : k - n]);
+          };
+        }),
+  n_ary("logsumexp", "The logarithm of the sum of the exponentials, without overflow.", {"xs"},
+        -std::numeric_limits<double>::infinity(),
+        [](auto x) { return log_sum(x); },
+        [](auto x, auto) {
+          return [x, sum = exponentials(x)](std::size_t k) {
+            return exp((x[k] - sum.top) - log1p(sum.rest));
+          };
+        }),
+  n_ary("surprisal", "logsumexp of all minus the first: -log of the first one's softmax.", {"xs"},
+        {},
+        [](auto x) { return log_sum_above_first(x); },
+        [](auto x, auto y) {
+          return [x, y, sum = exponentials_beside(x)](std::size_t k) {
+            if (k == 0) return expm1(-y);
+            return exp((x[k] == sum.top ? 0.0 : x[k] - sum.top) - log1p(sum.rest));
+          };
+        }),
+  // slopes: their partials by x are those along the curve that y = f(x) lies on
+  inner(unary("sigmoid_slope", "", "sigmoid'", "The derivative of sigmoid.", everywhere,
+        [](auto x) { return sigmoid_slope(x); }, [](auto x, auto y) { return -y * tanh(0.5 * x); })),
+  inner(binary("tanh_slope", "", "tanh'", "The derivative of tanh, whose value is y.", {"x", "y"},
+        {everywhere, everywhere},
+        [](auto x, auto y) { return tanh_slope(x, y); },
+        [](auto, auto y, auto z) { return -2.0 * y * z; }, [](auto, auto, auto) { return none; })),
+  inner(binary("expm1_slope", "", "expm1'", "The derivative of expm1, whose value is y.", {"x", "y"},
+        {everywhere, everywhere},
+        [](auto x, auto y) { return expm1_slope(x, y); },
+        [](auto, auto, auto z) { return z; }, [](auto, auto, auto) { return none; })),
+  inner(unary("complement", "", "1-x*x", "1 - x*x", everywhere,
+        [](auto x) { return complement(x); }, [](auto x, auto) { return -2.0 * x; })),
+  inner(unary("asinh_slope", "", "asinh'", "The derivative of asinh.", everywhere,
+        [](auto x) { return asinh_slope(x); }, [](auto x, auto y) { return -x * y * y * y; })),
+  inner(with_constant("polygamma", "polygamma", "The c-th derivative of digamma.", {"x", "c"}, {positive, positive},
+        [](auto x, auto c) { return polygamma(x, c); },
+        [](auto x, auto c, auto) { return polygamma(x, c + 1.0); })),
+  // derivatives of the c-th order, and those of order j by the first and k by the second variable
+  inner(with_constant("exp2_derivative", "exp2'", "The c-th derivative of exp2.", {"x", "c"}, {everywhere, positive},
+        [](auto x, auto c) { return exp2_derivative(x, c); },
+        [](auto x, auto c, auto) { return exp2_derivative(x, c + 1.0); })),
+  inner(with_constant("cbrt_derivative", "cbrt'", "The c-th derivative of cbrt.", {"x", "c"}, {positive, positive},
+        [](auto x, auto c) { return cbrt_derivative(x, c); },
+        [](auto x, auto c, auto) { return cbrt_derivative(x, c + 1.0); })),
+  inner(with_constant("acosh_derivative", "acosh'", "The c-th derivative of acosh.", {"x", "c"}, {{{1.05, 6.0}, positive}},
+        [](auto x, auto c) { return acosh_derivative(x, c); },
+        [](auto x, auto c, auto) { return acosh_derivative(x, c + 1.0); })),
+  inner(with_constant("gaussian", "gaussian", "The c-th derivative of exp(-x*x).", {"x", "c"}, {everywhere, positive},
+        [](auto x, auto c) { return gaussian(x, c); },
+        [](auto x, auto c, auto) { return gaussian(x, c + 1.0); })),
+  inner(with_constant("gelu_derivative", "gelu'", "The c-th derivative of gelu.", {"x", "c"}, {everywhere, positive},
+        [](auto x, auto c) { return gelu_derivative(x, c); },
+        [](auto x, auto c, auto) { return gelu_derivative(x, c + 1.0); })),
+  inner(with_constant("silu_derivative", "silu'", "The c-th derivative of silu.", {"x", "c"}, {everywhere, positive},
+        [](auto x, auto c) { return silu_derivative(x, c); },
+        [](auto x, auto c, auto) { return silu_derivative(x, c + 1.0); })),
+  inner(ternary("quotient", "x / y**n", {"x", "y", "n"}, {everywhere, positive, positive},
+        [](auto x, auto y, auto n) { return quotient(x, y, n); },
+        [](auto, auto y, auto n, auto) { return quotient(1.0, y, n); },
+        [](auto x, auto y, auto n, auto) { return -n * quotient(x, y, n + 1.0); },
+        [](auto, auto, auto, auto) { return none; })),
+  inner(ternary("pow_derivative", "A derivative of x**y, of order j + 2**20 k.", {"x", "y", "order"}, {positive, everywhere, positive},
+        [](auto x, auto y, auto order) { return pow_derivative(x, y, order); },
+        [](auto x, auto y, auto order, auto) { return pow_derivative(x, y, order + 1.0); },
+        [](auto x, auto y, auto order, auto) { return pow_derivative(x, y, order + second_order); },
+        [](auto, auto, auto, auto) { return none; })),
+  inner(ternary("atan2_derivative", "A derivative of atan2, of order j + 2**20 k.", {"y", "x", "order"}, {everywhere, positive, positive},
+        [](auto y, auto x, auto order) { return atan2_derivative(y, x, order); },
+        [](auto y, auto x, auto order, auto) { return atan2_derivative(y, x, order + 1.0); },
+        [](auto y, auto x, auto order, auto) { return atan2_derivative(y, x, order + second_order); },
+        [](auto, auto, auto, auto) { return none; })),
+  inner(ternary("hypot_derivative", "A derivative of hypot, of order j + 2**20 k.", {"x", "y", "order"}, {positive, positive, positive},
+        [](auto x, auto y, auto order) { return hypot_derivative(x, y, order); },
+        [](auto x, auto y, auto order, auto) { return hypot_derivative(x, y, order + 1.0); },
+        [](auto x, auto y, auto order, auto) { return hypot_derivative(x, y, order + second_order); },
+        [](auto, auto, auto, auto) { return none; })),
+  // Python's %, which has the sign of y
+  inner(binary("remainder", "", "%", "x modulo y", {"x", "y"}, {everywhere, positive},
+        [](auto x, auto y) { return remainder(x, y); },
+        [](auto, auto, auto) { return one; }, [](auto x, auto y, auto z) { return stop((z - x) / y); })),
+  // conditions are 1 or 0
+  inner(binary("less", "", "<", "x < y", {"x", "y"}, {everywhere, everywhere},
+        [](auto x, auto y) { return where(x < y, 1.0, 0.0); },
+        [](auto, auto, auto) { return none; }, [](auto, auto, auto) { return none; })),
+  inner(binary("less_equal", "", "<=", "x <= y", {"x", "y"}, {everywhere, everywhere},
+        [](auto x, auto y) { return where(x <= y, 1.0, 0.0); },
+        [](auto, auto, auto) { return none; }, [](auto, auto, auto) { return none; })),
+  inner(binary("equal", "", "==", "x == y", {"x", "y"}, {everywhere, everywhere},
+        [](auto x, auto y) { return where(x == y, 1.0, 0.0); },
+        [](auto, auto, auto) { return none; }, [](auto, auto, auto) { return none; })),
+  inner(ternary("where", "x where the condition is not 0, else y", {"condition", "x", "y"},
+        {everywhere, everywhere, everywhere},
+        [](auto condition, auto x, auto y) { return where(condition != 0.0, x, y); },
+        [](auto, auto, auto, auto) { return none; },
+        [](auto condition, auto, auto, auto) { return when(is_true(condition), one); },
+        [](auto condition, auto, auto, auto) { return unless(is_true(condition), one); })),
+  // A derivative times a slope, in a recorded sweep: 0 where it is not there. The first is of what
+  // is 0 there in any case, and can be differentiated by: a direction. The second chooses.
+  inner(ternary("scaled", "x * slope where presence is not 0, else 0", {"presence", "x", "slope"},
+        {everywhere, everywhere, everywhere},
+        [](auto presence, auto x, auto slope) { return scaled(presence, x, slope); },
+        [](auto, auto, auto, auto) { return none; },
+        [](auto, auto, auto slope, auto) { return slope; },
+        [](auto presence, auto x, auto, auto) { return when(is_there(presence), x); })),
+  inner(ternary("selected", "x * slope where presence is not 0, else 0", {"presence", "x", "slope"},
+        {everywhere, everywhere, everywhere},
+        [](auto presence, auto x, auto slope) { return scaled(presence, x, slope); },
+        [](auto, auto, auto, auto) { return none; },
+        [](auto presence, auto, auto slope, auto) { return when(is_there(presence), slope); },
+        [](auto presence, auto x, auto, auto) { return when(is_there(presence), x); })),
+  // x itself
+  inner(unary("copy", "", "copy", "x, as a variable of its own", everywhere,
+        [](auto x) { return x; }, [](auto, auto) { return one; })),
+  inner(unary("stop", "", "stop", "x, as a constant", everywhere,
+        [](auto x) { return x; }, [](auto, auto) { return none; }))
+);
+// clang-format on
+
+inline constexpr std::size_t count = std::tuple_size_v<decltype(table)>;
+
+// The table's descriptions, indexed by operation.
+inline constexpr auto descriptions = std::apply(
+    [](const auto&... entry) { return std::array<Description, count>{entry...}; }, table);
+
+}  // namespace ops
+
+// An operation is its place in the table; two kinds of nodes have no entry there.
+enum class Op : std::uint16_t {
+  leaf = static_cast<std::uint16_t>(ops::count),
+  open,  // partials or a backward function given by the caller
+};
+
+template <std::size_t N>
+struct Name {
+  char text[N];
+  consteval Name(const char (&literal)[N]) {
+    for (std::size_t k = 0; k < N; ++k) text[k] = literal[k];
+  }
+  constexpr std::string_view view() const { return {text, N - 1}; }
+};
+
+template <Name name>
+consteval Op op() {
+  for (std::size_t k = 0; k < ops::count; ++k)
+    if (ops::descriptions[k].name == name.view()) return static_cast<Op>(k);
+  throw "no such operation in the table";
+}
+
+template <Op code>
+inline constexpr const auto& entry = std::get<static_cast<std::size_t>(code)>(ops::table);
+
+constexpr const Description* description(Op code) {
+  const auto k = static_cast<std::size_t>(code);
+  return k < ops::count ? &ops::descriptions[k] : nullptr;
+}
+
+}  // namespace tapegrad

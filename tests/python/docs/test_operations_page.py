@@ -1,0 +1,25 @@
+"""docs/operations.md says what the table of operations says."""
+
+from __future__ import annotations
+
+import runpy
+from typing import Any
+
+from support.operations import OPERATIONS
+from support.paths import REPOSITORY
+
+SCRIPT = REPOSITORY / "docs" / "make_operations.py"
+made: dict[str, Any] = runpy.run_path(str(SCRIPT))
+
+
+def test_the_page_is_what_its_script_writes() -> None:
+    written = made["PAGE"].read_text()
+    assert written == made["page"](), "run docs/make_operations.py"
+
+
+def test_the_page_has_a_row_for_every_operation_under_every_name() -> None:
+    rows = [line for line in made["page"]().splitlines() if line.startswith("| `")]
+    named = rows[: len(OPERATIONS)]
+    for one, line in zip(OPERATIONS, named, strict=True):
+        assert one.constant_last or all(f"`{name}" in line for name in one.names)
+        assert made["prose"](one.summary) in line

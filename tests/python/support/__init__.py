@@ -1,0 +1,1 @@
+"""What the tests share: references, programs, calls in other processes; no tests."""
