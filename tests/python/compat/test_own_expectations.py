@@ -225,6 +225,8 @@ KEPT = {
         "import numpy as np\nw.data = np.float64(2.0)\nprint(w.data.item())",
         "takes data.item of a node",
     ),
+    "a label is None": ("w.label = None\nprint(w.label)", "sets the label of a node to None"),
+    "a label is a number": ("w.label = 3\nprint(w.label)", "sets the label of a node to 3"),
     "nodes of nothing": ("x = Value(None)\nx.data = 3.0\nprint(x.data)", "makes nodes of None"),
 }  # fmt: skip
 
@@ -267,6 +269,23 @@ def test_slots_that_refuse_an_attribute_do_so(tmp_path: Path) -> None:
     engine = CLOSURES.replace("    def __init__", slots + "    def __init__", 1)
     after = "try:\n    w.tag = 1\nexcept AttributeError:\n    print('no tag')"
     assert_runs_alike(tmp_path, engine, after, "is kept: its nodes have no tag")
+
+
+LACKING = {
+    "an order": "w < b",
+    "the largest": "max([w, b]).data",
+    "an absolute value": "abs(w).data",
+    "a format": "f'{w:.2f}'",
+    "a number to a power": "(2**w).data",
+    "a difference from a number": "(1 - w).data",
+}
+
+
+@pytest.mark.parametrize("kind", LACKING)
+def test_a_class_is_kept_where_the_program_catches_what_it_lacks(tmp_path: Path, kind: str) -> None:
+    after = f"try:\n    print({LACKING[kind]})\nexcept TypeError:\n    print('unsupported')"
+    told = "is kept: the program tests whether its nodes have __"
+    assert_runs_alike(tmp_path, CLOSURES, after, told)
 
 
 METHODS = {

@@ -30,6 +30,8 @@ def check_uses(shape: Shape, held: Collection[str], uses: Uses) -> None:
     if "AttributeError" in uses.caught:
         asked |= uses.called
     more = sorted(name for name in asked if hasattr(Value, name) and name not in held)
+    own = {name for base in shape.cls.__mro__[:-1] for name in vars(base)}
+    more += sorted(name for name in uses.tried if name in vars(Value) and name not in own)
     if more:
         raise UnfitError(
             f"the program tests whether its nodes have {more[0]}, which only tapegrad's have"
@@ -43,6 +45,9 @@ def check_uses(shape: Shape, held: Collection[str], uses: Uses) -> None:
         given = uses.no_numbers.get(name)
         if given is not None and (meaning != "step" or not given.startswith("lambda")):
             raise UnfitError(f"the program sets the {name} of a node to {given}")
+    label = shape.attributes.get("label", "")
+    if label in uses.no_texts:
+        raise UnfitError(f"the program sets the {label} of a node to {uses.no_texts[label]}")
     if uses.data:
         raise UnfitError(f"the program makes nodes of {uses.data[0]}, which is no number")
     if "torch" not in uses.modules:

@@ -192,7 +192,7 @@ def makes_nodes(function: ast.AST, class_name: str, stores: Collection[str]) -> 
     )
 
 
-_OPERATORS: dict[type[ast.AST], str] = {
+OPERATORS: dict[type[ast.AST], str] = {
     ast.Add: "add",
     ast.Sub: "sub",
     ast.Mult: "mul",
@@ -215,7 +215,7 @@ def operations_in(function: ast.FunctionDef, is_made_of_others: bool) -> set[str
         if isinstance(node, ast.BinOp | ast.UnaryOp | ast.AugAssign):
             sides = [getattr(node, side, None) for side in ("left", "right", "operand", "target")]
             direct = {side.id for side in sides if isinstance(side, ast.Name)} & operands
-            name = _OPERATORS.get(type(node.op))
+            name = OPERATORS.get(type(node.op))
             if name and (is_made_of_others or direct):
                 found |= {f"__{name}__", f"__r{name}__"}
         elif isinstance(node, ast.Attribute):

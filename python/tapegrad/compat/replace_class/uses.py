@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from tapegrad.compat.replace_class.source import gives_operands, last_name
+from tapegrad.compat.replace_class.source import OPERATORS, gives_operands, last_name
 
 # Methods that modify a container, and functions that modify their first argument.
 _CHANGING = {"add", "append", "appendleft", "clear", "difference_update", "discard", "extend"}
@@ -47,8 +47,10 @@ class Uses:
     asked: set[str] = field(default_factory=set)  # names whose presence is tested
     called: set[str] = field(default_factory=set)  # attributes of objects other than modules
     asks: str = ""  # an expression that lists attributes
+    tried: set[str] = field(default_factory=set)  # operators where a TypeError is caught
     caught: set[str] = field(default_factory=set)  # names of exceptions
     no_numbers: dict[str, str] = field(default_factory=dict)  # non-numbers assigned to attributes
+    no_texts: dict[str, str] = field(default_factory=dict)  # the same of non-strings
     data: list[str] = field(default_factory=list)  # non-numbers passed to the class
     modules: set[str] = field(default_factory=set)  # imported
 
@@ -84,7 +86,7 @@ class _Finder(ast.NodeVisitor):
         for method in _methods_on_nodes(node):
             finder.visit(method)
         self.uses.changed |= inside.stored
-        for name in ("compared", "walked", "asked", "called", "caught"):
+        for name in ("compared", "walked", "asked", "tried", "called", "caught"):
             getattr(self.uses, name).update(getattr(inside, name))
         self.uses.no_numbers.update(inside.no_numbers)
         self.uses.asks = self.uses.asks or inside.asks
@@ -120,6 +122,8 @@ class _Finder(ast.NodeVisitor):
 
     def _give(self, attribute: str, value: ast.expr) -> None:
         is_class = isinstance(value, ast.Call) and last_name(value.func) in self.class_names
+        if isinstance(value, ast.Constant) and not isinstance(value.value, str):
+            self.uses.no_texts[attribute] = ast.unparse(value)
         if is_class or _is_no_number(value) or _makes_array(value):
             self.uses.no_numbers[attribute] = ast.unparse(value)
 
@@ -260,8 +264,11 @@ class _Finder(ast.NodeVisitor):
     def visit_Try(self, node: ast.Try) -> None:
         caught = {name for handler in node.handlers for name in _caught_by(handler)}
         self.uses.caught |= caught
+        body = [part for statement in node.body for part in ast.walk(statement)]
+        if caught & {"TypeError", "Exception", "BaseException"}:
+            self.uses.tried.update(name for part in body for name in _operators_of(part))
         if caught & {"AttributeError", "Exception", "BaseException"}:
-            for part in [part for statement in node.body for part in ast.walk(statement)]:
+            for part in body:
                 if isinstance(part, ast.Attribute):
                     owner = part.value.id if isinstance(part.value, ast.Name) else ""
                     self.uses.asked |= {part.attr} - (
@@ -318,6 +325,23 @@ def _makes_array(value: ast.expr) -> bool:
 def _is_empty_label(name: str, call: ast.Call) -> bool:
     default = call.args[2]
     return name == "label" and isinstance(default, ast.Constant) and default.value == ""
+
+
+def _operators_of(node: ast.AST) -> Iterable[str]:
+    """Yield the special methods by which an expression may be evaluated."""
+    if isinstance(node, ast.BinOp | ast.UnaryOp | ast.AugAssign):
+        name = OPERATORS.get(type(node.op), "")
+        yield from (f"__{name}__", f"__r{name}__")
+    elif isinstance(node, ast.Compare):
+        yield from ("__lt__", "__le__", "__gt__", "__ge__")
+    elif isinstance(node, ast.Call):
+        called = last_name(node.func)
+        yield from {"abs": ["__abs__"], "format": ["__format__"], "round": ["__round__"]}.get(
+            called, ["__lt__", "__gt__"] if called in ("max", "min", "sorted", "sort") else []
+        )
+        yield from ["__radd__"] * (called == "sum")
+    elif isinstance(node, ast.FormattedValue) and node.format_spec is not None:
+        yield "__format__"
 
 
 def _caught_by(handler: ast.ExceptHandler) -> set[str]:
