@@ -114,6 +114,18 @@ def test_an_installed_package_is_not_taken_and_that_is_told(tmp_path: Path) -> N
     )
 
 
+@pytest.mark.parametrize("name", ["micrograd", "micrograd.check"])
+def test_a_package_that_runs_by_its_name_is_told_of_once(tmp_path: Path, name: str) -> None:
+    write_src(tmp_path)
+    for module in ("__main__", "check"):
+        write(tmp_path, f"src/micrograd/{module}.py", USE)
+    expected = python(tmp_path / "src", "-m", name)
+    assert expected.returncode == 0, expected.stderr
+    found = run(tmp_path / "src", "-m", name)
+    assert (found.stdout, found.returncode) == (expected.stdout, 0), found.stderr
+    assert found.stderr.count("micrograd is the program's own") == 1
+
+
 def test_a_package_that_is_not_imported_is_not_told_of(tmp_path: Path) -> None:
     write(tmp_path, "micrograd/__init__.py", "raise SystemExit(3)")
     write(tmp_path, "check.py", "print('nothing')")

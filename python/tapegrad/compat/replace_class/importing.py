@@ -79,6 +79,7 @@ class MicrogradFinder:
     def __init__(self, names: Collection[str]) -> None:
         self._names = {*names, "Value"}
         self._is_own = False
+        self._told: set[str] = set()
         self._importer = MicrogradImporter()
 
     def find_spec(
@@ -99,12 +100,18 @@ class MicrogradFinder:
         was_own, self._is_own = self._is_own, bool(place) and not is_installed(place)
         if spec is None or not self._is_own:
             if place:
-                say(f"micrograd is tapegrad's, not the one that is installed, {place}")
+                self._tell(f"micrograd is tapegrad's, not the one that is installed, {place}")
             return self._importer.find_spec("micrograd")
-        say(f"micrograd is the program's own, {place}")
+        self._tell(f"micrograd is the program's own, {place}")
         if not was_own:
             install_behind(say)
         return self._replacing(spec)
+
+    def _tell(self, message: str) -> None:
+        """Write a note, but once: the import system asks for a spec as often as it likes."""
+        if message not in self._told:
+            self._told.add(message)
+            say(message)
 
     def _find(self, target: ModuleType | None) -> ModuleSpec | None:
         """Return the spec that Python would find."""
