@@ -112,6 +112,40 @@ def test_formulas_that_only_round_are_the_engines(tmp_path: Path, name: str) -> 
     assert name in kept.split(", "), found.stderr
 
 
+TINY = {
+    "a product": ("__mul__", ", other", "abs(self.data * OTHER) < 1e-15"),
+    "a quotient": (
+        "__truediv__",
+        ", other",
+        "abs(self.data / OTHER) < 1e-15",
+    ),
+    "a sum": ("__add__", ", other", "abs(self.data + OTHER) < 1e-15"),
+    "a power": ("__pow__", ", other", "abs(self.data ** other) < 1e-15"),
+}
+
+
+@pytest.mark.parametrize("kind", TINY)
+def test_an_operation_that_drops_tiny_numbers_does_so(tmp_path: Path, kind: str) -> None:
+    name, parameters, condition = TINY[kind]
+    condition = condition.replace("OTHER", "(other.data if isinstance(other, Value) else other)")
+    head = f"    def {name}(self{parameters}):\n"
+    dropping = f"        if {condition}:\n            return Value(0.0)\n"
+    engine = CLOSURES.replace(head, head + dropping, 1)
+    use = {
+        "a product": "b * 1e-20",
+        "a quotient": "b / 1e20",
+        "a sum": "b + 1e-20",
+        "a power": "b**8",
+    }
+    after = f"b = Value(1e-20)\ny = {use[kind]}\ny.backward()\nprint(y.data * 1e300, b.grad)"
+    write(tmp_path, "program.py", f"{engine}\n{TRAINING}\n{after}\n")
+    expected = python(tmp_path, "program.py")
+    assert expected.returncode == 0, expected.stderr
+    found = run(tmp_path, "--replace-class", "Value", "program.py")
+    assert found.stdout.splitlines()[-1] == expected.stdout.splitlines()[-1]
+    assert f"{name} (gives other numbers" in found.stderr
+
+
 OPERANDS = {
     "relu": ("relu", "", "self.data > 0", "self", "y = w.relu() * w + w.relu()"),
     "a sum with 0": ("__add__", ", other", "other == 0", "self", "y = (b + 0) * b + (w + 0)"),

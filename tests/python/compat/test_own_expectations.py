@@ -72,6 +72,16 @@ OWN = {
         [], "print({getattr(x, '_op'): 1 for x in (w - b, w * b)})",
         "__sub__ (makes nodes of another operation",
     ),
+    "operations are got by attrgetter": (
+        [],
+        "from operator import attrgetter\nprint(list(map(attrgetter('_op'), (w - b, w * b))))",
+        "__sub__ (makes nodes of another operation",
+    ),
+    "a keyword by methodcaller": (
+        [(METHOD, POWER + METHOD)],
+        f"from operator import methodcaller\ny = methodcaller('pow', exponent=2)(w) * b\n{FINISH}",
+        "pow (has parameters of its own)",
+    ),
     "nodes are counted": (
         [], f"{WALK}\nprint(len(nodes(w - b / w, [])))",
         "__sub__ (makes nodes of other operands",
@@ -199,6 +209,11 @@ KEPT = {
         "def sine(v):\n    return v.sin()\ntry:\n    print(sine(w))\nexcept AttributeError:\n"
         "    print('no sin')",
         "whether its nodes have sin",
+    ),
+    "AttributeError of a name": (
+        "def call(v, name):\n    return getattr(v, name)().data\ntry:\n    print(call(w, 'sin'))\n"
+        "except AttributeError:\n    print('no sin')",
+        "tests for any attribute of its nodes",
     ),
     "any error": (
         "try:\n    print(w.sin())\nexcept Exception:\n    print('no sin')",

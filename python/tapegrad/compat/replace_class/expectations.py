@@ -29,6 +29,8 @@ def check_uses(shape: Shape, held: Collection[str], uses: Uses) -> None:
     asked = set(uses.asked)
     if "AttributeError" in uses.caught:
         asked |= uses.called
+        if uses.gets:
+            raise UnfitError(f"the program tests for any attribute of its nodes: {uses.gets}")
     more = sorted(name for name in asked if hasattr(Value, name) and name not in held)
     own = {name for base in shape.cls.__mro__[:-1] for name in vars(base)}
     more += sorted(name for name in uses.tried if name in vars(Value) and name not in own)

@@ -48,6 +48,7 @@ class Uses:
     called: set[str] = field(default_factory=set)  # attributes of objects other than modules
     asks: str = ""  # an expression that lists attributes
     tried: set[str] = field(default_factory=set)  # operators where a TypeError is caught
+    gets: str = ""  # an expression that reads an attribute of any name
     caught: set[str] = field(default_factory=set)  # names of exceptions
     no_numbers: dict[str, str] = field(default_factory=dict)  # non-numbers assigned to attributes
     no_texts: dict[str, str] = field(default_factory=dict)  # the same of non-strings
@@ -90,6 +91,7 @@ class _Finder(ast.NodeVisitor):
             getattr(self.uses, name).update(getattr(inside, name))
         self.uses.no_numbers.update(inside.no_numbers)
         self.uses.asks = self.uses.asks or inside.asks
+        self.uses.gets = self.uses.gets or inside.gets
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         self._visit_scope(node)
@@ -215,6 +217,10 @@ class _Finder(ast.NodeVisitor):
                 uses.asks = uses.asks or ast.unparse(node)
         elif name in _AS_DICT and node.args and not self._is_settings(node.args[0]):
             uses.asks = uses.asks or ast.unparse(node)
+        if name in ("attrgetter", "methodcaller"):
+            texts = [given.value for given in node.args if isinstance(given, ast.Constant)]
+            for part in ".".join(map(str, texts)).split("."):
+                self._read(part)
         if name in ("suppress", "raises", "assertRaises", "assertRaisesRegex"):
             uses.caught.update(filter(None, map(last_name, node.args)))
         if name in _CHANGING and isinstance(node.func, ast.Attribute):
@@ -242,6 +248,8 @@ class _Finder(ast.NodeVisitor):
         if not (isinstance(asked, ast.Constant) and isinstance(asked.value, str)):
             if function == "hasattr" or (function == "getattr" and len(node.args) > 2):
                 uses.asks = uses.asks or ast.unparse(node)
+            elif function == "getattr":
+                uses.gets = uses.gets or ast.unparse(node)
             return
         name = asked.value
         if function in ("setattr", "delattr"):
@@ -252,8 +260,13 @@ class _Finder(ast.NodeVisitor):
         if function == "hasattr" or (len(node.args) > 2 and not _is_empty_label(name, node)):
             uses.asked.add(name)
         if function == "getattr":
-            for found in (uses.loaded, uses.compared, uses.walked, uses.called):
-                found.add(name)
+            self._read(name)
+
+    def _read(self, name: str) -> None:
+        """Note an attribute that is read by a function, for any purpose."""
+        uses = self.uses
+        for found in (uses.loaded, uses.compared, uses.walked, uses.called, uses.keywords):
+            found.add(name)
 
     def _change(self, container: ast.expr) -> None:
         if isinstance(container, ast.Attribute):
