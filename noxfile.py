@@ -68,7 +68,8 @@ def sanitize_python(session: nox.Session) -> None:
     Without a leak check, since CPython keeps objects to its end, and without the timing of tests
     of memory and speed, which the sanitizers change.
     """
-    session.install("cmake>=3.25", "pybind11>=2.13", ".[test]")
+    project = nox.project.load_toml("pyproject.toml")["project"]
+    session.install("cmake>=3.25", "pybind11>=2.13", *project["optional-dependencies"]["test"])
     folder = str(Path(session.create_tmp()).resolve())
     flags = "-O1 -g1 -fno-omit-frame-pointer"
     pybind11 = session.run("python", "-m", "pybind11", "--cmakedir", silent=True)

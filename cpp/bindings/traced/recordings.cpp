@@ -402,14 +402,23 @@ class Opened {
            recording_->dependence.is_differentiated(*recording_, symbol.in(*recording_));
   }
 
-  // Whether what was recorded from `begin` on, or a result, uses a number from before it, no
-  // operand, that is differentiated.
-  bool closes_over(tapegrad::Place begin, const Numbers& operands, const Numbers& results) {
-    const std::vector<tapegrad::Place> known = roots(operands);
+  // Numbers that are equal and have the same derivatives.
+  Numbers copies(const Numbers& numbers) {
+    Numbers made;
+    for (const py::object& number : numbers) {
+      const Symbol x = symbol_of(number, recording_);
+      made.push_back(x.is_constant() ? number
+                                     : object(*recording_, Symbol::apply<op<"copy">()>(x)));
+    }
+    return made;
+  }
+
+  // Whether what was recorded from `begin` on, or a result, uses a number from before `outside`
+  // that is differentiated.
+  bool closes_over(tapegrad::Place outside, tapegrad::Place begin, const Numbers& results) {
     const std::vector<tapegrad::Place> used = used_since(begin, results);
     return std::any_of(used.begin(), used.end(), [&](tapegrad::Place place) {
-      return std::find(known.begin(), known.end(), place) == known.end() &&
-             recording_->dependence.is_differentiated(*recording_, place);
+      return place < outside && recording_->dependence.is_differentiated(*recording_, place);
     });
   }
 
@@ -493,7 +502,8 @@ void register_recordings(py::module_& module) {
           },
           py::arg("level"))
       .def("is_differentiated", &Opened::is_differentiated, py::arg("number"))
-      .def("closes_over", &Opened::closes_over, py::arg("begin"), py::arg("operands"),
+      .def("copies", &Opened::copies, py::arg("numbers"))
+      .def("closes_over", &Opened::closes_over, py::arg("outside"), py::arg("begin"),
            py::arg("results"))
       .def("captured", &Opened::captured, py::arg("begin"), py::arg("results"));
   // A method of pybind11's is made anew for each call.

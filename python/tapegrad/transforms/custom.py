@@ -88,6 +88,22 @@ class _Custom(Transformed):
             [args[k] for k in range(len(args)) if k not in fixed],
         )
 
+    def _joined(self, fixed: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+        count = len(fixed) + len(others)
+        positions = self._fixed(count)
+        fixed_ones, other_ones = iter(fixed), iter(others)
+        return [next(fixed_ones if k in positions else other_ones) for k in range(count)]
+
+    def _with_copies(
+        self,
+        recording: _core.Recording,
+        fixed: list[Any],
+        operands: Numbers,
+        inputs: _core.Structure,
+    ) -> tuple[Any, ...]:
+        """The arguments with numbers of their own, as the function may also close over those."""
+        return tuple(self._joined(fixed, inputs.unflatten(recording.copies(operands))))
+
     def _refuse_traces(self, fixed: list[Any], recording: _core.Recording) -> None:
         """Raise TypeError if a non-differentiable argument is traced.
 
@@ -106,13 +122,13 @@ class _Custom(Transformed):
             )
 
     def _refuse_closure(
-        self, recording: _core.Recording, begin: int, operands: Numbers, values: Numbers
+        self, recording: _core.Recording, outside: int, begin: int, values: Numbers
     ) -> None:
         """Raise TypeError if the function closes over a number that is differentiated.
 
         The rule has no cotangent or tangent for such a number.
         """
-        if recording.closes_over(begin, operands, values):
+        if recording.closes_over(outside, begin, values):
             raise TypeError(
                 f"{type(self).__name__}: {name_of(self.__wrapped__)} uses a number that is "
                 f"differentiated and is no argument of it, and its rule would lose the derivative: "
@@ -174,9 +190,11 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
         args = self._positional(args, keywords)
         fixed, arguments = self._split(args)
         self._refuse_traces(fixed, recording)
-        operands, _ = self._operands(arguments)
+        operands, inputs = self._operands(arguments)
         if not any(map(_core.is_traced, operands)):
             return self.__wrapped__(*args)
+        outside = len(recording)
+        args = self._with_copies(recording, fixed, operands, inputs)
         # The rule gives the first derivative, so `fwd` may convert numbers to floats.
         begin = len(recording)
         recording.begin_rule(True)
@@ -191,7 +209,7 @@ class custom_vjp(_Custom):  # noqa: N801  # a decorator, as JAX's
             )
         result, residuals = answer
         values, outputs = _core.flatten(result, f"custom_vjp: the result of {name}")
-        self._refuse_closure(recording, begin, operands, values)
+        self._refuse_closure(recording, outside, begin, values)
         bwd = self._bwd
 
         def pull(cotangents: Numbers, present: list[bool], record: bool) -> Numbers:
@@ -277,12 +295,6 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
             return result, structure.unflatten([0.0] * len(numbers))
         return result, functools.reduce(_added, parts)
 
-    def _joined(self, fixed: Sequence[Any], others: Sequence[Any]) -> list[Any]:
-        count = len(fixed) + len(others)
-        positions = self._fixed(count)
-        fixed_ones, other_ones = iter(fixed), iter(others)
-        return [next(fixed_ones if k in positions else other_ones) for k in range(count)]
-
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         name = name_of(self.__wrapped__)
         recording = _core.Recording.current()
@@ -299,6 +311,8 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
         operands, inputs = self._operands(arguments)
         if not any(map(_core.is_traced, operands)):
             return self.__wrapped__(*args)
+        outside = len(recording)
+        args = self._with_copies(recording, fixed, operands, inputs)
         # The rule gives derivatives of every order.
         begin = len(recording)
         recording.begin_rule(False)
@@ -307,12 +321,20 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
         finally:
             recording.end_rule()
         values, outputs = _core.flatten(result, f"custom_jvp: the result of {name}")
-        self._refuse_closure(recording, begin, operands, values)
+        self._refuse_closure(recording, outside, begin, values)
 
-        def push(tangents: Numbers, present: list[bool], record: bool) -> Numbers:
+        def push(
+            tangents: Numbers,
+            present: list[bool],
+            record: bool,
+            guards_directions: bool = recording.guarding,
+        ) -> Numbers:
             primals, directions = tuple(arguments), inputs.unflatten(tangents)
             if rule is None:
                 vary = _any_of_each(arguments, present)
+                if guards_directions and record:
+                    # A program for each choice of directions that are 0.
+                    vary = _any_of_each(arguments, [bool(t != 0.0) for t in tangents])
                 answer = self._of_each(fixed, primals, directions, vary)
             else:
                 answer = rule(*fixed, primals, directions)
@@ -339,7 +361,7 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
             assert current is not None
             tangents = current.inputs([0.0] * len(operands), 1)
             try:
-                slopes = push(tangents, [True] * len(tangents), record)
+                slopes = push(tangents, [True] * len(tangents), record, False)
             finally:
                 current.close_transforms(1)
             return current.reverse(tangents, slopes, cotangents, record, 0, present)

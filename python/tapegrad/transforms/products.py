@@ -45,7 +45,10 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
         aux = trace.outcome(aux) if has_aux else None
 
     # The Python code of a custom rule runs in the recording; other threads must not sweep then.
-    lock = RLock()
+    try:
+        lock = RLock()
+    except RuntimeError:  # so CPython says that there is no memory for it
+        raise MemoryError from None
 
     def pull(cotangent: Any) -> Any:
         weights = _like(cotangent, structure, "the cotangent", "the result")

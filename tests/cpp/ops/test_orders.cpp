@@ -47,11 +47,7 @@ TEST_CASE("a derivative that overflows is an infinity of its sign") {
 }
 
 TEST_CASE("a derivative is finite where the power in it alone overflows") {
-  check(math::exp2_derivative(1024.5, 3.0), 8.466559033924309969e+307);
-  check(math::exp2_slope(1024.5, infinity), 1.7622033349062864223e+308);
   check(math::power_slope(1e-300, -0.028), -7.0332820082268269617e+306, 1e-13);
-  CHECK(math::exp2_derivative(1026.0, 1.0) == infinity);
-  CHECK(math::exp2_derivative(infinity, 3.0) == infinity);
   CHECK(math::power_slope(1e-300, -2.5) == -infinity);
 }
 

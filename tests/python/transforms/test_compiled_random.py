@@ -92,7 +92,7 @@ DRAWERS: dict[str, tuple[Function, str]] = {
 @pytest.mark.parametrize(("f", "name"), DRAWERS.values(), ids=DRAWERS)
 def test_a_function_that_draws_warns_once(f: Function, name: str) -> None:
     g = compile(f)
-    name_of_f = getattr(f, "__name__", repr(f))
+    name_of_f = getattr(f, "__name__", type(f).__name__)
     message = re.escape(f"the compiled function {name_of_f} drew random numbers from {name} while")
     with pytest.warns(RuntimeWarning, match=message) as caught:
         g(1.0)

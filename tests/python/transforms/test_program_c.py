@@ -146,7 +146,7 @@ INNER: dict[str, tuple[Callable[..., Any], Sequence[float]]] = {
     "sigmoid_slope": (lambda x: [f(x) for f in derivatives(tapegrad.sigmoid, 4)], (1.5,)),
     "tanh_slope": (lambda x: [f(x) for f in derivatives(tapegrad.tanh, 4)], (1.5,)),
     "expm1_slope": (lambda x: [f(x) for f in derivatives(tapegrad.expm1, 4)], (1.5,)),
-    "exp2_derivative": (lambda x: [f(x) for f in derivatives(tapegrad.exp2, 4)], (1024.3,)),
+    "slope of a power": (lambda x: [f(x) for f in derivatives(lambda x: x**-0.028, 3)], (1e-300,)),
     "cbrt_derivative": (lambda x: [f(x) for f in derivatives(tapegrad.cbrt, 4)], (-1.5,)),
     "acosh_derivative": (lambda x: [f(x) for f in derivatives(tapegrad.acosh, 4)], (1.5,)),
     "asinh_slope": (lambda x: [f(x) for f in derivatives(tapegrad.asinh, 4)], (1.5,)),

@@ -256,7 +256,7 @@ class TestWrongRules:
         f = custom_jvp(lambda x, y: [x, y])
         f.defjvps(lambda t, z, x, y: [t, t], lambda t, z, x, y: t)
         with pytest.raises(TypeError, match="must return one structure"):
-            jacfwd(f, (0, 1))(1.0, 2.0)
+            jvp(f, (1.0, 2.0), (1.0, 1.0))
 
 
 def test_the_rule_can_be_set_again() -> None:

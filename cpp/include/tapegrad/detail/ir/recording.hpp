@@ -390,8 +390,6 @@ inline Symbol digamma(const Symbol& x) { return polygamma(x, 0.0); }
 inline Symbol stop(const Symbol& x) { return Symbol::apply<op<"stop">()>(x); }
 inline Symbol complement(const Symbol& x) { return Symbol::apply<op<"complement">()>(x); }
 inline Symbol asinh_slope(const Symbol& x) { return Symbol::apply<op<"asinh_slope">()>(x); }
-inline Symbol exp2_derivative(const Symbol& x, const Symbol& order) { return Symbol::apply<op<"exp2_derivative">()>(x, order); }
-inline Symbol exp2_slope(const Symbol& x, const Symbol&) { return exp2_derivative(x, 1.0); }
 inline Symbol cbrt_derivative(const Symbol& x, const Symbol& order) { return Symbol::apply<op<"cbrt_derivative">()>(x, order); }
 inline Symbol acosh_derivative(const Symbol& x, const Symbol& order) { return Symbol::apply<op<"acosh_derivative">()>(x, order); }
 inline Symbol gaussian(const Symbol& x, const Symbol& order) { return Symbol::apply<op<"gaussian">()>(x, order); }
@@ -402,7 +400,7 @@ inline Symbol quotient_slope(const Symbol& x, const Symbol& y, const Symbol&) { 
 inline Symbol pow_derivative(const Symbol& x, const Symbol& y, const Symbol& order) { return Symbol::apply<op<"pow_derivative">()>(x, y, order); }
 // Exponents that power() has a form of its own for keep it: a square's slope is a product.
 inline Symbol power_slope(const Symbol& x, const Symbol& c) {
-  if (c.is(0.0)) return 0.0;
+  if (c.primal() == 0.0) return 0.0;
   return math::has_own_form(c.primal() - 1.0) ? c * power(x, c - 1.0) : pow_derivative(x, c, 1.0);
 }
 inline Symbol pow_slope(const Symbol& x, const Symbol& y, const Symbol&) { return pow_derivative(x, y, math::second_order); }

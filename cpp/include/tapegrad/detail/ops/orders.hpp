@@ -32,18 +32,6 @@ inline Orders orders(double order) {
 // Whether products of two such numbers keep all their digits.
 inline bool is_moderate(double x) { return x > 1e-290 && x < 1e290; }
 
-// The n-th derivative of exp2, also where exp2 alone overflows.
-inline double exp2_derivative(double x, double n) {
-  double factor = 1.0;
-  for (double k = 0.0; k < n; k += 1.0) factor *= std::numbers::ln2;
-  const double power = std::exp2(x);
-  return std::isinf(power) ? std::exp2(x - 64.0) * (factor * 0x1p64) : power * factor;
-}
-// Of the first order, of exp2(x) = power.
-inline double exp2_slope(double x, double power) {
-  return std::isinf(power) ? exp2_derivative(x, 1.0) : power * std::numbers::ln2;
-}
-
 // x / y^n; of the second power with the bits of (x / y) / y, which a sweep over doubles has.
 inline double quotient(double x, double y, double n) {
   for (; n > 0.0; n -= 1.0) x /= y;
@@ -117,7 +105,10 @@ inline double pow_derivative_of(double x, double y, double order) {
   }
   if (x == 0.0) return 0.0;
   const double size = std::fabs(power);
-  if (is_moderate(size) || power != power) return sum * power;
+  // Where the power itself is infinite, so is its first derivative, as
+  // PyTorch's.
+  if (is_moderate(size) || power != power || (size > 1.0 && order == second_order))
+    return sum * power;
   const double half = std::pow(std::fabs(x), 0.5 * exponent);
   return sum * half * std::copysign(half, power);
 }
@@ -133,11 +124,12 @@ inline double pow_derivative(double x, double y, double order) {
 inline double power_slope(double x, double c) {
   if (c == 0.0) return 0.0;
   const double power_below = power(x, c - 1.0);
-  return is_moderate(std::fabs(power_below)) ? c * power_below : pow_derivative_of(x, c, 1.0);
+  const bool keeps_digits = is_moderate(std::fabs(power_below)) || x == 0.0 || std::isinf(x);
+  return keeps_digits ? c * power_below : pow_derivative_of(x, c, 1.0);
 }
 // By y, of x^y = power.
 inline double pow_slope(double x, double y, double power) {
-  if (std::fabs(power) > 1e-290 && !std::isinf(power) && x != 0.0) return power * std::log(x);
+  if (std::fabs(power) > 1e-290 && x != 0.0) return power * std::log(x);
   return pow_derivative(x, y, second_order);
 }
 

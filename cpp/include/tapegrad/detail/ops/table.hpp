@@ -215,7 +215,7 @@ inline constexpr auto table = std::make_tuple(
   unary("exp", "", "exp", "e to the power x", everywhere,
         [](auto x) { return exp(x); }, [](auto, auto y) { return y; }),
   unary("exp2", "", "exp2", "2 to the power x", everywhere,
-        [](auto x) { return exp2(x); }, [](auto x, auto y) { return exp2_slope(x, y); }),
+        [](auto x) { return exp2(x); }, [](auto, auto y) { return y * std::numbers::ln2; }),
   unary("expm1", "", "expm1", "exp(x) - 1, accurate near 0", everywhere,
         [](auto x) { return expm1(x); }, [](auto x, auto y) { return expm1_slope(x, y); }),
   unary("log", "", "log", "The natural logarithm.", positive,
@@ -377,9 +377,6 @@ inline constexpr auto table = std::make_tuple(
         [](auto x, auto c) { return polygamma(x, c); },
         [](auto x, auto c, auto) { return polygamma(x, c + 1.0); })),
   // derivatives of the c-th order, and those of order j by the first and k by the second variable
-  inner(with_constant("exp2_derivative", "exp2'", "The c-th derivative of exp2.", {"x", "c"}, {everywhere, positive},
-        [](auto x, auto c) { return exp2_derivative(x, c); },
-        [](auto x, auto c, auto) { return exp2_derivative(x, c + 1.0); })),
   inner(with_constant("cbrt_derivative", "cbrt'", "The c-th derivative of cbrt.", {"x", "c"}, {positive, positive},
         [](auto x, auto c) { return cbrt_derivative(x, c); },
         [](auto x, auto c, auto) { return cbrt_derivative(x, c + 1.0); })),

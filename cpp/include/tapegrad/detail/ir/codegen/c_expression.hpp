@@ -122,7 +122,6 @@ inline CText tanh_slope(const CText& x, const CText& y) { return CText::call("ta
 inline CText expm1_slope(const CText& x, const CText& y) { return CText::call("expm1_slope", x, y); }
 inline CText complement(const CText& x) { return CText::call("complement", x); }
 inline CText asinh_slope(const CText& x) { return CText::call("asinh_slope", x); }
-inline CText exp2_derivative(const CText& x, const CText& order) { return CText::call("exp2_derivative", x, order); }
 inline CText cbrt_derivative(const CText& x, const CText& order) { return CText::call("cbrt_derivative", x, order); }
 inline CText acosh_derivative(const CText& x, const CText& order) { return CText::call("acosh_derivative", x, order); }
 inline CText gaussian(const CText& x, const CText& order) { return CText::call("gaussian", x, order); }

@@ -91,13 +91,6 @@ inline constexpr CFunction c_functions[] = {
   return size > 1e100 ? 1.0 / size : 1.0 / sqrt(x * x + 1.0);
 }
 )"},
-    {"exp2_derivative", R"(static double tapegrad_exp2_derivative(double x, double n) {
-  const double power = exp2(x);
-  double factor = 1.0, k;
-  for (k = 0.0; k < n; k += 1.0) factor *= 0x1.62e42fefa39efp-1;
-  return isinf(power) ? exp2(x - 64.0) * (factor * 0x1p64) : power * factor;
-}
-)"},
     {"quotient", R"(static double tapegrad_quotient(double x, double y, double n) {
   for (; n > 0.0; n -= 1.0) x /= y;
   return x;
@@ -151,7 +144,9 @@ inline constexpr CFunction c_functions[] = {
     }
   }
   if (x == 0.0) return 0.0;
-  if (tapegrad_is_moderate(fabs(power)) || power != power) return sum * power;
+  if (tapegrad_is_moderate(fabs(power)) || power != power ||
+      (fabs(power) > 1.0 && order == 1048576.0))
+    return sum * power;
   half = tapegrad_pow(fabs(x), 0.5 * exponent);
   return sum * half * copysign(half, power);
 }
