@@ -76,13 +76,14 @@ def _source(cell: Any) -> str:
 class Shell:
     """The result of `get_ipython()` in a run: it runs commands, and skips magics with a note."""
 
-    def __init__(self, namespace: dict[str, Any]) -> None:
+    def __init__(self, namespace: dict[str, Any], is_silent: bool = False) -> None:
         self._namespace = namespace
+        self._is_silent = is_silent
         self._noted: set[str] = set()
 
     def note_once(self, message: str) -> None:
         """Write a message to stderr, unless it was written before."""
-        if message not in self._noted:
+        if message not in self._noted and not self._is_silent:
             self._noted.add(message)
             say(message)
 
@@ -182,6 +183,17 @@ def _without_cell_magic(cell: str, number: int, shell: Shell) -> str:
         return "\n" * above + body
     shell.note_once(f"skipped cell {number}: %%{name}")
     return ""
+
+
+def python_of(cell: str) -> str:
+    """Return the Python code of a cell, without its magics.
+
+    >>> python_of("%%time\\nx = 1"), python_of("%%html\\n<b>")
+    ('\\nx = 1', '')
+    """
+    shell = Shell({}, is_silent=True)
+    source = _without_cell_magic(cell, 0, shell)
+    return source if _is_python(source) else without_magics(source)
 
 
 def _is_quiet(cell: str) -> bool:

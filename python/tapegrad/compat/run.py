@@ -24,9 +24,12 @@ from typing import Any
 from tapegrad._pipe import ends_with_its_reader
 from tapegrad.compat import notebook
 from tapegrad.compat._notes import say
-from tapegrad.compat.micrograd import install_as_micrograd, install_behind
-from tapegrad.compat.replace_class.importing import find_own_micrograd, install_neighbour_finder
-from tapegrad.compat.replace_class.rewriting import compile_source, is_met, look_at
+from tapegrad.compat.replace_class.importing import (
+    install_micrograd_finder,
+    install_neighbour_finder,
+)
+from tapegrad.compat.replace_class.program import remember
+from tapegrad.compat.replace_class.rewriting import compile_source, is_met
 
 # Modules whose frames are removed from the program's tracebacks.
 _OWN_MODULES = {"tapegrad.compat.run", "tapegrad.compat.notebook"} | {
@@ -40,8 +43,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tapegrad run",
         description="Run a script, a notebook or a module as Python would, with tapegrad in the "
-        "place of micrograd. If the program has a package micrograd of its own beside it, only "
-        "the class Value in it is replaced.",
+        "place of micrograd. If the program has a package micrograd of its own, not an installed "
+        "one, only the class Value in it is replaced.",
         usage="%(prog)s [-h] [--replace-class NAME] [--root DIR] "
         "(script.py | notebook.ipynb | -m module) [args ...]",
         allow_abbrev=False,
@@ -177,18 +180,16 @@ def main(argv: Sequence[str]) -> int:
 
 def _prepare(folders: Sequence[str], names: Collection[str], program: Program | None) -> None:
     """Install the import hooks for micrograd and for the classes to replace."""
-    own_micrograd = find_own_micrograd(folders)
-    if own_micrograd:
-        say(f"micrograd is the program's own, {own_micrograd}")
-        install_behind(say)
-    else:
-        install_as_micrograd()
-    if names or own_micrograd:
-        install_neighbour_finder(folders, names, bool(own_micrograd))
-        if program is not None:
-            cells: Sequence[str | bytes] = program.cells or [program.source]
-            for number, cell in enumerate(cells):
-                look_at(cell, f"{program.path}, cell {number}", *folders)
+    texts: dict[str, str | bytes] = {}
+    if program is not None and program.cells is None:
+        texts[program.path] = program.source
+    elif program is not None and program.cells is not None:
+        cells = enumerate(map(notebook.python_of, program.cells), start=1)
+        texts.update({f"{program.path}, cell {number}": cell for number, cell in cells})
+    remember(texts, folders)
+    install_micrograd_finder(names)
+    if names:
+        install_neighbour_finder(folders, names)
 
 
 def _execute(run: Callable[[], None], names: Collection[str], is_notebook: bool = False) -> None:

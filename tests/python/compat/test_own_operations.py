@@ -6,26 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from support.engines import CLOSURES, DISPATCHING, TRAINING, assert_same_output
+from support.engines import (
+    CLOSURES,
+    DISPATCHING,
+    FINISH,
+    METHOD,
+    TRAINING,
+    assert_same_output,
+    closure,
+)
 from support.running import python, run, write
-
-METHOD = "    def backward(self"
-
-
-def closure(name: str, parameters: str, value: str, slope: str, before: str = "pass") -> str:
-    """An operation in the lecture's way."""
-    return f"""    def {name}(self{parameters}):
-        {before}
-        out = Value({value}, (self,), "{name}")
-
-        def _backward():
-            self.grad += ({slope}) * out.grad
-
-        out._backward = _backward
-        return out
-
-"""
-
 
 LEAKY = closure(
     "leaky", "", "self.data if self.data > 0 else Value.slope * self.data",
@@ -59,7 +49,6 @@ def sigmoid(self):
 
 Value.sigmoid = sigmoid
 """
-FINISH = "y.backward()\nprint(y.data, w.grad, b.grad)"
 
 # Of an engine: changes in its source, what comes after training, and parts of the note.
 KINDS = {

@@ -23,6 +23,23 @@ for step in range(5):
         p.data -= 0.1 * p.grad
     print(step, loss.data, w.grad, b.grad)
 """
+METHOD = "    def backward(self"
+FINISH = "y.backward()\nprint(y.data, w.grad, b.grad)"
+
+
+def closure(name: str, parameters: str, value: str, slope: str, before: str = "pass") -> str:
+    """An operation in the lecture's way."""
+    return f"""    def {name}(self{parameters}):
+        {before}
+        out = Value({value}, (self,), "{name}")
+
+        def _backward():
+            self.grad += ({slope}) * out.grad
+
+        out._backward = _backward
+        return out
+
+"""
 
 
 def numbers(text: str) -> list[float]:

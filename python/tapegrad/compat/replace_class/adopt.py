@@ -6,6 +6,7 @@ import functools
 import sys
 from collections.abc import Callable, Collection, Mapping
 from types import (
+    BuiltinMethodType,
     CellType,
     FunctionType,
     GetSetDescriptorType,
@@ -16,11 +17,13 @@ from typing import Any
 from tapegrad._core import Value
 from tapegrad.compat._notes import say
 from tapegrad.compat.replace_class.class_copy import UnfitError, copy_class, trying
-from tapegrad.compat.replace_class.constructor import Shape
 from tapegrad.compat.replace_class.facade import make_facade
 from tapegrad.compat.replace_class.recognise import examine
-from tapegrad.compat.replace_class.source import ClassSource, Uses
-from tapegrad.compat.replace_class.trial import OURS, Trial, differs, engine_of, sweeps_alike
+from tapegrad.compat.replace_class.shape import Shape
+from tapegrad.compat.replace_class.source import ClassSource
+from tapegrad.compat.replace_class.sweeps import sweeps_alike
+from tapegrad.compat.replace_class.trial import OURS, Trial, differs, engine_of
+from tapegrad.compat.replace_class.uses import Uses
 
 _ARITHMETIC = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"]
 _OPERATORS = {f"__{side}{name}__" for side in ("", "r", "i") for name in _ARITHMETIC} | {
@@ -214,7 +217,7 @@ def _aliases(shape: Shape, uses: Uses) -> dict[str, Any]:
             f"the program reads the {read[0]} of a node, which tapegrad's Value does not have"
         )
     assigned = {names[meaning] for meaning in ("children", "op", "local") if meaning in names}
-    assigned &= uses.stored
+    assigned &= uses.stored | uses.changed
     if assigned:
         raise UnfitError(f"the program assigns the {sorted(assigned)[0]} of a node")
     found: dict[str, Any] = {}
@@ -243,12 +246,33 @@ _get_label: Callable[[Any], str] = vars(Value)["label"].__get__
 _set_label: Callable[[Any, Any], None] = vars(Value)["label"].__set__
 
 
+_get_backward: Callable[[Any], Any] = vars(Value)["_backward"].__get__
+_set_backward: Callable[[Any, Any], None] = vars(Value)["_backward"].__set__
+
+
+def _no_step() -> None:
+    pass
+
+
+def _get_step(node: Any) -> Any:
+    """Return the step of a node of a class whose leaves have None."""
+    step = _get_backward(node)
+    is_default = isinstance(step, BuiltinMethodType) and step.__self__ is node
+    return None if step is _no_step or (is_default and not _get_children(node)) else step
+
+
+def _set_step_or_none(node: Any, step: Any) -> None:
+    _set_backward(node, _no_step if step is None else step)
+
+
 def _alias(shape: Shape, meaning: str, name: str) -> property | None:
     """Return a property with the program's name and form of a part of a node.
 
     Returns None if Value's own attribute has that name and form.
     """
     default = shape.defaults.get(meaning)
+    if meaning == "step" and meaning in shape.defaults:
+        return property(_get_step, _set_step_or_none)
     if meaning in ("data", "grad", "step"):
         own = {"data": "data", "grad": "grad", "step": "_backward"}[meaning]
         if name == own:

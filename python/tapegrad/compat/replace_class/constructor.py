@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tapegrad.compat.replace_class.class_copy import UnfitError
-from tapegrad.compat.replace_class.source import (
-    ClassSource,
-    Surroundings,
-    is_stub,
-    looks_at_operands,
-)
+from tapegrad.compat.replace_class.purity import Surroundings
+from tapegrad.compat.replace_class.shape import Parameter, Shape, state_of
+from tapegrad.compat.replace_class.source import ClassSource, is_stub, looks_at_operands
 
 _CHILDREN = {"_children", "children", "_prev", "prev", "_parents", "parents", "inputs", "operands"}
 _OPERATIONS = {"_op", "op", "_operation", "operation"}
@@ -27,100 +24,6 @@ _PLAIN = (type(None), bool, int, float, str)
 # Special methods that change how Python constructs objects or accesses their attributes.
 _TAKEN_OVER = ["__new__", "__getattribute__", "__getattr__", "__setattr__", "__delattr__"]
 _TAKEN_OVER += ["__del__", "__init_subclass__", "__class_getitem__"]
-
-
-@dataclass
-class Parameter:
-    """A parameter of the constructor: its role, and the attribute that an extra parameter sets."""
-
-    name: str
-    kind: inspect._ParameterKind
-    default: Any
-    role: str
-    attribute: str = ""
-
-
-@dataclass
-class Shape:
-    """The attributes of a class's nodes by meaning, and the parameters of its constructor."""
-
-    cls: type
-    parameters: list[Parameter] = field(default_factory=list)
-    attributes: dict[str, str] = field(default_factory=dict)  # meaning -> name
-    defaults: dict[str, Any] = field(default_factory=dict)  # meaning -> value in a leaf
-    constants: dict[str, Any] = field(default_factory=dict)  # other attributes of every node
-    unknown: set[str] = field(default_factory=set)  # attributes that only its operations set
-    container: type = set
-    takes_nodes: bool = False
-    is_tried: bool = False  # True if an operation was tried
-    sweeps: bool = True  # True if its backward() may be called to get derivatives
-
-    def has_steps(self) -> bool:
-        """True if its nodes propagate their gradients by closures without arguments."""
-        return "step" in self.attributes
-
-    def is_native(self) -> bool:
-        """True if the program's own operations can construct tapegrad's nodes."""
-        roles = {parameter.role for parameter in self.parameters}
-        return (
-            "unknown" not in roles
-            and "children" in roles
-            and (self.has_steps() or "local" in roles)
-        )
-
-    def get(self, node: Any, meaning: str) -> Any:
-        return getattr(node, self.attributes[meaning])
-
-    def set(self, node: Any, meaning: str, value: Any) -> None:
-        setattr(node, self.attributes[meaning], value)
-
-    def pull(self, root: Any) -> None:
-        """Run the class's own sweep from a node, or one by its nodes' steps or local gradients."""
-        if self.sweeps:
-            root.backward()
-        else:
-            self._sweep(root)
-
-    def _sweep(self, root: Any) -> None:
-        order: list[Any] = []
-        seen: set[int] = set()
-
-        def visit(node: Any) -> None:
-            if id(node) not in seen:
-                seen.add(id(node))
-                for child in self.get(node, "children"):
-                    visit(child)
-                order.append(node)
-
-        visit(root)
-        self.set(root, "grad", 1.0)
-        for node in reversed(order):
-            if "local" in self.attributes:
-                pairs = zip(self.get(node, "children"), self.get(node, "local"), strict=True)
-                for child, slope in pairs:
-                    grad = self.get(child, "grad") + slope * self.get(node, "grad")
-                    self.set(child, "grad", grad)
-            else:
-                step = self.get(node, "step")
-                if step is not None:
-                    step()
-
-
-def state_of(node: Any) -> dict[str, Any]:
-    """Return the attributes of an object, including those in slots."""
-    found: dict[str, Any] = {}
-    for base in type(node).__mro__:
-        slots = vars(base).get("__slots__", ())
-        for slot in (slots,) if isinstance(slots, str) else tuple(slots):
-            name = f"_{base.__name__.lstrip('_')}{slot}" if _is_private(slot) else slot
-            if name not in ("__dict__", "__weakref__") and hasattr(node, name):
-                found[name] = getattr(node, name)
-    found.update(getattr(node, "__dict__", {}))
-    return found
-
-
-def _is_private(name: str) -> bool:
-    return name.startswith("__") and not name.endswith("__")
 
 
 def read_shape(cls: type, around: Surroundings, sweeps: bool, names: Collection[str]) -> Shape:
@@ -144,7 +47,8 @@ def read_shape(cls: type, around: Surroundings, sweeps: bool, names: Collection[
     shape.is_tried = True
     _read_parameters(shape, made)
     _read_result(shape, before, made)
-    shape.takes_nodes = _takes_nodes(shape)
+    shape.takes_nodes = _takes(shape, shape.cls(2.5))
+    shape.converts = _takes(shape, "2.5")
     return shape
 
 
@@ -178,8 +82,11 @@ def _read_leaf(shape: Shape, state: dict[str, Any], other: dict[str, Any]) -> No
         raise UnfitError(f"its nodes keep their number more than once, as {' and '.join(numbers)}")
     shape.attributes["data"] = numbers[0]
     for value in (0.0, -0.0, 1e-300, 3e300, 7.0, 0.1):
-        if shape.get(_make(shape.cls, value), "data") != value:
+        held = shape.get(_make(shape.cls, value), "data")
+        if held != value:
             raise UnfitError(f"its constructor changes the number {value!r}")
+        if type(held) not in (int, float):
+            raise UnfitError(f"its constructor makes a {type(held).__name__} of its number")
     for name, value in state.items():
         if name == numbers[0]:
             continue
@@ -257,6 +164,10 @@ def _read_parameters(shape: Shape, made: _Made) -> None:
         name = parameter.name
         if not roles:
             roles[name] = "data"
+            if parameter.default is not inspect.Parameter.empty and not _is_number(
+                parameter.default
+            ):
+                raise UnfitError(f"its nodes are made of {parameter.default!r} by default")
         elif name not in made.given or _is_same(made.given[name], parameter.default):
             roles[name] = "label" if name in _LABELS else ""
         else:
@@ -362,7 +273,8 @@ def _read_result(shape: Shape, leaf: dict[str, Any], made: _Made) -> None:
                 shape.container = type(value)
         elif callable(value):
             _read_step(shape, name, value)
-            shape.constants.pop(name, None)
+            if name in shape.constants:
+                shape.defaults["step"] = shape.constants.pop(name)
         elif name in shape.constants and not _is_same(value, shape.constants[name]):
             del shape.constants[name]
             shape.unknown.add(name)
@@ -420,10 +332,11 @@ def _read_grad(shape: Shape, result: Any, a: Any) -> None:
     raise UnfitError("its operations leave no derivative that could be compared")
 
 
-def _takes_nodes(shape: Shape) -> bool:
+def _takes(shape: Shape, given: Any) -> bool:
+    """True if the constructor converts what is given to the number 2.5."""
     try:
-        number = shape.get(shape.cls(shape.cls(2.5)), "data")
-        return _is_number(number) and number == 2.5
+        number = shape.get(shape.cls(given), "data")
+        return _is_number(number) and bool(number == 2.5)
     except Exception:
         return False
 

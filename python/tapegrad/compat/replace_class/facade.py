@@ -8,8 +8,8 @@ from typing import Any
 
 from tapegrad._core import Value
 from tapegrad.compat.replace_class.class_copy import UnfitError
-from tapegrad.compat.replace_class.constructor import Parameter, Shape
-from tapegrad.compat.replace_class.source import Uses
+from tapegrad.compat.replace_class.shape import Shape
+from tapegrad.compat.replace_class.uses import Uses
 
 _CHILDREN = ("_children", "children", "_prev")
 _EMPTY = inspect.Parameter.empty
@@ -34,6 +34,8 @@ def _is_like_value(shape: Shape) -> bool:
     roles = [parameter.role for parameter in shape.parameters]
     third = "local" if "local" in roles else "op"
     if roles != ["data", "children", third, "label"][: len(roles)] or shape.takes_nodes:
+        return False
+    if shape.converts:
         return False
     return all(
         parameter.name in names[parameter.role]
@@ -118,23 +120,25 @@ def _constructors(shape: Shape) -> tuple[Any, Callable[..., None]]:
         ):
             written.append("/")
     parameters = ", ".join(written)
-    before, arguments, after = _body(shape.parameters, shape.takes_nodes)
+    before, arguments, after = _body(shape)
     make = [f"def make({parameters}):", *before, f"    node = Value({arguments})", *after]
     fill = [f"def __init__(node, {parameters}):", *before, f"    Value.__init__(node, {arguments})"]
     exec("\n".join([*make, "    return node", *fill, *after]), names)
     return staticmethod(names["make"]), names["__init__"]
 
 
-def _body(parameters: list[Parameter], takes_nodes: bool) -> tuple[list[str], str, list[str]]:
+def _body(shape: Shape) -> tuple[list[str], str, list[str]]:
     """Return statements before the call of Value, its arguments, and statements after it."""
     before: list[str] = []
     after: list[str] = []
     arguments: list[str] = []
-    for number, parameter in enumerate(parameters):
+    for number, parameter in enumerate(shape.parameters):
         name, role = parameter.name, parameter.role
         if role == "data":
             arguments.append(name)
-            if takes_nodes:
+            if shape.converts:
+                before.append(f"    {name} = float({name}) if isinstance({name}, str) else {name}")
+            if shape.takes_nodes:
                 before.append(f"    {name} = {name}.data if isinstance({name}, Value) else {name}")
         elif role == "children":
             arguments.append(f"_children=tuple({name} or ())")

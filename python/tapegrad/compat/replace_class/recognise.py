@@ -10,15 +10,24 @@ from typing import Any
 
 from tapegrad._core import Value
 from tapegrad.compat.replace_class.class_copy import Scope, UnfitError, copy_class, trying
-from tapegrad.compat.replace_class.constructor import Shape, has_constructor, read_shape
+from tapegrad.compat.replace_class.constructor import has_constructor, read_shape
+from tapegrad.compat.replace_class.expectations import (
+    check_constructor,
+    check_uses,
+    takes_numbers_as_self,
+    tells_types_apart,
+    treats_no_numbers,
+)
+from tapegrad.compat.replace_class.purity import Surroundings
+from tapegrad.compat.replace_class.shape import Shape
 from tapegrad.compat.replace_class.source import (
     ClassSource,
-    Surroundings,
-    Uses,
     makes_nodes,
     names_its_class,
     operations_in,
+    returns_of,
 )
+from tapegrad.compat.replace_class.sweeps import sweeps_alike
 from tapegrad.compat.replace_class.trial import (
     BEGIN,
     OPERATIONS,
@@ -26,8 +35,8 @@ from tapegrad.compat.replace_class.trial import (
     Trial,
     differs,
     engine_of,
-    sweeps_alike,
 )
+from tapegrad.compat.replace_class.uses import Uses
 
 _PREDICATES = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}
 
@@ -59,7 +68,9 @@ def _examine(source: ClassSource, cls: type, scope: Scope, uses: Uses) -> Trial:
     backward = methods.get("backward")
     sweeps = backward is not None and _needs_nothing(backward) and "backward" not in impure
     shape = read_shape(cls, around, sweeps, methods.keys() & OPERATIONS.keys() - impure.keys())
-    trial = Trial(source, shape, scope)
+    trial = Trial(source, shape, scope, caught=uses.caught)
+    check_uses(shape, {*loads, *shape.attributes.values(), *shape.unknown}, uses)
+    check_constructor(shape, uses)
     trial.own.update(_not_plain(trial, data))
     if not shape.is_tried:
         if methods.keys() & (OPERATIONS.keys() | {"backward"}):
@@ -144,7 +155,7 @@ def _needs_nothing(backward: ast.FunctionDef) -> bool:
 
 def _compare_operations(trial: Trial, impure: Mapping[str, str], uses: Uses) -> None:
     shape, methods = trial.shape, trial.source.methods()
-    structural = shape.attributes.get("op") in uses.compared
+    looks = _looks(trial, uses)
     trial.begin = 0.0 if "__add__" in impure else _begin(shape)
     # Multiplication first: multiplying the results of others tests their use of the gradient.
     names = sorted(methods.keys() & OPERATIONS.keys(), key=lambda name: (name != "__mul__", name))
@@ -153,8 +164,10 @@ def _compare_operations(trial: Trial, impure: Mapping[str, str], uses: Uses) -> 
             trial.own[name] = impure[name]
             continue
         trial.tested.add(name)
-        reason = _has_other_parameters(name, methods[name]) or differs(
-            trial, OURS, name, structural
+        reason = (
+            _has_other_parameters(name, methods[name], uses)
+            or _treats_operands(trial, name, methods[name], uses)
+            or differs(trial, OURS, name, looks)
         )
         if not reason:
             trial.same.add(name)
@@ -186,12 +199,38 @@ def _begin(shape: Shape) -> float:
         return 0.0
 
 
-def _has_other_parameters(name: str, function: ast.FunctionDef) -> str:
+def _looks(trial: Trial, uses: Uses) -> set[str]:
+    """Return which attributes of nodes the program reads, by meaning: op, children."""
+    names, looks = trial.shape.attributes, set[str]()
+    if names.get("op") in uses.compared:
+        looks |= {"op", "children"}
+    backward = trial.source.methods().get("backward")
+    gives_nodes = any(not isinstance(x, ast.Name) or x.id != "self" for x in returns_of(backward))
+    if gives_nodes or names.get("children") in uses.walked:
+        looks.add("children")
+    return looks & names.keys()
+
+
+def _has_other_parameters(name: str, function: ast.FunctionDef, uses: Uses) -> str:
     arguments = function.args
     count = len(arguments.posonlyargs) + len(arguments.args)
     others = arguments.vararg or arguments.kwarg or arguments.kwonlyargs
     expected = OPERATIONS[name]
-    return "has parameters of its own" if others or count != expected else ""
+    named = count > 1 and (arguments.defaults or name in uses.keywords)
+    return "has parameters of its own" if others or count != expected or named else ""
+
+
+def _treats_operands(trial: Trial, name: str, function: ast.FunctionDef, uses: Uses) -> str:
+    cls = trial.shape.cls
+    # An operator's method counts only if the program calls it by name.
+    by_name = not name.startswith("__") or name in uses.loaded
+    if by_name and takes_numbers_as_self(cls, name, OPERATIONS[name]):
+        return "works on numbers as well"
+    if OPERATIONS[name] != 2:
+        return ""
+    return tells_types_apart(function, trial.source.name) or treats_no_numbers(
+        cls, name, uses.caught
+    )
 
 
 def _compare_sweep(trial: Trial, impurity: str) -> None:
@@ -204,6 +243,7 @@ def _compare_sweep(trial: Trial, impurity: str) -> None:
         reason = impurity
     if not reason:
         trial.tested.add("backward")
+        reason = "returns something" if returns_of(backward) else ""
     if not reason and not sweeps_alike(trial, engine_of(shape), OURS):
         reason = "leaves other gradients"
     if not reason:
@@ -294,7 +334,12 @@ def _other_truth(shape: Shape, name: str) -> bool:
 
 
 def _other_text(shape: Shape, name: str) -> bool:
-    return any(
-        getattr(shape.cls(number), name)() != getattr(Value(number), name)()
-        for number in (2.5, -0.125, 1e-7)
-    )
+    for number in (2.5, -0.125, 1e-7):
+        theirs, ours = shape.cls(number), Value(number)
+        for meaning, value in (("data", number), ("grad", 1.5), ("label", "zz")):
+            if meaning in shape.attributes:
+                shape.set(theirs, meaning, value)
+                setattr(ours, meaning, value)
+            if getattr(theirs, name)() != getattr(ours, name)():
+                return True
+    return False

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import copy
-import os
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from types import CodeType
 from typing import Any
 
-from tapegrad.compat.replace_class.source import ClassSource, Uses, modules_beside
+from tapegrad.compat.replace_class.source import ClassSource
 
-_MOST_MODULES = 100
-_LARGEST_MODULE = 500_000
-
-# The names of classes met in sources, the class definitions, and the modules analysed for uses.
+# The names of classes met in sources, and the class definitions.
 _met: set[str] = set()
 _sources: list[ClassSource] = []
-_looked_at: dict[str, ast.Module] = {}
 
 
 def is_met(name: str) -> bool:
@@ -37,39 +31,12 @@ def adopt(number: int) -> Callable[[Any], Any]:
     def decorate(cls: Any) -> Any:
         # Imported here, so that a program without such classes does not pay for it.
         from tapegrad.compat.replace_class.adopt import adopt as replace
+        from tapegrad.compat.replace_class.program import uses_around
 
         source = _sources[number]
-        return replace(cls, source, outer, _uses_around(source))
+        return replace(cls, source, outer, uses_around(source))
 
     return decorate
-
-
-def look_at(text: str | bytes, filename: str, *folders: str) -> None:
-    """Record how a source of the program uses nodes, to decide whether its classes fit.
-
-    This includes the modules that it imports from its own folder or from one of `folders`.
-    """
-    if filename in _looked_at or len(_looked_at) > _MOST_MODULES:
-        return
-    with contextlib.suppress(SyntaxError, ValueError):
-        module = _looked_at[filename] = ast.parse(text, filename)
-        _look_around(module, filename, folders)
-
-
-def _look_around(module: ast.Module, filename: str, folders: Sequence[str]) -> None:
-    own = os.path.dirname(os.path.realpath(filename))
-    for folder in dict.fromkeys([own, *folders]):
-        for path in modules_beside(module, folder):
-            with contextlib.suppress(OSError):
-                if path.stat().st_size < _LARGEST_MODULE:
-                    look_at(path.read_bytes(), os.path.realpath(path), *folders)
-
-
-def _uses_around(source: ClassSource) -> Uses:
-    uses = Uses()
-    for module in [source.module, *_looked_at.values()]:
-        uses.add(module, source.name)
-    return uses
 
 
 class _AdoptClasses(ast.NodeTransformer):

@@ -3,31 +3,12 @@
 from __future__ import annotations
 
 import ast
-import builtins
 import copy
-import types
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 Function = ast.FunctionDef | ast.Lambda
 
-# Modules whose functions depend on their arguments alone.
-_PURE_MODULES = {"math", "cmath", "numbers", "numpy", "operator", "typing", "__future__"}
-_PURE_BUILTINS = frozenset(
-    {"NotImplemented", "abs", "all", "any", "bool", "callable", "dict", "divmod", "enumerate"}
-    | {"filter", "float", "frozenset", "hasattr", "id", "int", "isinstance", "issubclass", "iter"}
-    | {"len", "list", "map", "max", "min", "next", "object", "pow", "range", "repr", "reversed"}
-    | {"round", "set", "slice", "sorted", "str", "sum", "super", "tuple", "type", "zip"}
-)
-# The methods of tuples, lists, sets, dicts and strings.
-_CONTAINER_METHODS = {
-    name
-    for kind in (tuple, list, set, dict, str)
-    for name in vars(kind)
-    if not name.startswith("_")
-}
 _CLASS_DECORATORS = {"dataclass", "total_ordering", "final"}
 _METHOD_DECORATORS = {"abstractmethod", "cached_property", "classmethod", "override", "overload"}
 _METHOD_DECORATORS |= {"property", "setter", "staticmethod"}
@@ -125,12 +106,12 @@ def why_not_repeated(source: ClassSource) -> str:
         if node.keywords:
             return "it has a metaclass or arguments besides its bases"
         for decorator in node.decorator_list:
-            if _last_name(decorator) not in _CLASS_DECORATORS:
+            if last_name(decorator) not in _CLASS_DECORATORS:
                 return f"it is decorated by {ast.unparse(decorator)}"
         for statement in node.body:
             if isinstance(statement, ast.FunctionDef):
                 for decorator in statement.decorator_list:
-                    if _last_name(decorator) not in _METHOD_DECORATORS:
+                    if last_name(decorator) not in _METHOD_DECORATORS:
                         return f"its {statement.name} is decorated by {ast.unparse(decorator)}"
             elif not isinstance(statement, ast.Assign | ast.AnnAssign | ast.Pass) and not (
                 isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
@@ -139,7 +120,7 @@ def why_not_repeated(source: ClassSource) -> str:
     return ""
 
 
-def _last_name(expression: ast.expr) -> str:
+def last_name(expression: ast.expr) -> str:
     if isinstance(expression, ast.Call):
         expression = expression.func
     if isinstance(expression, ast.Attribute):
@@ -167,6 +148,21 @@ def is_stub(function: ast.FunctionDef) -> bool:
     )
 
 
+def returns_of(function: ast.FunctionDef | None) -> list[ast.expr]:
+    """Return the expressions that a function returns or yields, except None."""
+    found: list[ast.expr] = []
+    pending: list[ast.AST] = [*(function.body if function else ())]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.Return | ast.Yield | ast.YieldFrom):
+            is_none = isinstance(node.value, ast.Constant) and node.value.value is None
+            if isinstance(node, ast.Yield) or not (node.value is None or is_none):
+                found.append(node.value or ast.Constant(None))
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            pending += ast.iter_child_nodes(node)
+    return found
+
+
 def looks_at_operands(constructor: ast.FunctionDef) -> str:
     """Return which attribute of other nodes a constructor reads, or "" for none.
 
@@ -182,152 +178,6 @@ def looks_at_operands(constructor: ast.FunctionDef) -> str:
     return ""
 
 
-@dataclass
-class Surroundings:
-    """The names that a method may use without depending on more than its operands."""
-
-    source: ClassSource
-    scope: Mapping[str, Any]
-    class_data: Collection[str]
-    loads: Collection[str]
-    stores: Collection[str]
-    _seen: dict[str, str] = field(default_factory=dict)
-
-    def why_not_pure(self, function: Function) -> str:
-        """Return what a function depends on or changes besides its operands, or "" for nothing."""
-        reader = _Reader(self, _bound_names(function))
-        body = function.body if isinstance(function.body, list) else [function.body]
-        for node in [*body, *function.args.defaults, *filter(None, function.args.kw_defaults)]:
-            reader.visit(node)
-        return reader.reason
-
-    def why_not_global(self, name: str) -> str:
-        """Return why a global name is impure, or "" if it is not."""
-        if name not in self._seen:
-            self._seen[name] = ""  # ends the recursion for functions that call each other
-            self._seen[name] = self._look_up(name)
-        return self._seen[name]
-
-    def _look_up(self, name: str) -> str:
-        functions = self.source.functions()
-        if name == self.source.name:
-            return ""
-        if name in functions:
-            return self.why_not_pure(functions[name])
-        try:
-            found = self.scope[name]
-        except KeyError:
-            known = name in _PURE_BUILTINS or _is_exception(getattr(builtins, name, None))
-            return "" if known else f"uses {name}"
-        module = found.__name__ if isinstance(found, types.ModuleType) else None
-        if module is None and callable(found):
-            module = getattr(found, "__module__", None) or ""
-        if module is not None and (
-            module.partition(".")[0] in _PURE_MODULES or _is_exception(found)
-        ):
-            return ""
-        is_number = isinstance(found, int | float) and not isinstance(found, bool)
-        if is_number and self.source.is_constant(name):
-            return ""
-        return f"uses {name}"
-
-
-def _is_exception(found: Any) -> bool:
-    return isinstance(found, type) and issubclass(found, BaseException)
-
-
-def _bound_names(function: Function) -> set[str]:
-    """Return the names bound in a function or in functions inside it."""
-    bound = set()
-    for node in ast.walk(function):
-        if isinstance(node, ast.arg):
-            bound.add(node.arg)
-        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            bound.add(node.id)
-        elif isinstance(node, ast.FunctionDef) and node is not function:
-            bound.add(node.name)
-        elif isinstance(node, ast.ExceptHandler):
-            bound.add(node.name or "")
-        elif isinstance(node, ast.alias):
-            bound.add((node.asname or node.name).partition(".")[0])
-    return bound
-
-
-class _Reader(ast.NodeVisitor):
-    """Finds the first impurity in a function and describes it in `reason`."""
-
-    def __init__(self, around: Surroundings, bound: set[str]) -> None:
-        self.around = around
-        self.bound = bound
-        self.reason = ""
-
-    def visit(self, node: ast.AST) -> None:
-        if not self.reason:
-            super().visit(node)
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        # Annotations are skipped, since they do not affect the result.
-        for part in [*node.body, *node.args.defaults, *filter(None, node.args.kw_defaults)]:
-            self.visit(part)
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        self.visit(node.target)
-        if node.value is not None:
-            self.visit(node.value)
-
-    def visit_Name(self, node: ast.Name) -> None:
-        if node.id not in self.bound:
-            self.reason = self.around.why_not_global(node.id)
-
-    def visit_Attribute(self, node: ast.Attribute) -> None:
-        around, attribute = self.around, node.attr
-        owner = node.value.id if isinstance(node.value, ast.Name) else ""
-        if owner and owner not in self.bound and owner != around.source.name:
-            self.visit(node.value)  # a module, with any attribute
-        elif not isinstance(node.ctx, ast.Load):
-            if attribute not in around.stores or owner == around.source.name:
-                self.reason = f"assigns {ast.unparse(node)}"
-            self.visit(node.value)
-        elif attribute in around.class_data:
-            self.reason = f"depends on {around.source.name}.{attribute}"
-        elif attribute in around.loads or attribute in _CONTAINER_METHODS:
-            self.visit(node.value)
-        else:
-            self.reason = f"reads {ast.unparse(node)}"
-
-    def visit_Global(self, node: ast.Global) -> None:
-        self.reason = f"changes the global {node.names[0]}"
-
-    def visit_Import(self, node: ast.Import) -> None:
-        if any(alias.name.partition(".")[0] not in _PURE_MODULES for alias in node.names):
-            self.reason = f"imports {node.names[0].name}"
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        if node.level or (node.module or "").partition(".")[0] not in _PURE_MODULES:
-            self.reason = f"imports from {node.module}"
-
-    def visit_Await(self, node: ast.Await) -> None:
-        self.reason = "is asynchronous"
-
-    def visit_Delete(self, node: ast.Delete) -> None:
-        self.reason = f"deletes {ast.unparse(node.targets[0])}"
-
-
-def modules_beside(module: ast.Module, folder: str) -> Iterable[Path]:
-    """Yield the files in a folder that a module imports, for a package all its files."""
-    names: set[str] = set()
-    for node in ast.walk(module):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names |= {alias.name for alias in node.names} if node.level else set()
-            names.add((node.module or "").partition(".")[0])
-    for name in sorted(names - {""}):
-        yield Path(folder) / f"{name}.py"
-        if (Path(folder) / name).is_dir():
-            yield from sorted((Path(folder) / name).rglob("*.py"))
-
-
 def makes_nodes(function: ast.AST, class_name: str, stores: Collection[str]) -> bool:
     """True if a function constructs a node with operands itself, not only by other operations.
 
@@ -337,12 +187,12 @@ def makes_nodes(function: ast.AST, class_name: str, stores: Collection[str]) -> 
     return any(
         isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr in stores
         if not isinstance(node, ast.Call)
-        else _is_class(node.func, class_name) and _gives_operands(node)
+        else is_class(node.func, class_name) and gives_operands(node)
         for node in ast.walk(function)
     )
 
 
-_OPERATORS: dict[type[ast.AST], str] = {
+OPERATORS: dict[type[ast.AST], str] = {
     ast.Add: "add",
     ast.Sub: "sub",
     ast.Mult: "mul",
@@ -365,17 +215,17 @@ def operations_in(function: ast.FunctionDef, is_made_of_others: bool) -> set[str
         if isinstance(node, ast.BinOp | ast.UnaryOp | ast.AugAssign):
             sides = [getattr(node, side, None) for side in ("left", "right", "operand", "target")]
             direct = {side.id for side in sides if isinstance(side, ast.Name)} & operands
-            name = _OPERATORS.get(type(node.op))
+            name = OPERATORS.get(type(node.op))
             if name and (is_made_of_others or direct):
                 found |= {f"__{name}__", f"__r{name}__"}
         elif isinstance(node, ast.Attribute):
             found.add(node.attr)
         elif isinstance(node, ast.Call):
-            found.add({"abs": "__abs__", "sum": "__add__"}.get(_last_name(node.func), ""))
+            found.add({"abs": "__abs__", "sum": "__add__"}.get(last_name(node.func), ""))
     return found
 
 
-def _gives_operands(call: ast.Call) -> bool:
+def gives_operands(call: ast.Call) -> bool:
     given = [*call.args[1:], *(keyword.value for keyword in call.keywords if keyword.arg != "data")]
     return any(not isinstance(value, ast.Constant) for value in given)
 
@@ -384,65 +234,14 @@ def names_its_class(function: ast.FunctionDef) -> bool:
     """True if a method reads the class of an object."""
     return any(
         (isinstance(node, ast.Attribute) and node.attr == "__class__")
-        or (isinstance(node, ast.Call) and _last_name(node.func) == "type")
+        or (isinstance(node, ast.Call) and last_name(node.func) == "type")
         for node in ast.walk(function)
     )
 
 
-def _is_class(called: ast.expr, class_name: str) -> bool:
+def is_class(called: ast.expr, class_name: str) -> bool:
     if isinstance(called, ast.Name):
         return called.id in (class_name, "cls", "__class__")
     if isinstance(called, ast.Attribute):
         return called.attr == "__class__"
-    return isinstance(called, ast.Call) and _last_name(called.func) == "type"
-
-
-@dataclass
-class Uses:
-    """How the program around a class uses the attributes of its nodes."""
-
-    loaded: set[str] = field(default_factory=set)
-    compared: set[str] = field(default_factory=set)
-    stored: set[str] = field(default_factory=set)
-    compares_types: bool = False
-    makes_nodes: bool = False
-
-    def add(self, module: ast.AST, class_name: str) -> None:
-        """Add the uses in a module, except those inside the class of this name."""
-        pending: list[ast.AST] = [module]
-        while pending:
-            node = pending.pop()
-            if not (isinstance(node, ast.ClassDef) and node.name == class_name):
-                self._add_node(node)
-                called = node.func if isinstance(node, ast.Call) else None
-                name = _last_name(called) if called is not None else ""
-                if name == class_name and isinstance(node, ast.Call) and _gives_operands(node):
-                    self.makes_nodes = True
-                pending.extend(ast.iter_child_nodes(node))
-
-    def _add_node(self, node: ast.AST) -> None:
-        if isinstance(node, ast.Attribute):
-            is_load = isinstance(node.ctx, ast.Load)
-            (self.loaded if is_load else self.stored).add(node.attr)
-        deciding: list[ast.expr] = []
-        if isinstance(node, ast.Compare):
-            deciding = [node.left, *node.comparators]
-            if any(isinstance(side, ast.Constant) and not side.value for side in deciding):
-                deciding = []  # a test for emptiness only
-            self.compares_types |= any(
-                (isinstance(side, ast.Call) and _last_name(side.func) == "type")
-                or (isinstance(side, ast.Attribute) and side.attr == "__class__")
-                for side in deciding
-            )
-        elif isinstance(node, ast.Subscript):
-            deciding = [node.slice]
-        elif isinstance(node, ast.Match):
-            deciding = [node.subject]
-        elif isinstance(node, ast.Call) and _last_name(node.func) in ("get", "startswith"):
-            deciding = [node.func, *node.args]
-        self.compared.update(
-            part.attr
-            for expression in deciding
-            for part in ast.walk(expression)
-            if isinstance(part, ast.Attribute)
-        )
+    return isinstance(called, ast.Call) and last_name(called.func) == "type"
