@@ -10,6 +10,7 @@ import sysconfig
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import tapegrad
 from tapegrad.compat.replace_class.source import ClassSource
 from tapegrad.compat.replace_class.uses import Uses
 
@@ -83,12 +84,14 @@ def _own_places() -> list[str]:
 
 def _files_of_loaded_modules() -> list[str]:
     places = [*_folders, *_own_places()]
+    package = os.path.dirname(os.path.realpath(tapegrad.__file__))
     files = []
-    for name, module in [*sys.modules.items()]:
+    for module in [*sys.modules.values()]:
         file = getattr(module, "__file__", None)
-        if isinstance(file, str) and file.endswith(".py") and name.partition(".")[0] != "tapegrad":
+        if isinstance(file, str) and file.endswith(".py"):
             path = os.path.realpath(file)
-            if not is_installed(path) and any(_is_in(path, place) for place in places):
+            own = is_installed(path) or _is_in(path, package)
+            if not own and any(_is_in(path, place) for place in places):
                 files.append(path)
     return files
 
