@@ -323,18 +323,10 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
         values, outputs = _core.flatten(result, f"custom_jvp: the result of {name}")
         self._refuse_closure(recording, outside, begin, values)
 
-        def push(
-            tangents: Numbers,
-            present: list[bool],
-            record: bool,
-            guards_directions: bool = recording.guarding,
-        ) -> Numbers:
+        def push(tangents: Numbers, present: list[bool], record: bool) -> Numbers:
             primals, directions = tuple(arguments), inputs.unflatten(tangents)
             if rule is None:
                 vary = _any_of_each(arguments, present)
-                if guards_directions and record:
-                    # A program for each choice of directions that are 0.
-                    vary = _any_of_each(arguments, [bool(t != 0.0) for t in tangents])
                 answer = self._of_each(fixed, primals, directions, vary)
             else:
                 answer = rule(*fixed, primals, directions)
@@ -361,7 +353,7 @@ class custom_jvp(_Custom):  # noqa: N801  # a decorator, as JAX's
             assert current is not None
             tangents = current.inputs([0.0] * len(operands), 1)
             try:
-                slopes = push(tangents, [True] * len(tangents), record, False)
+                slopes = push(tangents, [True] * len(tangents), record)
             finally:
                 current.close_transforms(1)
             return current.reverse(tangents, slopes, cotangents, record, 0, present)

@@ -50,7 +50,7 @@ def test_an_argument_that_does_not_vary_has_no_part_in_defjvps() -> None:
     f = custom_jvp(lambda x, y: sqrt(x) * y)
     f.defjvps(lambda t, z, x, y: t * y / (2.0 * sqrt(x)), lambda t, z, x, y: t * sqrt(x))
     wanted = [(0.0, 0.0), (4.0, 0.0), (4.0, 0.5), 0.0, 0.0]
-    assert calls(f) == calls(compile(f)) == calls(lambda x, y: sqrt(x) * y) == wanted
+    assert calls(f) == calls(lambda x, y: sqrt(x) * y) == wanted
 
 
 class TestCustomVjp:
