@@ -24,6 +24,7 @@ void check(double is, double should_be, double relative = 1e-14) {
 }  // namespace
 
 TEST_CASE("derivatives of high order") {
+  check(math::tanh_derivative(1.3, 8.0), -8.0431941869491231758, 1e-13);
   check(math::cbrt_derivative(-0.7, 7.0), 1032.5012340688162261);
   check(math::acosh_derivative(3.7, 9.0), 1.2805426736952803175);
   check(math::gelu_derivative(1.3, 8.0), 26.570298130308179365, 1e-13);

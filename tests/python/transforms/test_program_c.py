@@ -145,6 +145,11 @@ INNER: dict[str, tuple[Callable[..., Any], Sequence[float]]] = {
     "scaled": (lambda x, t: tapegrad.jvp(lambda x: x.sqrt() * x.log(), (x,), (t,))[1], (1.5, 2.0)),
     "sigmoid_slope": (lambda x: [f(x) for f in derivatives(tapegrad.sigmoid, 4)], (1.5,)),
     "tanh_slope": (lambda x: [f(x) for f in derivatives(tapegrad.tanh, 4)], (1.5,)),
+    "tanh_curve": (lambda x: [f(x) for f in derivatives(tapegrad.tanh, 3)], (-0.5,)),
+    "tanh_derivative": (
+        lambda x, y: [f(z) for f in derivatives(tapegrad.tanh, 6) for z in (x, y)],
+        (-0.5, 21.0),
+    ),
     "expm1_slope": (lambda x: [f(x) for f in derivatives(tapegrad.expm1, 4)], (1.5,)),
     "slope of a power": (lambda x: [f(x) for f in derivatives(lambda x: x**-0.028, 3)], (1e-300,)),
     "cbrt_derivative": (lambda x: [f(x) for f in derivatives(tapegrad.cbrt, 4)], (-1.5,)),

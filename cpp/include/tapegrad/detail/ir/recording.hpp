@@ -384,6 +384,8 @@ inline Symbol power(const Symbol& x, const Symbol& exponent) { return Symbol::ap
 inline Symbol remainder(const Symbol& x, const Symbol& y) { return Symbol::apply<op<"remainder">()>(x, y); }
 inline Symbol sigmoid_slope(const Symbol& x) { return Symbol::apply<op<"sigmoid_slope">()>(x); }
 inline Symbol tanh_slope(const Symbol& x, const Symbol& y) { return Symbol::apply<op<"tanh_slope">()>(x, y); }
+inline Symbol tanh_curve(const Symbol& x, const Symbol& y, const Symbol& slope) { return Symbol::apply<op<"tanh_curve">()>(x, y, slope); }
+inline Symbol tanh_derivative(const Symbol& x, const Symbol& order) { return Symbol::apply<op<"tanh_derivative">()>(x, order); }
 inline Symbol expm1_slope(const Symbol& x, const Symbol& y) { return Symbol::apply<op<"expm1_slope">()>(x, y); }
 inline Symbol polygamma(const Symbol& x, const Symbol& order) { return Symbol::apply<op<"polygamma">()>(x, order); }
 inline Symbol digamma(const Symbol& x) { return polygamma(x, 0.0); }

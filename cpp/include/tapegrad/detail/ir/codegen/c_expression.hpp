@@ -119,6 +119,8 @@ inline CText power(const CText& x, const CText& exponent) { return CText::call("
 inline CText remainder(const CText& x, const CText& y) { return CText::call("remainder", x, y); }
 inline CText sigmoid_slope(const CText& x) { return CText::call("sigmoid_slope", x); }
 inline CText tanh_slope(const CText& x, const CText& y) { return CText::call("tanh_slope", x, y); }
+inline CText tanh_curve(const CText&, const CText& y, const CText& slope) { return -2.0 * y * slope; }
+inline CText tanh_derivative(const CText& x, const CText& order) { return CText::call("tanh_derivative", x, order); }
 inline CText expm1_slope(const CText& x, const CText& y) { return CText::call("expm1_slope", x, y); }
 inline CText complement(const CText& x) { return CText::call("complement", x); }
 inline CText asinh_slope(const CText& x) { return CText::call("asinh_slope", x); }

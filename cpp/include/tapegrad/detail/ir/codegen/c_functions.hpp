@@ -74,6 +74,31 @@ inline constexpr CFunction c_functions[] = {
   return sech * sech;
 }
 )"},
+    {"tanh_derivative", R"(static double tapegrad_tanh_derivative(double x, double n) {
+  const double size = fabs(x), t = tanh(x);
+  const int count = (int)n;
+  double polynomial[count + 2], next[count + 2], result = 0.0, half;
+  int i, k;
+  if (size > 20.0) {
+    half = exp(-size);
+    result = 2.0 * half;
+    for (k = 0; k < count; ++k) result *= 2.0;
+    result *= half;
+    return x > 0.0 && count % 2 == 0 ? -result : result;
+  }
+  for (i = 0; i < count + 2; ++i) polynomial[i] = i == 0;
+  for (k = 1; k < count; ++k) {
+    for (i = 0; i < count + 2; ++i) next[i] = 0.0;
+    for (i = 0; i < k; ++i) {
+      next[i + 1] -= (2.0 + i) * polynomial[i];
+      if (i > 0) next[i - 1] += i * polynomial[i];
+    }
+    for (i = 0; i < count + 2; ++i) polynomial[i] = next[i];
+  }
+  for (i = count; i-- > 0;) result = result * t + polynomial[i];
+  return result * tapegrad_tanh_slope(x, t);
+}
+)"},
     {"expm1_slope", R"(static double tapegrad_expm1_slope(double x, double expm1_x) {
   return expm1_x < -0.5 ? exp(x) : expm1_x + 1.0;
 }
