@@ -36,7 +36,9 @@ TEST_CASE("every operation of a fixed number of operands has a C text of all of 
     if (what.arity == variadic) continue;
     const CText operands[] = {CText::variable("a0"), CText::variable("a1"), CText::variable("a2")};
     const std::string text = detail::c_values[k](operands).text();
-    for (std::size_t j = 0; j < operand_count(static_cast<Op>(k)); ++j)
+    // The point of tanh's second derivative is there for the third: its value has it in the others.
+    const std::size_t first = what.name == "tanh_curve" ? 1 : 0;
+    for (std::size_t j = first; j < operand_count(static_cast<Op>(k)); ++j)
       CHECK(contains(text, operands[j].text()));
   }
 }
