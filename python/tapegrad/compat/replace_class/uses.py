@@ -83,7 +83,8 @@ class _Finder(ast.NodeVisitor):
             return
         inside = Uses(self.uses.class_name)
         finder = _Finder(inside, ast.Module([node], []))
-        finder.imported, finder.draws, finder.parents = self.imported, self.draws, [node]
+        finder.imported, finder.draws = self.imported, self.draws
+        finder.parents.append(node)
         for method in _methods_on_nodes(node):
             finder.visit(method)
         self.uses.changed |= inside.stored
