@@ -25,6 +25,7 @@ namespace {
 // another thread than it was entered in, and after that thread's end: it then refers to them still.
 struct Counts {
   std::array<std::size_t, 2> of{};
+  std::size_t suspended = 0;  // so many of the entries into no_grad have no effect
   std::atomic<bool> ended = false;
 
   std::size_t& operator[](Mode mode) { return of[static_cast<std::size_t>(mode)]; }
@@ -96,6 +97,8 @@ class Entries {
                              [](const SharedCounts& counts) { return counts.get() == own_counts; });
     if (last == entries_.rend()) last = entries_.rbegin();
     --(**last)[mode_];
+    if (mode_ == Mode::no_grad)  // an entry that was suspended is left
+      (*last)->suspended = std::min((*last)->suspended, (**last)[mode_]);
     entries_.erase(std::next(last).base());
     count_again();
   }
@@ -113,27 +116,23 @@ void forget_other_threads() {
   count_again();
 }
 
-// Ends no_grad in this thread for a while; returns the count to resume it with.
+// Suspends this thread's entries into no_grad, not those to come. Returns how many were suspended
+// before, for resume_no_grad(). Entries stay counted, since they may be left meanwhile.
 std::size_t suspend_no_grad() {
   if (own_counts == nullptr) return 0;
-  const std::size_t count = std::exchange((*own_counts)[Mode::no_grad], 0);
-  count_again();
-  return count;
+  return std::exchange(own_counts->suspended, (*own_counts)[Mode::no_grad]);
 }
 
-void resume_no_grad(std::size_t count) {
-  if (count == 0) return;
-  SharedCounts counts = counts_here();
-  if (!counts->any()) all_on().push_back(counts);
-  (*counts)[Mode::no_grad] += count;
-  count_again();
+void resume_no_grad(std::size_t suspended) {
+  if (own_counts != nullptr) own_counts->suspended = suspended;
 }
 
 }  // namespace
 
 bool is_on(Mode mode) {
   if (some_ended.load(std::memory_order_relaxed) && some_ended.exchange(false)) count_again();
-  return own_counts != nullptr && (*own_counts)[mode] != 0;
+  if (own_counts == nullptr) return false;
+  return (*own_counts)[mode] > (mode == Mode::no_grad ? own_counts->suspended : 0);
 }
 
 void register_modes(py::module_& module) {
@@ -146,8 +145,8 @@ void register_modes(py::module_& module) {
   module.def("forget_other_threads", forget_other_threads,
              "End the modes of other threads, which do not exist in a forked child.");
   module.def("suspend_no_grad", suspend_no_grad,
-             "Suspend no_grad in this thread; return the count for resume_no_grad().");
-  module.def("resume_no_grad", resume_no_grad, py::arg("count"), py::pos_only());
+             "Suspend no_grad in this thread; return the argument for resume_no_grad().");
+  module.def("resume_no_grad", resume_no_grad, py::arg("suspended"), py::pos_only());
   module.def(
       "some_mode_is_on", [] { return watching; },
       "Return True if a thread is in a mode, so that operations check for theirs.");

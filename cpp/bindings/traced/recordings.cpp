@@ -368,12 +368,13 @@ class Opened {
     return outputs;
   }
 
-  Numbers stopped(const Numbers& numbers) {
+  // For each number the result of an operation; constants stay as they are.
+  template <Op code>
+  Numbers applied(const Numbers& numbers) {
     Numbers made;
     for (const py::object& number : numbers) {
       const Symbol x = symbol_of(number, recording_);
-      made.push_back(x.is_constant() ? number
-                                     : object(*recording_, Symbol::apply<op<"stop">()>(x)));
+      made.push_back(x.is_constant() ? number : object(*recording_, Symbol::apply<code>(x)));
     }
     return made;
   }
@@ -400,17 +401,6 @@ class Opened {
     const Symbol symbol = symbol_of(number, recording_);
     return !symbol.is_constant() &&
            recording_->dependence.is_differentiated(*recording_, symbol.in(*recording_));
-  }
-
-  // Numbers that are equal and have the same derivatives.
-  Numbers copies(const Numbers& numbers) {
-    Numbers made;
-    for (const py::object& number : numbers) {
-      const Symbol x = symbol_of(number, recording_);
-      made.push_back(x.is_constant() ? number
-                                     : object(*recording_, Symbol::apply<op<"copy">()>(x)));
-    }
-    return made;
   }
 
   // Whether what was recorded from `begin` on, or a result, uses a number from before `outside`
@@ -490,7 +480,7 @@ void register_recordings(py::module_& module) {
            "True if a rule that supports reverse mode only is between inputs and outputs.")
       .def("rule", &Opened::rule, py::arg("operands"), py::arg("values"), py::arg("pull"),
            py::arg("push"), py::arg("forward") = true)
-      .def("stopped", &Opened::stopped, py::arg("numbers"))
+      .def("stopped", &Opened::applied<op<"stop">()>, py::arg("numbers"))
       .def("program", &Opened::program, py::arg("inputs"), py::arg("outputs"))
       .def("begin_passing", [](Opened& self) { return (*self).begin_passing(); })
       .def(
@@ -502,7 +492,8 @@ void register_recordings(py::module_& module) {
           },
           py::arg("level"))
       .def("is_differentiated", &Opened::is_differentiated, py::arg("number"))
-      .def("copies", &Opened::copies, py::arg("numbers"))
+      .def("copies", &Opened::applied<op<"copy">()>, py::arg("numbers"),
+           "Numbers that are equal and have the same derivatives.")
       .def("closes_over", &Opened::closes_over, py::arg("outside"), py::arg("begin"),
            py::arg("results"))
       .def("captured", &Opened::captured, py::arg("begin"), py::arg("results"));

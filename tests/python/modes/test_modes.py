@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tapegrad
-from tapegrad import Value, _core, detect_anomaly, grad, no_grad
+from tapegrad import Value, _core, compile, detect_anomaly, grad, no_grad, vjp
 from tapegrad.modes import Mode
 
 MODES: list[type[Mode]] = [no_grad, detect_anomaly]
@@ -356,3 +356,55 @@ def test_after_a_fork_the_modes_of_other_threads_are_gone(workers: Any) -> None:
     os.close(writer)
     assert workers[0].do(modes_here) == {no_grad}
     workers[0].do(lambda: switch.__exit__(None, None, None))
+
+
+class TestPullingBack:
+    """What `vjp` returns was recorded before: no_grad ends nothing in it, compiled or not."""
+
+    @pytest.mark.parametrize("make", [lambda f: f, compile], ids=["plain", "compiled"])
+    def test_inside_no_grad(self, make: Callable[..., Any]) -> None:
+        f = make(lambda x: x * x)
+        for recorded in (False, True):
+            _, pull = vjp(f, 3.0)
+            if recorded:
+                assert pull(1.0) == (6.0,)
+            with no_grad(), no_grad():
+                assert pull(1.0) == (6.0,)
+                assert not (Value(1.0) * 2.0)._prev
+            assert (Value(1.0) * 2.0)._prev
+
+    @pytest.mark.parametrize("make", [lambda f: f, compile], ids=["plain", "compiled"])
+    def test_of_a_function_that_was_called_inside_no_grad(self, make: Callable[..., Any]) -> None:
+        with no_grad():
+            _, pull = vjp(make(lambda x: x * x), 3.0)
+        assert pull(1.0) == (0.0,)
+
+    def test_a_block_that_is_left_or_entered_meanwhile(self) -> None:
+        outer = no_grad()
+
+        @compile
+        def f(x: Any) -> Any:
+            if left:
+                left.pop().__exit__(None, None, None)
+            with no_grad():
+                constant = x * 2.0
+            return x * constant
+
+        left: list[no_grad] = []
+        _, pull = vjp(f, 3.0)
+        outer.__enter__()
+        left.append(outer)
+        assert pull(1.0) == (6.0,)
+        assert (Value(1.0) * 2.0)._prev
+        assert not _core.some_mode_is_on()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("result", [None, "text", object()])
+def test_a_compiled_function_refuses_the_same_results(mode: type[Mode], result: Any) -> None:
+    f = compile(lambda x: result)
+    with pytest.raises(TypeError) as usual:
+        f(1.0)
+    with mode(), pytest.raises(TypeError) as meanwhile:
+        f(1.0)
+    assert str(meanwhile.value) == str(usual.value)
