@@ -118,7 +118,13 @@ KINDS = {
          "    def __float__(self):\n        return self.data * 1.0\n" + METHOD)],
         "print(w < b, w > b, w == w.data, w == b, max([w, b]).data, f'{w:.3f}', float(b), w)\n"
         "print(Value(-2.0) < Value(1.0), math.exp(Value(0.0)))",
-        ["__lt__ (is its own)", "__eq__ (is its own)", "__gt__, __init__"],
+        ["__lt__ (is its own)", "__eq__ (is its own)", "__gt__, __hash__, __init__"],
+    ),
+    "its own hash, by the number": (
+        CLOSURES,
+        [(METHOD, "    def __hash__(self):\n        return hash(self.data)\n" + METHOD)],
+        "print(hash(Value(2.0)) == hash(Value(2.0)), hash(w) == hash(w.data))",
+        ["__hash__ (is its own)"],
     ),
     "operands given after the node was made": (
         CLOSURES,
