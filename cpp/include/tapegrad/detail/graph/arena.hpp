@@ -98,6 +98,13 @@ class Arena {
 
   bool has_finite_partials(Index i) const {
     bool finite = true;
+    if (has_extra(i)) {
+      each_span(i, [&](const Index*, const double* numbers, std::size_t count) {
+        finite = finite && are_finite(numbers, count);
+      });
+      if (finite) return true;
+      finite = true;  // what is not may be a plain number, which has no partial
+    }
     each_operand(i, [&](Index, double partial) { finite &= std::isfinite(partial); });
     return finite;
   }
@@ -209,6 +216,16 @@ class Arena {
 
  private:
   friend class Frontier;
+
+  // Written with integers, of which compilers take several at once: the exponent of an infinity or
+  // NaN is all ones, and one more carries into the sign.
+  static bool are_finite(const double* x, std::size_t count) noexcept {
+    constexpr std::uint64_t sign = std::uint64_t{1} << 63, exponent = std::uint64_t{1} << 52;
+    std::uint64_t carried = 0;
+    for (std::size_t k = 0; k < count; ++k)
+      carried |= (std::bit_cast<std::uint64_t>(x[k]) & ~sign) + exponent;
+    return carried < sign;
+  }
 
   void append_list(Index i, std::vector<Operand>& operands) const {
     const List& own = *list(i);
