@@ -112,7 +112,7 @@ steps = st.tuples(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(steps, max_size=40), st.data())
 def test_any_history_of_blocks_is_as_a_count_for_each_thread(history: Any, data: Any) -> None:
     """Each object is entered and left by all threads, in any order."""

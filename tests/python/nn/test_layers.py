@@ -43,7 +43,7 @@ every_layer = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS.keys(
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 numbers = st.floats(-5.0, 5.0)
 rows = st.lists(numbers, min_size=1, max_size=8)
-seriously = settings(deadline=None, max_examples=60)
+seriously = settings(max_examples=60)
 
 
 def leaves(count: int, start: float = 0.5) -> list[Value]:

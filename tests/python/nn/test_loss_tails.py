@@ -27,7 +27,7 @@ SUBNORMAL = 5e-324
 
 Vector = list[Any]
 Matrix = list[Vector]
-seriously = settings(deadline=None, max_examples=40)
+seriously = settings(max_examples=40)
 
 
 def digits(x: list[float]) -> int:

@@ -27,7 +27,7 @@ from tapegrad import (
 PAIRED = (mse_loss, hinge_loss, binary_cross_entropy_with_logits)
 paired = pytest.mark.parametrize("loss", PAIRED, ids=lambda loss: loss.__name__)
 rows = st.lists(st.floats(-30.0, 30.0), min_size=1, max_size=8)
-seriously = settings(deadline=None, max_examples=60)
+seriously = settings(max_examples=60)
 
 
 def values(*numbers: float) -> list[Value]:

@@ -214,7 +214,7 @@ def assert_right(operation: Operation, point: Point) -> None:
 
 
 every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
-seriously = settings(deadline=None, max_examples=30)
+seriously = settings(max_examples=30)
 
 
 @every_operation

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tapegrad
@@ -217,7 +217,6 @@ def test_a_power_of_a_plain_exponent_has_the_base_for_its_only_child() -> None:
         assert (power._op, power._children, power._local_grads) == ("**2", (x,), (3.4,))
 
 
-@settings(deadline=None)
 @given(st.lists(numbers, min_size=1, max_size=20))
 def test_a_sum_is_the_chain_of_additions_to_the_last_bit(xs: list[float]) -> None:
     chained = evaluate(lambda *values: functools.reduce(operator.add, values, Value(0)), xs_of(xs))
@@ -225,7 +224,6 @@ def test_a_sum_is_the_chain_of_additions_to_the_last_bit(xs: list[float]) -> Non
     assert evaluate(lambda *values: np.sum(np.array(values)), xs_of(xs)) == chained
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=20))
 def test_a_dot_product_is_the_chain_of_products_to_the_last_bit(
     pairs: list[tuple[float, float]],

@@ -560,9 +560,7 @@ def function_of(program: list[tuple[int, ...]]) -> Function:
 random_programs = given(
     program=st.lists(steps, min_size=2, max_size=9), at=st.lists(points, min_size=1, max_size=4)
 )
-random_settings = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+random_settings = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 
 
 @random_settings

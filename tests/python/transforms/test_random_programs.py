@@ -252,7 +252,6 @@ def assert_all_agree(program: list[Statement], at: list[list[float]]) -> None:
 @pytest.mark.filterwarnings("ignore:the compiled function:RuntimeWarning")
 @settings(
     max_examples=PROGRAMS,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(program=programs, at=st.lists(points, min_size=2, max_size=5))
@@ -264,7 +263,7 @@ def test_eager_compiled_and_complex_steps_agree(
 
 
 @pytest.mark.filterwarnings("ignore:the compiled function:RuntimeWarning")
-@settings(max_examples=max(PROGRAMS // 10, 30), deadline=None)
+@settings(max_examples=max(PROGRAMS // 10, 30))
 @given(program=programs, at=st.lists(points, min_size=2, max_size=3), t=points)
 def test_second_derivatives_agree(
     program: list[Statement], at: list[list[float]], t: list[float]

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tapegrad import (
@@ -283,7 +283,6 @@ def run(program: Any, x: Sequence[Any]) -> list[Any]:
 
 
 @given(PROGRAMS, INPUTS, st.lists(PLACES, max_size=10), st.sampled_from(TRANSFORMS))
-@settings(deadline=None)
 def test_random_functions_have_the_jacobian_of_dense_sweeps(
     program: Any, x: list[float], places: list[int], transform: Function
 ) -> None:
@@ -299,7 +298,6 @@ def test_random_functions_have_the_jacobian_of_dense_sweeps(
 
 
 @given(PROGRAMS, INPUTS)
-@settings(deadline=None)
 def test_random_functions_have_the_hessian_of_dense_sweeps(program: Any, x: list[float]) -> None:
     def f(x: Sequence[Any]) -> Any:
         found = run(program, x)

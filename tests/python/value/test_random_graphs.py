@@ -134,7 +134,7 @@ def leaves_of(kind: Any, data: list[float]) -> list[Any]:
     return [kind(x) for x in data]
 
 
-steadily = settings(deadline=None, derandomize=True, max_examples=150)
+steadily = settings(derandomize=True, max_examples=150)
 
 
 @steadily
@@ -201,7 +201,7 @@ def test_a_branch_not_taken_passes_on_what_an_earlier_sweep_left() -> None:
     assert gradients == [(13.0, 0.0, 3.0, 0.0)] * 2
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(derandomize=True, max_examples=60)
 @given(
     data=inputs,
     rounds=st.lists(st.tuples(programs(most=25), places, st.booleans()), min_size=2, max_size=5),
@@ -232,7 +232,7 @@ def test_recording_again_where_graphs_were_dropped(
 def test_random_programs_leave_no_node_behind() -> None:
     before = nodes()
 
-    @settings(deadline=None, derandomize=True, max_examples=25)
+    @settings(derandomize=True, max_examples=25)
     @given(data=inputs, program=programs())
     def run(data: list[float], program: list[Step]) -> None:
         record(program, leaves_of(Value, data), litter=True)[-1].backward()
