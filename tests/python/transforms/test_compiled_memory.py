@@ -131,6 +131,7 @@ def compile_text(text: str, filename: str) -> Any:
     return builtins.compile(text, filename, "eval")
 
 
+@pytest.mark.resident
 @pytest.mark.skipif(not STATUS.exists(), reason="needs /proc")
 @pytest.mark.parametrize("name", ["<formula>", "<formula {}>"])
 def test_formulas_made_of_text_are_forgotten(name: str) -> None:

@@ -284,6 +284,7 @@ RESIDENT = """
 """
 
 
+@pytest.mark.resident
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read as Linux tells it")
 class TestDroppedMemory:
     def test_goes_back_to_the_system(self) -> None:

@@ -321,6 +321,7 @@ def limit(extra):
 """
 
 
+@pytest.mark.resident
 @linux_only
 def test_a_system_that_gives_no_more_memory_is_a_memory_error_and_the_program_goes_on() -> None:
     lines = output_of(
@@ -351,6 +352,7 @@ print((x * 2).data, _core.arena()["nodes"])
     assert lines[1:] == ["1.0", "2.0 1"]
 
 
+@pytest.mark.resident
 @linux_only
 @pytest.mark.parametrize(
     "make",

@@ -386,6 +386,9 @@ inline Symbol sigmoid_slope(const Symbol& x) { return Symbol::apply<op<"sigmoid_
 inline Symbol tanh_slope(const Symbol& x, const Symbol& y) { return Symbol::apply<op<"tanh_slope">()>(x, y); }
 inline Symbol tanh_curve(const Symbol& x, const Symbol& y, const Symbol& slope) { return Symbol::apply<op<"tanh_curve">()>(x, y, slope); }
 inline Symbol tanh_derivative(const Symbol& x, const Symbol& order) { return Symbol::apply<op<"tanh_derivative">()>(x, order); }
+inline Symbol exp2_slope(const Symbol& x, const Symbol& y) {
+  return where(y < std::numeric_limits<double>::infinity(), y * std::numbers::ln2, exp2(x - 1.0) * (2.0 * std::numbers::ln2));
+}
 inline Symbol expm1_slope(const Symbol& x, const Symbol& y) { return Symbol::apply<op<"expm1_slope">()>(x, y); }
 inline Symbol polygamma(const Symbol& x, const Symbol& order) { return Symbol::apply<op<"polygamma">()>(x, order); }
 inline Symbol digamma(const Symbol& x) { return polygamma(x, 0.0); }

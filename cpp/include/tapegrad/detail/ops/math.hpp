@@ -185,6 +185,11 @@ inline double tanh_slope(double x, double tanh_x) {
   return sech * sech;
 }
 
+// Of 2^x = y; also where y overflows and log(2) brings it back.
+inline double exp2_slope(double x, double y) {
+  return std::isinf(y) ? std::exp2(x - 1.0) * (2.0 * std::numbers::ln2) : y * std::numbers::ln2;
+}
+
 // expm1(x) + 1 cancels where expm1 comes near -1.
 inline double expm1_slope(double x, double expm1_x) {
   return expm1_x < -0.5 ? std::exp(x) : expm1_x + 1.0;

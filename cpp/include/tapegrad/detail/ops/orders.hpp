@@ -135,9 +135,9 @@ inline double pow_derivative_of(double x, double y, double order) {
   }
   if (x == 0.0) return 0.0;
   const double size = std::fabs(power);
-  // Where the power itself is infinite, so is its first derivative, as
-  // PyTorch's.
-  if (is_moderate(size) || power != power || (size > 1.0 && order == second_order))
+  // By y in first order with the bits of pow_slope.
+  if (is_moderate(size) || power != power ||
+      (size > 1.0 && std::isfinite(size) && order == second_order))
     return sum * power;
   const double half = std::pow(std::fabs(x), 0.5 * exponent);
   return sum * half * std::copysign(half, power);
@@ -157,9 +157,10 @@ inline double power_slope(double x, double c) {
   const bool keeps_digits = is_moderate(std::fabs(power_below)) || x == 0.0 || std::isinf(x);
   return keeps_digits ? c * power_below : pow_derivative_of(x, c, 1.0);
 }
-// By y, of x^y = power.
+// By y, of x^y = power; also where the power overflows and its logarithm brings it back.
 inline double pow_slope(double x, double y, double power) {
-  if (std::fabs(power) > 1e-290 && x != 0.0) return power * std::log(x);
+  const double size = std::fabs(power);
+  if (size > 1e-290 && std::isfinite(size) && x != 0.0) return power * std::log(x);
   return pow_derivative(x, y, second_order);
 }
 

@@ -215,7 +215,7 @@ inline constexpr auto table = std::make_tuple(
   unary("exp", "", "exp", "e to the power x", everywhere,
         [](auto x) { return exp(x); }, [](auto, auto y) { return y; }),
   unary("exp2", "", "exp2", "2 to the power x", everywhere,
-        [](auto x) { return exp2(x); }, [](auto, auto y) { return y * std::numbers::ln2; }),
+        [](auto x) { return exp2(x); }, [](auto x, auto y) { return exp2_slope(x, y); }),
   unary("expm1", "", "expm1", "exp(x) - 1, accurate near 0", everywhere,
         [](auto x) { return expm1(x); }, [](auto x, auto y) { return expm1_slope(x, y); }),
   unary("log", "", "log", "The natural logarithm.", positive,

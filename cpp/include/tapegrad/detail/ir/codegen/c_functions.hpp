@@ -170,7 +170,7 @@ inline constexpr CFunction c_functions[] = {
   }
   if (x == 0.0) return 0.0;
   if (tapegrad_is_moderate(fabs(power)) || power != power ||
-      (fabs(power) > 1.0 && order == 1048576.0))
+      (fabs(power) > 1.0 && isfinite(power) && order == 1048576.0))
     return sum * power;
   half = tapegrad_pow(fabs(x), 0.5 * exponent);
   return sum * half * copysign(half, power);
