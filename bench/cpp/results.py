@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-OWN = ("tapegrad", "tapegrad_value", "tapegrad_program")  # a Trace, Values, a Program
+OWN = ("tapegrad", "tapegrad_value", "tapegrad_program")  # a CompactTape, Values, a Program
 PHASES = ("record", "sweep", "drop")
 SCALING = "scaling/"
 

@@ -30,7 +30,7 @@ PYBIND11_MODULE(_core_of_main_interpreter, module) {
   // Asked again: since Python 3.12 the function below may run in the main interpreter first.
   if (!is_main_interpreter()) throw pybind11::import_error(refusal);
   module.doc() = "The compiled core of tapegrad.";
-  if (value_type == nullptr) new (&forever.hot) Hot;
+  if (value_type == nullptr) new (&module_state.hot) HotState;
   pybind11::register_local_exception_translator(keep_memory_error);
   register_value(module);
   register_traced(module);

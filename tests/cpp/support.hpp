@@ -30,11 +30,12 @@ inline std::unique_ptr<Owned> witness(std::function<void()> last_words) {
   return std::make_unique<Witness>(std::move(last_words));
 }
 
-// After a sweep, nothing may be due: neither the node nor, as far as its block counts, a neighbour.
+// After a sweep, nothing may be pending: neither the node nor, as far as its block counts, a
+// neighbour.
 inline bool at_rest(const Tape& tape, Index node) {
   const Index first = tape.link(node).operand[0];
-  const bool due_itself = (first & due) != 0 && first != (due | no_node);
-  return !due_itself && tape.blocks().block_of(node).due == 0;
+  const bool pending_itself = (first & pending_bit) != 0 && first != (pending_bit | no_node);
+  return !pending_itself && tape.pool().block_of(node).pending == 0;
 }
 
 }  // namespace tapegrad::testing

@@ -11,8 +11,8 @@
 namespace bench {
 
 struct Traces {
-  using Number = tapegrad::Traced;
-  static inline tapegrad::Trace trace{tapegrad::Trace::most};  // a thread has one
+  using Number = tapegrad::Active;
+  static inline tapegrad::CompactTape trace{tapegrad::CompactTape::most};  // a thread has one
 
   void start(std::vector<Number>& inputs, std::size_t) {
     for (Number& input : inputs) input = trace.input(input.data());

@@ -26,8 +26,8 @@ class Peer {
     }
   }
   void finish(const std::vector<Number>& inputs, const Number& result) {
-    const tapegrad::Stretch stretch(recording_, inputs_, recording_.size());
-    tapegrad::ReverseSweep<Number> sweep(stretch);
+    const tapegrad::ActiveRange range(recording_, inputs_, recording_.size());
+    tapegrad::ReverseSweep<Number> sweep(range);
     sweep.seed(result.place(), Number(1.0));
     sweep.run();
     std::vector<Number> outputs{result};
@@ -40,15 +40,15 @@ class Peer {
   }
   double operator()(std::span<const double> in, std::span<double> gradient) {
     path_->replay(in);
-    const std::vector<tapegrad::Place>& outputs = path_->program->outputs;
+    const std::vector<ValueId>& outputs = path_->program->outputs;
     for (std::size_t i = 0; i < gradient.size(); ++i) gradient[i] = path_->numbers[outputs[i + 1]];
     return path_->numbers[outputs[0]];
   }
 
  private:
   tapegrad::Recording recording_;
-  std::vector<tapegrad::Place> inputs_;
-  std::optional<tapegrad::Path> path_;
+  std::vector<ValueId> inputs_;
+  std::optional<tapegrad::CachedProgram> path_;
 };
 
 template <class Workload>

@@ -42,7 +42,7 @@ PyObject* float_rint(PyObject* self, PyObject*) {
   if (!usable(self)) return nullptr;
   return guarded([&]() -> PyObject* {
     if (!is_traced(self)) return wrap(tape().leaf(std::nearbyint(number_of(self))));
-    LiveRecording& recording = *as_traced(self)->recording;
+    OpenRecording& recording = *as_traced(self)->recording;
     const double whole = answer(as_traced(self), Guard::rounded);
     return traced_at(recording, recording.record<op<"stop">()>(recording.constant(whole)));
   });

@@ -84,15 +84,15 @@ class Gathered {
 
   std::vector<Argument> arguments;
   std::vector<Symbol> symbols;  // the same, where some are traced
-  LiveRecording* recording = nullptr;
+  OpenRecording* recording = nullptr;
   bool any_node = false;
 };
 
 PyObject* finish(std::size_t k, std::span<const Argument> arguments, bool any_node) {
-  if (any_node) return wrap(dynamic[k].record(tape(), arguments));
+  if (any_node) return wrap(operation_functions[k].record(tape(), arguments));
   std::vector<double> x;
   for (const Argument& argument : arguments) x.push_back(argument.primal);
-  return PyFloat_FromDouble(dynamic[k].value(x));
+  return PyFloat_FromDouble(operation_functions[k].value(x));
 }
 
 PyObject* call_n_ary(std::size_t k, PyObject* const* given, Py_ssize_t parameters) {
@@ -126,7 +126,7 @@ PyObject* call_n_ary(std::size_t k, PyObject* const* given, Py_ssize_t parameter
 // Of arguments some of which are traced; those not given are null.
 PyObject* call_traced(std::size_t k, PyObject* const* given, Py_ssize_t parameters) {
   const Description& what = ops::descriptions[k];
-  LiveRecording* recording = nullptr;
+  OpenRecording* recording = nullptr;
   Symbol symbols[3];
   for (Py_ssize_t j = 0; j < parameters; ++j) {
     if (given[j] == nullptr) {

@@ -50,9 +50,9 @@ py::dict build() {
 
 py::dict arena() {
   py::dict entry;
-  entry["nodes"] = tape().blocks().alive() - 1;  // without unset_node
-  entry["capacity"] = tape().blocks().capacity();
-  entry["limit"] = tape().blocks().limit();
+  entry["nodes"] = tape().pool().alive() - 1;  // without unset_node
+  entry["capacity"] = tape().pool().capacity();
+  entry["limit"] = tape().pool().limit();
   entry["bytes"] = tape().bytes();
   entry["bytes_per_node"] = bytes_per_node;
   entry["bytes_per_handle"] = sizeof(Handle);

@@ -37,7 +37,7 @@ struct Origin : Owned {
 class Lines {
  public:
   // Of the places from `begin` to `end` that have none yet.
-  void add(tapegrad::Place begin, tapegrad::Place end, const Line& line) {
+  void add(ValueId begin, ValueId end, const Line& line) {
     if (begin >= end || !line.is_known()) return;
     split(begin);
     split(end);
@@ -45,25 +45,25 @@ class Lines {
       if (!at->second.is_known()) at->second = line;
   }
 
-  Line at(tapegrad::Place place) const {
+  Line at(ValueId place) const {
     const auto next = from_.upper_bound(place);
     return next != from_.begin() ? std::prev(next)->second : Line();
   }
 
   // What was recorded from `place` on is forgotten.
-  void rewind(tapegrad::Place place) {
+  void rewind(ValueId place) {
     from_.erase(from_.lower_bound(place), from_.end());
     if (!from_.empty()) from_[place] = Line();
   }
   void clear() { from_.clear(); }
 
  private:
-  void split(tapegrad::Place place) {
+  void split(ValueId place) {
     const auto [at, is_new] = from_.try_emplace(place);
     if (is_new && at != from_.begin()) at->second = std::prev(at)->second;
   }
 
-  std::map<tapegrad::Place, Line> from_;  // each up to the next
+  std::map<ValueId, Line> from_;  // each up to the next
 };
 
 }  // namespace tapegrad::python

@@ -46,7 +46,7 @@ void count_again() {
   std::erase_if(all_on(),
                 [](const SharedCounts& counts) { return counts->ended.load() || !counts->any(); });
   watching = !all_on().empty();
-  look_around();
+  update_fast_path();
 }
 
 // This thread's, made when it first enters a mode.

@@ -15,8 +15,8 @@ namespace {
 
 // What a compiled function keeps for each structure of its arguments.
 struct Signature {
-  std::shared_ptr<const Structure> inputs;
-  Paths paths;
+  std::shared_ptr<const TreeDef> inputs;
+  ProgramCache paths;
 };
 
 struct Kept {
@@ -27,7 +27,7 @@ struct Kept {
   std::uint64_t clock = 0;  // of replays
 
   // Where the signature is now: calls of foreign code may have moved it, or dropped it.
-  auto find(const Structure* inputs) {
+  auto find(const TreeDef* inputs) {
     return std::find_if(signatures.begin(), signatures.end(),
                         [&](const auto& signature) { return signature->inputs.get() == inputs; });
   }
@@ -47,7 +47,7 @@ py::object replayed(Kept& kept, py::handle args, py::handle keywords) {
   std::array<double, 32> few;
   std::vector<double> many;
   for (std::size_t k = 0; k < kept.signatures.size(); ++k) {
-    const std::shared_ptr<const Structure> structure = kept.signatures[k]->inputs;
+    const std::shared_ptr<const TreeDef> structure = kept.signatures[k]->inputs;
     const std::size_t count = structure->size();
     if (count > few.size()) many.resize(count);
     double* const numbers = count > few.size() ? many.data() : few.data();
@@ -57,11 +57,11 @@ py::object replayed(Kept& kept, py::handle args, py::handle keywords) {
     const auto found = kept.find(structure.get());
     if (found == kept.signatures.end()) return {};
     std::rotate(kept.signatures.begin(), found, found + 1);
-    Path* const path = kept.signatures[0]->paths.replay({numbers, count});
+    CachedProgram* const path = kept.signatures[0]->paths.replay({numbers, count});
     if (path == nullptr) return {};
     path->used = ++kept.clock;
     // Making objects may run code that replays the same path: first, all is copied.
-    const auto output = std::static_pointer_cast<const Structure>(path->attachment);
+    const auto output = std::static_pointer_cast<const TreeDef>(path->attachment);
     const auto& places = path->program->outputs;
     std::array<double, 32> few_results;
     std::vector<double> many_results(places.size() > few_results.size() ? places.size() : 0);
@@ -75,7 +75,7 @@ py::object replayed(Kept& kept, py::handle args, py::handle keywords) {
 // What is dropped goes last, once all is in order: it may be Python objects, and run any code.
 struct Dropped {
   std::vector<std::shared_ptr<Signature>> signatures;
-  std::vector<std::unique_ptr<Path>> paths;
+  std::vector<std::unique_ptr<CachedProgram>> paths;
 };
 
 void drop_dead(Kept& kept, Dropped& dropped) {
@@ -260,7 +260,7 @@ PyObject* function_flatten(PyObject* object, PyObject* arguments) {
                         &name))
     return nullptr;
   return translated([&]() -> PyObject* {
-    auto structure = std::make_shared<Structure>();
+    auto structure = std::make_shared<TreeDef>();
     std::vector<py::object> numbers;
     structure->add_call(args, keywords, as_function(object)->kept->exceptions, name, numbers);
     const py::object list = owned(PyList_New(static_cast<Py_ssize_t>(numbers.size())));
@@ -275,9 +275,9 @@ PyObject* function_add(PyObject* object, PyObject* args) {
   PyObject *inputs = nullptr, *program = nullptr, *outputs = nullptr;
   if (!PyArg_ParseTuple(args, "OOO:_add", &inputs, &program, &outputs)) return nullptr;
   return translated([&]() -> PyObject* {
-    auto structure = py::handle(inputs).cast<std::shared_ptr<Structure>>();
+    auto structure = py::handle(inputs).cast<std::shared_ptr<TreeDef>>();
     auto added = py::handle(program).cast<std::shared_ptr<Program>>();
-    auto results = py::handle(outputs).cast<std::shared_ptr<Structure>>();
+    auto results = py::handle(outputs).cast<std::shared_ptr<TreeDef>>();
     if (added->inputs != structure->size() || added->outputs.size() != results->size())
       throw py::value_error("the program was recorded for other structures");
     Kept& kept = *as_function(object)->kept;
@@ -307,15 +307,15 @@ PyObject* function_add(PyObject* object, PyObject* args) {
 PyObject* function_programs(PyObject* object, void*) {
   return translated([&]() -> PyObject* {
     // Making objects may run code that calls this function: first, all is copied.
-    using Each = std::tuple<std::shared_ptr<Structure>, std::shared_ptr<Program>,
-                            std::shared_ptr<Structure>>;
+    using Each =
+        std::tuple<std::shared_ptr<TreeDef>, std::shared_ptr<Program>, std::shared_ptr<TreeDef>>;
     std::vector<Each> each;
     for (const auto& signature : as_function(object)->kept->signatures)
       for (const auto& path : signature->paths.all())
-        each.emplace_back(std::const_pointer_cast<Structure>(signature->inputs),
+        each.emplace_back(std::const_pointer_cast<TreeDef>(signature->inputs),
                           std::const_pointer_cast<Program>(path->program),
-                          std::const_pointer_cast<Structure>(
-                              std::static_pointer_cast<const Structure>(path->attachment)));
+                          std::const_pointer_cast<TreeDef>(
+                              std::static_pointer_cast<const TreeDef>(path->attachment)));
     py::list all;
     for (const auto& [inputs, program, outputs] : each)
       all.append(py::make_tuple(inputs, program, outputs));

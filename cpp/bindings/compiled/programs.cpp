@@ -18,7 +18,7 @@ constexpr const char* guard_names[] = {"<",     "<=",   "==",    "float", "int",
 
 py::list instructions(const Program& program) {
   py::list all;
-  const tapegrad::Place* operand = program.operands.data();
+  const ValueId* operand = program.operands.data();
   std::size_t result = program.constants.size() + program.inputs;
   for (const Program::Run& run : program.runs)
     for (std::uint32_t k = 0; k < run.count; ++k, ++result) {
@@ -33,8 +33,8 @@ py::list guards(const Program& program) {
   py::list all;
   for (const Guard& guard : program.guards) {
     py::list operands;
-    for (const tapegrad::Place operand : guard.operand)
-      if (operand != no_place) operands.append(operand);
+    for (const ValueId operand : guard.operand)
+      if (operand != no_value) operands.append(operand);
     all.append(py::make_tuple(guard_names[guard.kind], py::tuple(operands), guard.outcome,
                               source_text(guard.source)));
   }
@@ -60,10 +60,10 @@ void register_programs(py::module_& module) {
             if (inputs.size() != self->inputs)
               throw py::value_error("the program has " + std::to_string(self->inputs) +
                                     " inputs, not " + std::to_string(inputs.size()));
-            Path path(self, nullptr);
+            CachedProgram path(self, nullptr);
             if (path.replay(inputs) != Program::all_hold) return py::object(py::none());
             py::list results;
-            for (const tapegrad::Place output : self->outputs) results.append(path.numbers[output]);
+            for (const ValueId output : self->outputs) results.append(path.numbers[output]);
             return py::object(std::move(results));
           },
           py::arg("numbers"), "Return the outputs for these inputs, or None if a guard is broken.");

@@ -24,30 +24,30 @@ class Multiplication<Row> {
  public:
   Multiplication(Tape& tape, std::size_t columns) : xs_(tape, columns) {}
 
-  bool read_x(const Sequence& x, const Place& place) { return read_all(x, place, xs_); }
+  bool read_x(const Sequence& x, const ArgumentName& place) { return read_all(x, place, xs_); }
 
   // Appends the product with a row, beginning with `start`, if any.
-  [[gnu::always_inline]] bool add_row(const Sequence& row, const Place& place,
+  [[gnu::always_inline]] bool add_row(const Sequence& row, const ArgumentName& place,
                                       const Argument* start, Row& out) {
-    Draft numbers(tape(), row.size() + (start != nullptr ? 1 : 0));
+    OperandListBuilder numbers(tape(), row.size() + (start != nullptr ? 1 : 0));
     Products products(tape(), numbers, xs_, start);
     if (!read_products(row, place, numbers, products)) return false;
     if (inheritances != heirs_) [[unlikely]] {
-      xs_.look_again();
-      numbers.look_again();
+      xs_.refresh_flags();
+      numbers.refresh_flags();
     }
     out.adopt(products.record());
     return true;
   }
 
  private:
-  static bool read_products(const Sequence& row, const Place& place, Draft& numbers,
-                            Products& products) {
-    Draft::Pen pen(numbers);
+  static bool read_products(const Sequence& row, const ArgumentName& place,
+                            OperandListBuilder& numbers, Products& products) {
+    OperandListBuilder::Writer pen(numbers);
     return read_each(row, place, [&](auto item) { products.write(pen, item); });
   }
 
-  Draft xs_;
+  OperandListBuilder xs_;
   std::uint64_t heirs_ = inheritances;
 };
 
@@ -56,9 +56,10 @@ class Multiplication<SymbolRow> {
  public:
   Multiplication(Recording& recording, std::size_t) : xs_(recording) {}
 
-  bool read_x(const Sequence& x, const Place& place) { return read_all(x, place, xs_); }
+  bool read_x(const Sequence& x, const ArgumentName& place) { return read_all(x, place, xs_); }
 
-  bool add_row(const Sequence& row, const Place& place, const Symbol* start, SymbolRow& out) {
+  bool add_row(const Sequence& row, const ArgumentName& place, const Symbol* start,
+               SymbolRow& out) {
     SymbolRow both(xs_.recording());
     if (!read_all(row, place, both)) return false;
     for (const Symbol& x : xs_) both.add(x);
@@ -75,7 +76,7 @@ class Multiplication<SymbolRow> {
 template <class Row>
 PyObject* matrix_product(typename Row::Engine& engine, const char* function, PyObject* given_w,
                          PyObject* given_x, PyObject* given_b) {
-  const Place w_place{function, "w"}, x_place{function, "x"}, b_place{function, "b"};
+  const ArgumentName w_place{function, "w"}, x_place{function, "x"}, b_place{function, "b"};
   Sequence w, x;
   if (!w.open(given_w, w_place, "rows") || !x.open(given_x, x_place)) return nullptr;
   const std::size_t columns = x.size();
@@ -88,7 +89,7 @@ PyObject* matrix_product(typename Row::Engine& engine, const char* function, PyO
   Row out(engine);
   out.reserve(rows);
   for (std::size_t i = 0; i < rows; ++i) {
-    const Place place{function, "w", static_cast<Py_ssize_t>(i)};
+    const ArgumentName place{function, "w", static_cast<Py_ssize_t>(i)};
     if (w.size() != rows) return changed(w_place), nullptr;
     Sequence row;
     if (!row.open(w.items()[i], w_place, "Values and numbers", place.row)) return nullptr;
@@ -127,8 +128,8 @@ PyObject* log_softmax(typename Row::Engine& engine, PyObject* const* given) {
 
 // Reads an optional row that goes with `xs`, element by element.
 template <class Row>
-bool read_partner(PyObject* given, const Place& place, const Place& xs_place, const Row& xs,
-                  Row& row) {
+bool read_partner(PyObject* given, const ArgumentName& place, const ArgumentName& xs_place,
+                  const Row& xs, Row& row) {
   if (given == nullptr || given == Py_None) return true;
   return read_row(given, place, row) && !lengths_differ(place, row.size(), xs_place, xs.size());
 }
@@ -138,14 +139,15 @@ template <class Row, class Layer>
 PyObject* normalized(typename Row::Engine& engine, const char* function, PyObject* given_xs,
                      PyObject* given_weight, PyObject* given_bias, PyObject* given_eps,
                      Layer layer) {
-  const Place place{function, "xs"};
+  const ArgumentName place{function, "xs"};
   Row xs(engine), weight(engine), bias(engine), out(engine);
   double eps = 1e-5;
   if (!read_row(given_xs, place, xs) ||
       !read_partner(given_weight, {function, "weight"}, place, xs, weight) ||
       !read_partner(given_bias, {function, "bias"}, place, xs, bias))
     return nullptr;
-  if (given_eps != nullptr && !need_number(given_eps, Place{function, "eps"}.text().c_str(), eps))
+  if (given_eps != nullptr &&
+      !need_number(given_eps, ArgumentName{function, "eps"}.text().c_str(), eps))
     return nullptr;
   layer(xs, weight.empty() ? nullptr : &weight, bias.empty() ? nullptr : &bias, eps, out);
   return list_of(out);

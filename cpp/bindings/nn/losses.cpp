@@ -42,7 +42,7 @@ PyObject* result_of(Row& out, Reduction reduction) {
 template <class Row, class Loss, class Check>
 PyObject* of_pairs(typename Row::Engine& engine, const char* function,
                    const char* const (&names)[4], PyObject* const* given, Loss loss, Check check) {
-  const Place place{function, names[0]}, target_place{function, names[1]};
+  const ArgumentName place{function, names[0]}, target_place{function, names[1]};
   Reduction reduction;
   Row xs(engine), targets(engine), out(engine);
   if (!read_reduction(function, given[2], reduction) || !read_row(given[0], place, xs) ||
@@ -54,7 +54,7 @@ PyObject* of_pairs(typename Row::Engine& engine, const char* function,
   return result_of(out, reduction);
 }
 
-constexpr auto any_target = [](auto&, const auto&, const Place&) { return true; };
+constexpr auto any_target = [](auto&, const auto&, const ArgumentName&) { return true; };
 
 double number_of(const Argument& x) { return x.primal; }
 double number_of(const Symbol& x) { return x.primal(); }
@@ -64,11 +64,11 @@ bool is_sign(Tape&, const Argument& x) { return x.primal == 1.0 || x.primal == -
 bool is_sign(Recording& recording, const Symbol& x) {
   const Symbol size = apply<op<"abs">()>(recording, x);
   if (size.is_constant()) return size.primal() == 1.0;
-  return told(static_cast<LiveRecording&>(recording), Guard::equal, size.place(),
+  return told(static_cast<OpenRecording&>(recording), Guard::equal, size.place(),
               recording.constant(1.0)) != 0.0;
 }
 
-constexpr auto are_signs = [](auto& engine, const auto& targets, const Place& place) {
+constexpr auto are_signs = [](auto& engine, const auto& targets, const ArgumentName& place) {
   for (std::size_t k = 0; k < targets.size(); ++k) {
     if (is_sign(engine, targets[k])) continue;
     const pybind11::float_ number(number_of(targets[k]));
@@ -126,7 +126,8 @@ bool is_class(PyObject* target) {
   return PyLong_Check(target) || (PyIndex_Check(target) && !is_value(target) && is_scalar(target));
 }
 
-bool read_class(PyObject* target, const Place& place, std::size_t classes, std::size_t& out) {
+bool read_class(PyObject* target, const ArgumentName& place, std::size_t classes,
+                std::size_t& out) {
   const Py_ssize_t index = PyNumber_AsSsize_t(target, PyExc_IndexError);
   if (index == -1 && PyErr_Occurred()) return false;
   if (index < 0 || static_cast<std::size_t>(index) >= classes) {
@@ -140,8 +141,9 @@ bool read_class(PyObject* target, const Place& place, std::size_t classes, std::
 
 // Appends the loss of one row of logits.
 template <class Row>
-bool add_cross_entropy(typename Row::Engine& engine, PyObject* given_logits, const Place& place,
-                       PyObject* target, const Place& target_place, Row& out) {
+bool add_cross_entropy(typename Row::Engine& engine, PyObject* given_logits,
+                       const ArgumentName& place, PyObject* target,
+                       const ArgumentName& target_place, Row& out) {
   Row logits(engine);
   if (!read_row(given_logits, place, logits)) return false;
   if (is_class(target)) {
@@ -163,7 +165,8 @@ bool add_cross_entropy(typename Row::Engine& engine, PyObject* given_logits, con
 // Rows of logits, a target for each.
 template <class Row>
 PyObject* of_batch(typename Row::Engine& engine, const Sequence& logits, const Sequence& targets,
-                   const Place& place, const Place& target_place, Reduction reduction) {
+                   const ArgumentName& place, const ArgumentName& target_place,
+                   Reduction reduction) {
   const std::size_t count = logits.size();
   if (lengths_differ(target_place, targets.size(), place, count)) return nullptr;
   Row terms(engine), out(engine);
@@ -183,7 +186,8 @@ PyObject* of_batch(typename Row::Engine& engine, const Sequence& logits, const S
 
 template <class Row>
 PyObject* cross_entropy(typename Row::Engine& engine, PyObject* const* given) {
-  const Place place{cross_entropy_name, "logits"}, target_place{cross_entropy_name, "target"};
+  const ArgumentName place{cross_entropy_name, "logits"},
+      target_place{cross_entropy_name, "target"};
   Reduction reduction;
   Sequence logits;
   if (!read_reduction(cross_entropy_name, given[2], reduction) ||

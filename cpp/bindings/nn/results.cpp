@@ -35,13 +35,13 @@ PyObject* wrapped(const Argument& item, bool any_node) {
   return any_node ? wrap(tape().leaf(item.primal)) : PyFloat_FromDouble(item.primal);
 }
 
-PyObject* wrapped(LiveRecording& recording, const Symbol& item, bool any_traced) {
+PyObject* wrapped(OpenRecording& recording, const Symbol& item, bool any_traced) {
   if (!item.is_constant()) return result_at(recording, item.place());
   if (!any_traced) return PyFloat_FromDouble(item.primal());
   return traced_at(recording, recording.record<op<"copy">()>(item.in(recording)));
 }
 
-LiveRecording& live(const SymbolRow& row) { return static_cast<LiveRecording&>(row.recording()); }
+OpenRecording& live(const SymbolRow& row) { return static_cast<OpenRecording&>(row.recording()); }
 
 // A list or tuple as it is, or a tuple of what another iterable gives; of rows, a tuple of such.
 // Anything else as it is. Empty, with an error set, where an iterable breaks off.
@@ -116,11 +116,11 @@ PyObject* call_in_recording(PyObject* const (&given)[4], Py_ssize_t matrices, Bo
     any_traced |= has_traced(arguments[j], j < matrices ? 2 : 1);
   }
   if (!any_traced || Recording::current == nullptr) return body(tape(), arguments);
-  auto& recording = static_cast<LiveRecording&>(*Recording::current);
-  const tapegrad::Place begin = recording.size();
+  auto& recording = static_cast<OpenRecording&>(*Recording::current);
+  const ValueId begin = recording.size();
   PyObject* result = recorded(recording, arguments);
   if (result == nullptr || !anomaly_on()) return result;
-  std::vector<tapegrad::Place> places;
+  std::vector<ValueId> places;
   const auto add = [&](PyObject* object) {
     if (is_traced(object)) places.push_back(as_traced(object)->place);
   };

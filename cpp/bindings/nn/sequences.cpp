@@ -6,7 +6,7 @@
 
 namespace tapegrad::python {
 
-bool Sequence::open(PyObject* given, const Place& place, const char* what, Py_ssize_t k) {
+bool Sequence::open(PyObject* given, const ArgumentName& place, const char* what, Py_ssize_t k) {
   if (PyList_CheckExact(given) || PyTuple_CheckExact(given)) {
     object_ = Py_NewRef(given);
     return true;
@@ -29,14 +29,15 @@ bool Sequence::open(PyObject* given, const Place& place, const char* what, Py_ss
 
 namespace {
 
-void set_no_number(const Place& place, std::size_t k, PyObject* item) {
+void set_no_number(const ArgumentName& place, std::size_t k, PyObject* item) {
   PyErr_Format(PyExc_TypeError, "%s must be a Value or a real number, not '%s'",
                place.text(static_cast<Py_ssize_t>(k)).c_str(), Py_TYPE(item)->tp_name);
 }
 
 }  // namespace
 
-bool read_item(const Sequence& sequence, std::size_t k, const Place& place, Argument& argument) {
+bool read_item(const Sequence& sequence, std::size_t k, const ArgumentName& place,
+               Argument& argument) {
   PyObject* item = Py_NewRef(sequence.items()[k]);
   const Reading reading = read_operand(item, argument);
   if (reading == Reading::unknown && (!is_traced(item) || is_alive(as_traced(item))))
@@ -45,8 +46,8 @@ bool read_item(const Sequence& sequence, std::size_t k, const Place& place, Argu
   return reading == Reading::ok;
 }
 
-bool read_all(const Sequence& sequence, const Place& place, SymbolRow& row) {
-  auto* recording = static_cast<LiveRecording*>(&row.recording());
+bool read_all(const Sequence& sequence, const ArgumentName& place, SymbolRow& row) {
+  auto* recording = static_cast<OpenRecording*>(&row.recording());
   const std::size_t count = sequence.size();
   row.reserve(count);
   for (std::size_t k = 0; k < count; ++k) {
@@ -65,12 +66,13 @@ bool read_all(const Sequence& sequence, const Place& place, SymbolRow& row) {
   return true;
 }
 
-bool changed(const Place& place) {
+bool changed(const ArgumentName& place) {
   PyErr_Format(PyExc_ValueError, "%s changed while it was read", place.text().c_str());
   return false;
 }
 
-bool lengths_differ(const Place& one, std::size_t count, const Place& other, std::size_t wanted) {
+bool lengths_differ(const ArgumentName& one, std::size_t count, const ArgumentName& other,
+                    std::size_t wanted) {
   if (count == wanted) return false;
   PyErr_Format(PyExc_ValueError, "%s has %zu elements and %s has %zu", one.text().c_str(), count,
                other.argument, wanted);

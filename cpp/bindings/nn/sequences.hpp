@@ -10,7 +10,7 @@
 namespace tapegrad::python {
 
 // Where something was found, for messages: "linear(): w[2][3]".
-struct Place {
+struct ArgumentName {
   const char* function;
   const char* argument;
   Py_ssize_t row = -1;
@@ -33,7 +33,7 @@ class Sequence {
   ~Sequence() { Py_XDECREF(object_); }
 
   // False, with an error set that names the place, where it is none; `what` is what it should be.
-  bool open(PyObject* given, const Place& place, const char* what = "Values and numbers",
+  bool open(PyObject* given, const ArgumentName& place, const char* what = "Values and numbers",
             Py_ssize_t k = -1);
 
   std::size_t size() const { return static_cast<std::size_t>(PySequence_Fast_GET_SIZE(object_)); }
@@ -46,10 +46,12 @@ class Sequence {
 
 // Reads an item that is no plain Value or float. False with an error set, also where the sequence
 // has another length afterwards.
-bool read_item(const Sequence& sequence, std::size_t k, const Place& place, Argument& argument);
+bool read_item(const Sequence& sequence, std::size_t k, const ArgumentName& place,
+               Argument& argument);
 
-bool changed(const Place& place);  // sets the error, and is false
-bool lengths_differ(const Place& one, std::size_t count, const Place& other, std::size_t wanted);
+bool changed(const ArgumentName& place);  // sets the error, and is false
+bool lengths_differ(const ArgumentName& one, std::size_t count, const ArgumentName& other,
+                    std::size_t wanted);
 
 // Calls take(node) or take(number) from the k-th item on, while they are plain Values and floats;
 // returns the first that is not. Nothing else is called, so that all stays in registers.
@@ -69,7 +71,7 @@ template <class Take>
 
 // The same for every item.
 template <class Take>
-[[gnu::always_inline]] inline bool read_each(const Sequence& sequence, const Place& place,
+[[gnu::always_inline]] inline bool read_each(const Sequence& sequence, const ArgumentName& place,
                                              Take take) {
   const std::size_t count = sequence.size();
   for (std::size_t k = 0;; ++k) {
@@ -84,23 +86,24 @@ template <class Take>
 }
 
 // The same into a row or a list.
-inline bool read_all(const Sequence& sequence, const Place& place, Row& row) {
+inline bool read_all(const Sequence& sequence, const ArgumentName& place, Row& row) {
   row.reserve(sequence.size());
   return read_each(sequence, place, [&](auto item) {
     if constexpr (std::is_same_v<decltype(item), Index>) row.add({item, tape().cell(item).primal});
     else row.add({no_node, item});
   });
 }
-inline bool read_all(const Sequence& sequence, const Place& place, Draft& draft) {
-  Draft::Pen pen(draft);
+inline bool read_all(const Sequence& sequence, const ArgumentName& place,
+                     OperandListBuilder& draft) {
+  OperandListBuilder::Writer pen(draft);
   return read_each(sequence, place, [&](auto item) { pen.add(item); });
 }
 // Traced and plain numbers, in a recording.
-bool read_all(const Sequence& sequence, const Place& place, SymbolRow& row);
+bool read_all(const Sequence& sequence, const ArgumentName& place, SymbolRow& row);
 
 // Opens and reads.
 template <class Row>
-bool read_row(PyObject* given, const Place& place, Row& row) {
+bool read_row(PyObject* given, const ArgumentName& place, Row& row) {
   Sequence sequence;
   if (!sequence.open(given, place)) return false;
   return read_all(sequence, place, row);

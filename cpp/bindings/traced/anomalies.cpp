@@ -22,8 +22,8 @@ std::string text_of(double x) {
 const char* kind_of(double x) { return std::isnan(x) ? "nan" : x > 0 ? "inf" : "-inf"; }
 
 std::string labelled(Index node) {
-  const Note* const note = tape().find_note(node);
-  return note != nullptr && !note->label.empty() ? " (label '" + note->label + "')" : "";
+  const NodeExtra* const extra = tape().find_extra(node);
+  return extra != nullptr && !extra->label.empty() ? " (label '" + extra->label + "')" : "";
 }
 
 // What text(k) says of each, with commas.
@@ -53,45 +53,44 @@ std::string told(Index node) {
 }
 
 std::string line_of(Index node) {
-  const Note* const note = tape().find_note(node);
-  if (note == nullptr || note->origin == nullptr)
+  const NodeExtra* const extra = tape().find_extra(node);
+  if (extra == nullptr || extra->origin == nullptr)
     return "; it was made outside detect_anomaly(), so its line is not known";
-  return "; it was made at " + static_cast<const Origin*>(note->origin.get())->line.text();
+  return "; it was made at " + static_cast<const Origin*>(extra->origin.get())->line.text();
 }
 
 void note_line(Index node) {
-  Note& note = tape().need_note(node);
-  if (note.origin == nullptr) note.origin = std::make_unique<Origin>(Line::here());
+  NodeExtra& extra = tape().need_extra(node);
+  if (extra.origin == nullptr) extra.origin = std::make_unique<Origin>(Line::here());
 }
 
 // The operands of an instruction, those of a rule among them.
-std::vector<tapegrad::Place> operands_of(const Recording& recording, tapegrad::Place i) {
+std::vector<ValueId> operands_of(const Recording& recording, ValueId i) {
   const Instruction& at = recording[i];
-  if (at.op == Op::open) return recording.groups()[at.operand[0]].operands;
+  if (at.op == Op::custom) return recording.groups()[at.operand[0]].operands;
   return {at.operand, at.operand + operand_count(at.op)};
 }
 
-std::string told(const Recording& recording, tapegrad::Place i) {
+std::string told(const Recording& recording, ValueId i) {
   const Description* const what = description(recording[i].op);
-  const std::vector<tapegrad::Place> operands = operands_of(recording, i);
+  const std::vector<ValueId> operands = operands_of(recording, i);
   return (what != nullptr ? std::string(what->name) : "a custom rule") + " of " +
          listed(operands.size(),
                 [&](std::size_t k) { return text_of(recording.primal(operands[k])); });
 }
 
-std::string line_of(const Recording& recording, tapegrad::Place i) {
-  const Line line = static_cast<const LiveRecording&>(recording).lines.at(i);
+std::string line_of(const Recording& recording, ValueId i) {
+  const Line line = static_cast<const OpenRecording&>(recording).lines.at(i);
   return line.is_known() ? ", at " + line.text() : "";
 }
 
 // Whether what the operation passes on to its operand `k` is finite; of a rule nobody knows.
-bool passes_finite(const Recording& recording, tapegrad::Place i, std::size_t k, double adjoint) {
+bool passes_finite(const Recording& recording, ValueId i, std::size_t k, double adjoint) {
   const Instruction& at = recording[i];
   if (description(at.op) == nullptr) return false;
   std::vector<double> x;
-  for (const tapegrad::Place operand : operands_of(recording, i))
-    x.push_back(recording.primal(operand));
-  const auto& entry = dynamic[static_cast<std::size_t>(at.op)];
+  for (const ValueId operand : operands_of(recording, i)) x.push_back(recording.primal(operand));
+  const auto& entry = operation_functions[static_cast<std::size_t>(at.op)];
   const double partial = entry.partial(x, at.primal, k);
   return is_absent(partial) || std::isfinite(adjoint * partial);
 }
@@ -125,14 +124,14 @@ bool check_nodes(std::span<const Argument> results) {
   while (!waiting.empty()) {
     const Index node = waiting.back();
     waiting.pop_back();
-    const Note* const note = tape().find_note(node);
-    if (note != nullptr && note->origin != nullptr) continue;
+    const NodeExtra* const extra = tape().find_extra(node);
+    if (extra != nullptr && extra->origin != nullptr) continue;
     found.push_back(node);
     tape().each_operand(node, [&](Index operand, double) {
       if (!tape().has_handle(operand)) visit(operand);
     });
   }
-  const Blocks& blocks = tape().blocks();
+  const NodePool& blocks = tape().pool();
   std::sort(found.begin(), found.end(),
             [&](Index a, Index b) { return blocks.order(a) < blocks.order(b); });
   // What is not finite on the way counts where it is part of a result that is not.
@@ -200,20 +199,19 @@ void checked_backward(Index root, double seed) {
   });
 }
 
-bool check_recorded(LiveRecording& recording, tapegrad::Place begin,
-                    std::span<const tapegrad::Place> results) {
-  const tapegrad::Place end = recording.size();
+bool check_recorded(OpenRecording& recording, ValueId begin, std::span<const ValueId> results) {
+  const ValueId end = recording.size();
   recording.lines.add(begin, end, Line::here());
   std::vector<bool> counts(end - begin);
-  const auto count = [&](tapegrad::Place i) {
+  const auto count = [&](ValueId i) {
     if (i >= begin && i < end && !std::isfinite(recording.primal(i))) counts[i - begin] = true;
   };
-  for (const tapegrad::Place result : results) count(result);
-  std::optional<tapegrad::Place> first;
-  for (tapegrad::Place i = end; i-- > begin;) {
+  for (const ValueId result : results) count(result);
+  std::optional<ValueId> first;
+  for (ValueId i = end; i-- > begin;) {
     if (!counts[i - begin] || description(recording[i].op) == nullptr) continue;
     bool inherited = false;
-    for (const tapegrad::Place operand : operands_of(recording, i)) {
+    for (const ValueId operand : operands_of(recording, i)) {
       count(operand);
       inherited |= accounts_for(recording.primal(operand), recording.primal(i));
     }
@@ -225,34 +223,34 @@ bool check_recorded(LiveRecording& recording, tapegrad::Place begin,
   return false;
 }
 
-void check_adjoints(const Stretch& stretch, const Slopes& adjoints,
-                    std::span<const tapegrad::Place> roots, std::span<const double> seeds) {
-  const Recording& recording = stretch.recording();
-  const auto adjoint_of = [&](tapegrad::Place i) {
-    return stretch.varies(i) ? adjoints[i - stretch.begin()] : std::nullopt;
+void check_adjoints(const ActiveRange& range, const Slopes& adjoints,
+                    std::span<const ValueId> roots, std::span<const double> seeds) {
+  const Recording& recording = range.recording();
+  const auto adjoint_of = [&](ValueId i) {
+    return range.varies(i) ? adjoints[i - range.begin()] : std::nullopt;
   };
-  const auto is_bad = [&](tapegrad::Place i) {
+  const auto is_bad = [&](ValueId i) {
     const auto adjoint = adjoint_of(i);
     return adjoint && !std::isfinite(*adjoint);
   };
-  std::unordered_set<tapegrad::Place> inherited;
+  std::unordered_set<ValueId> inherited;
   for (std::size_t k = 0; k < roots.size(); ++k)
     if (is_bad(roots[k]) && accounts_for(seeds[k], *adjoint_of(roots[k])))
       inherited.insert(roots[k]);
   // Operations and those of their operands whose adjoints are not finite, in the order of the
   // sweep.
   struct Use {
-    tapegrad::Place user, operand;
+    ValueId user, operand;
     std::size_t k;
   };
   std::vector<Use> uses;
-  for (tapegrad::Place i = stretch.end(); i-- > stretch.from();) {
+  for (ValueId i = range.end(); i-- > range.from();) {
     if (!adjoint_of(i) || recording[i].op == Op::leaf) continue;
-    const std::vector<tapegrad::Place> operands = operands_of(recording, i);
+    const std::vector<ValueId> operands = operands_of(recording, i);
     for (std::size_t k = 0; k < operands.size(); ++k) {
       if (!is_bad(operands[k])) continue;
       const double adjoint = *adjoint_of(operands[k]);
-      const bool by_data = std::any_of(operands.begin(), operands.end(), [&](tapegrad::Place x) {
+      const bool by_data = std::any_of(operands.begin(), operands.end(), [&](ValueId x) {
         return accounts_for(recording.primal(x), adjoint);
       });
       if (by_data || accounts_for(*adjoint_of(i), adjoint)) inherited.insert(operands[k]);
@@ -272,24 +270,24 @@ void check_adjoints(const Stretch& stretch, const Slopes& adjoints,
   throw py::error_already_set();
 }
 
-void check_tangents(const Stretch& stretch, const Slopes& tangents,
-                    std::span<const tapegrad::Place> results) {
-  const Recording& recording = stretch.recording();
-  const auto tangent_of = [&](tapegrad::Place i) {
-    return stretch.varies(i) ? tangents[i - stretch.begin()] : std::nullopt;
+void check_tangents(const ActiveRange& range, const Slopes& tangents,
+                    std::span<const ValueId> results) {
+  const Recording& recording = range.recording();
+  const auto tangent_of = [&](ValueId i) {
+    return range.varies(i) ? tangents[i - range.begin()] : std::nullopt;
   };
   // What is not finite on the way counts where it is part of a result that is not.
-  std::vector<bool> counts(stretch.end() - stretch.begin());
-  const auto count = [&](tapegrad::Place i) {
+  std::vector<bool> counts(range.end() - range.begin());
+  const auto count = [&](ValueId i) {
     if (const auto tangent = tangent_of(i); tangent && !std::isfinite(*tangent))
-      counts[i - stretch.begin()] = true;
+      counts[i - range.begin()] = true;
   };
-  for (const tapegrad::Place result : results) count(result);
-  std::optional<tapegrad::Place> first;
-  for (tapegrad::Place i = stretch.end(); i-- > stretch.from();) {
-    if (!counts[i - stretch.begin()]) continue;
+  for (const ValueId result : results) count(result);
+  std::optional<ValueId> first;
+  for (ValueId i = range.end(); i-- > range.from();) {
+    if (!counts[i - range.begin()]) continue;
     bool moved = false, inherited = false;
-    for (const tapegrad::Place operand : operands_of(recording, i)) {
+    for (const ValueId operand : operands_of(recording, i)) {
       const double tangent = *tangent_of(i);
       inherited |= accounts_for(recording.primal(operand), tangent);
       if (const auto from = tangent_of(operand)) {
@@ -301,7 +299,7 @@ void check_tangents(const Stretch& stretch, const Slopes& tangents,
     if (moved && !inherited) first = i;
   }
   if (!first) return;
-  const std::vector<tapegrad::Place> operands = operands_of(recording, *first);
+  const std::vector<ValueId> operands = operands_of(recording, *first);
   set_error("the tangent became " + std::string(kind_of(*tangent_of(*first))) + " in " +
             told(recording, *first) + ", whose operands have the tangents " +
             listed(operands.size(),
@@ -316,7 +314,7 @@ SweepLines::~SweepLines() {
   try {
     for (std::size_t k = 0; k < causes_.size(); ++k) {
       const auto [begin, cause] = causes_[k];
-      const tapegrad::Place end = k + 1 < causes_.size() ? causes_[k + 1].first : in_.size();
+      const ValueId end = k + 1 < causes_.size() ? causes_[k + 1].first : in_.size();
       in_.lines.add(begin, end, of_.lines.at(cause));
     }
     in_.lines.add(begin_, in_.size(), Line::here());

@@ -29,43 +29,42 @@ bool check_nodes(std::span<const Argument> results);
 void checked_backward(Index root, double seed);
 
 // Values of what was recorded from `begin` on, as far as the results come of them. Notes the line.
-bool check_recorded(LiveRecording& recording, tapegrad::Place begin,
-                    std::span<const tapegrad::Place> results);
+bool check_recorded(OpenRecording& recording, ValueId begin, std::span<const ValueId> results);
 
-// An adjoint or a tangent for each place of a stretch; none where the sweep did not come by.
+// An adjoint or a tangent for each place of a range; none where the sweep did not come by.
 using Slopes = std::vector<std::optional<double>>;
 
 // Of a reverse sweep that began with `seeds` at the roots; of a forward sweep.
-void check_adjoints(const Stretch& stretch, const Slopes& adjoints,
-                    std::span<const tapegrad::Place> roots, std::span<const double> seeds);
-void check_tangents(const Stretch& stretch, const Slopes& tangents,
-                    std::span<const tapegrad::Place> results);
+void check_adjoints(const ActiveRange& range, const Slopes& adjoints,
+                    std::span<const ValueId> roots, std::span<const double> seeds);
+void check_tangents(const ActiveRange& range, const Slopes& tangents,
+                    std::span<const ValueId> results);
 
 template <class Number>
-void check_sweep(const Stretch& stretch, const ReverseSweep<Number>& sweep,
-                 std::span<const tapegrad::Place> roots, std::span<const double> seeds) {
-  Slopes adjoints(stretch.end() - stretch.begin());
-  for (tapegrad::Place i = stretch.begin(); i < stretch.end(); ++i)
-    if (sweep.reached(i)) adjoints[i - stretch.begin()] = Symbol(sweep.adjoint(i)).primal();
-  check_adjoints(stretch, adjoints, roots, seeds);
+void check_sweep(const ActiveRange& range, const ReverseSweep<Number>& sweep,
+                 std::span<const ValueId> roots, std::span<const double> seeds) {
+  Slopes adjoints(range.end() - range.begin());
+  for (ValueId i = range.begin(); i < range.end(); ++i)
+    if (sweep.reached(i)) adjoints[i - range.begin()] = Symbol(sweep.adjoint(i)).primal();
+  check_adjoints(range, adjoints, roots, seeds);
 }
 
 template <class Number>
-void check_sweep(const Stretch& stretch, const ForwardSweep<Number>& sweep, std::size_t directions,
-                 std::span<const tapegrad::Place> results) {
+void check_sweep(const ActiveRange& range, const ForwardSweep<Number>& sweep,
+                 std::size_t directions, std::span<const ValueId> results) {
   for (std::size_t d = 0; d < directions; ++d) {
-    Slopes tangents(stretch.end() - stretch.begin());
-    for (tapegrad::Place i = stretch.begin(); i < stretch.end(); ++i)
-      if (sweep.reached(i, d)) tangents[i - stretch.begin()] = Symbol(sweep.tangent(i, d)).primal();
-    check_tangents(stretch, tangents, results);
+    Slopes tangents(range.end() - range.begin());
+    for (ValueId i = range.begin(); i < range.end(); ++i)
+      if (sweep.reached(i, d)) tangents[i - range.begin()] = Symbol(sweep.tangent(i, d)).primal();
+    check_tangents(range, tangents, results);
   }
 }
 
-// While it lives, what sweeps over `of` record in `in` is noted as of the line whose derivative it
+// While it lives, what sweeps over `of` record in `in` is extra as of the line whose derivative it
 // is.
 class SweepLines {
  public:
-  SweepLines(LiveRecording& in, const LiveRecording& of)
+  SweepLines(OpenRecording& in, const OpenRecording& of)
       : in_(in), of_(of), begin_(in.size()), before_(in.causes) {
     if (anomaly_on()) in.causes = &causes_;
   }
@@ -74,9 +73,9 @@ class SweepLines {
   ~SweepLines();
 
  private:
-  LiveRecording& in_;
-  const LiveRecording& of_;
-  tapegrad::Place begin_;
+  OpenRecording& in_;
+  const OpenRecording& of_;
+  ValueId begin_;
   Recording::Causes causes_;
   Recording::Causes* before_;
 };

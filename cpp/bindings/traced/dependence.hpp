@@ -17,25 +17,23 @@ namespace tapegrad::python {
 // instruction that has one onwards, so that all questions together take one pass.
 class Dependence {
  public:
-  using Place = tapegrad::Place;
-
   // `first` to `end` are the variables of a transform; all that was recorded before cannot depend
   // on them. A transform of order two is two that have the same variables.
-  void open(Place first, Place end) {
+  void open(ValueId first, ValueId end) {
     forget_from(first);
     transforms_.push_back({first, end});
   }
   void close(std::size_t count) noexcept {
     for (; count > 0 && !transforms_.empty(); --count) transforms_.pop_back();
   }
-  void set_inputs(Place first, Place end) {
+  void set_inputs(ValueId first, ValueId end) {
     forget_from(first);
     inputs_ = {first, end};
   }
   std::size_t depth() const noexcept { return transforms_.size(); }
 
   // What was recorded from `place` on is no longer there.
-  void forget_from(Place place) noexcept {
+  void forget_from(ValueId place) noexcept {
     if (sets_.size() > place) sets_.resize(place);
   }
   void clear() noexcept {
@@ -55,22 +53,22 @@ class Dependence {
   }
 
   // Whether a derivative is lost where the number at `place` becomes a constant.
-  bool is_differentiated(const Recording& recording, Place place) {
+  bool is_differentiated(const Recording& recording, ValueId place) {
     if (depth() == free()) return false;
     const Set set = set_of(recording, place) & ~input_bit & ~below(free());
     const Set once = below(rules_.empty() ? 0 : rules_.back().once);
     return (set & ~once) != 0 || std::popcount(set) > 1;
   }
   // Whether one would be lost if the program that is being recorded were differentiated.
-  bool depends_on_inputs(const Recording& recording, Place place) {
+  bool depends_on_inputs(const Recording& recording, ValueId place) {
     return inputs_.first != inputs_.end && (set_of(recording, place) & input_bit) != 0;
   }
 
  private:
   using Set = std::uint64_t;
   struct Range {
-    Place first = 0, end = 0;
-    bool has(Place place) const noexcept { return place >= first && place < end; }
+    ValueId first = 0, end = 0;
+    bool has(ValueId place) const noexcept { return place >= first && place < end; }
   };
   struct Rule {
     std::size_t free, once;  // the number of transforms that do not count; that count in pairs
@@ -84,32 +82,33 @@ class Dependence {
 
   // The bits of transforms that have ended do not count, nor where others have their place now:
   // these began after the number was recorded.
-  Set now(Place place, Set set) const noexcept {
+  Set now(ValueId place, Set set) const noexcept {
     const std::size_t known = std::min(depth(), last_bit + 1);
     Set open = input_bit;
     for (std::size_t k = 0; k < known && transforms_[k].first <= place; ++k) open |= Set{1} << k;
     return set & open;
   }
 
-  Set set_of(const Recording& recording, Place place) {
-    if (place & constant_bit) return 0;
-    for (Place i = static_cast<Place>(sets_.size()); i <= place; ++i)
+  Set set_of(const Recording& recording, ValueId place) {
+    if (place & constant_tag) return 0;
+    for (ValueId i = static_cast<ValueId>(sets_.size()); i <= place; ++i)
       sets_.push_back(computed(recording, i));
     return now(place, sets_[place]);
   }
 
-  Set computed(const Recording& recording, Place i) const {
+  Set computed(const Recording& recording, ValueId i) const {
     Set set = inputs_.has(i) ? input_bit : 0;
     for (std::size_t k = 0; k < depth(); ++k)
       if (transforms_[k].has(i)) set |= Set{1} << std::min(k, last_bit);
-    const auto add = [&](Place operand) {
-      if (!(operand & constant_bit)) set |= now(operand, sets_[operand]);
+    const auto add = [&](ValueId operand) {
+      if (!(operand & constant_tag)) set |= now(operand, sets_[operand]);
     };
     const Instruction& instruction = recording[i];
-    if (instruction.op == Op::open) {
-      for (const Place operand : recording.groups()[instruction.operand[0]].operands) add(operand);
+    if (instruction.op == Op::custom) {
+      for (const ValueId operand : recording.groups()[instruction.operand[0]].operands)
+        add(operand);
     } else if (instruction.op != op<"stop">()) {
-      for (const Place operand : instruction.operand) add(operand);  // no_place has the bit too
+      for (const ValueId operand : instruction.operand) add(operand);  // no_value has the bit too
     }
     return set;
   }

@@ -13,9 +13,9 @@
 
 namespace tapegrad::python {
 
-using Kind = Structure::Kind;
+using Kind = TreeDef::Kind;
 
-struct Structure::Where {
+struct TreeDef::Where {
   enum Entry : std::uint8_t { tree, argument, keyword, index, key, field };
   const std::string* name = nullptr;  // of the tree, or of the function that is called
   const Where* outer = nullptr;
@@ -198,13 +198,13 @@ bool loses_digits(const py::array& array) {
   return lost;
 }
 
-void Structure::add(py::handle tree, const std::string& name, Holding holding,
-                    std::vector<py::object>& numbers) {
+void TreeDef::add(py::handle tree, const std::string& name, Holding holding,
+                  std::vector<py::object>& numbers) {
   add(tree, Where{&name}, holding, false, numbers);
 }
 
-void Structure::add_call(py::handle args, py::handle keywords, const Exceptions& exceptions,
-                         const std::string& name, std::vector<py::object>& numbers) {
+void TreeDef::add_call(py::handle args, py::handle keywords, const Exceptions& exceptions,
+                       const std::string& name, std::vector<py::object>& numbers) {
   const auto count = PyTuple_GET_SIZE(args.ptr());
   const auto names = owned(PySequence_Tuple(keywords.ptr()));
   nodes_.push_back({Kind::tuple, 2});
@@ -229,7 +229,7 @@ void Structure::add_call(py::handle args, py::handle keywords, const Exceptions&
   }
 }
 
-void Structure::add_static(py::handle value, const Where& where) {
+void TreeDef::add_static(py::handle value, const Where& where) {
   const Py_hash_t hash = PyObject_Hash(value.ptr());
   if (hash == -1) {
     if (!PyErr_ExceptionMatches(PyExc_TypeError)) throw py::error_already_set();
@@ -241,8 +241,8 @@ void Structure::add_static(py::handle value, const Where& where) {
                     py::reinterpret_borrow<py::object>(value)});
 }
 
-void Structure::add_array(py::handle tree, const Where& where, Holding holding, bool floating,
-                          std::vector<py::object>& numbers) {
+void TreeDef::add_array(py::handle tree, const Where& where, Holding holding, bool floating,
+                        std::vector<py::object>& numbers) {
   const auto array = py::reinterpret_borrow<py::array>(tree);
   const char kind = array.dtype().kind();
   const auto count = static_cast<std::size_t>(array.size());
@@ -277,8 +277,8 @@ void Structure::add_array(py::handle tree, const Where& where, Holding holding, 
   }
 }
 
-void Structure::add(py::handle tree, const Where& where, Holding holding, bool floating,
-                    std::vector<py::object>& numbers) {
+void TreeDef::add(py::handle tree, const Where& where, Holding holding, bool floating,
+                  std::vector<py::object>& numbers) {
   if (Py_EnterRecursiveCall(" in a tree of numbers")) throw py::error_already_set();
   struct Leave {
     ~Leave() { Py_LeaveRecursiveCall(); }
@@ -344,7 +344,7 @@ void Structure::add(py::handle tree, const Where& where, Holding holding, bool f
 }
 
 template <class Take>
-py::object Structure::build(std::size_t& at, Take& take) const {
+py::object TreeDef::build(std::size_t& at, Take& take) const {
   const Node& node = nodes_[at++];
   switch (node.kind) {
     case Kind::number:
@@ -418,7 +418,7 @@ py::object array_of(const std::vector<py::ssize_t>& shape, const py::object* num
 
 }  // namespace
 
-py::object Structure::unflatten(const std::vector<py::object>& numbers) const {
+py::object TreeDef::unflatten(const std::vector<py::object>& numbers) const {
   if (numbers.size() != size())
     throw py::value_error("the structure has " + std::to_string(size()) + " numbers, not " +
                           std::to_string(numbers.size()));
@@ -433,7 +433,7 @@ py::object Structure::unflatten(const std::vector<py::object>& numbers) const {
   return build(at, take);
 }
 
-py::object Structure::unflatten(const double* numbers) const {
+py::object TreeDef::unflatten(const double* numbers) const {
   const auto take = [&](const Node& node) -> py::object {
     if (node.kind == Kind::number) return owned(PyFloat_FromDouble(*numbers++));
     const double* const first = numbers;
@@ -444,7 +444,7 @@ py::object Structure::unflatten(const double* numbers) const {
   return build(at, take);
 }
 
-py::object Structure::rebuild(const std::vector<py::object>& blocks) const {
+py::object TreeDef::rebuild(const std::vector<py::object>& blocks) const {
   std::size_t next = 0;
   const auto take = [&](const Node&) -> py::object {
     if (next == blocks.size())
@@ -457,25 +457,25 @@ py::object Structure::rebuild(const std::vector<py::object>& blocks) const {
 }
 
 void register_trees(py::module_& module) {
-  py::class_<Structure, std::shared_ptr<Structure>>(module, "Structure", checked_allocation(),
-                                                    "The structure of a pytree of numbers.")
-      .def("__len__", &Structure::size)
+  py::class_<TreeDef, std::shared_ptr<TreeDef>>(module, "TreeDef", checked_allocation(),
+                                                "The structure of a pytree of numbers.")
+      .def("__len__", &TreeDef::size)
       .def("__eq__",
-           [](const Structure& self, py::handle other) {
-             return py::isinstance<Structure>(other) && self == other.cast<const Structure&>();
+           [](const TreeDef& self, py::handle other) {
+             return py::isinstance<TreeDef>(other) && self == other.cast<const TreeDef&>();
            })
-      .def("nests_as", &Structure::nests_as, py::arg("other"),
+      .def("nests_as", &TreeDef::nests_as, py::arg("other"),
            "True if numbers are nested in the same way; constants may differ.")
       .def("unflatten",
-           py::overload_cast<const std::vector<py::object>&>(&Structure::unflatten, py::const_),
+           py::overload_cast<const std::vector<py::object>&>(&TreeDef::unflatten, py::const_),
            py::arg("numbers"), "Return the pytree with these numbers in it.")
-      .def("rebuild", &Structure::rebuild, py::arg("blocks"),
+      .def("rebuild", &TreeDef::rebuild, py::arg("blocks"),
            "Return the pytree with these objects in place of its numbers and arrays.")
       .def_property_readonly(
           "shapes",
-          [](const Structure& self) {
+          [](const TreeDef& self) {
             py::list shapes;
-            for (const Structure::Node& node : self.nodes()) {
+            for (const TreeDef::Node& node : self.nodes()) {
               if (node.kind == Kind::number) shapes.append(py::none());
               if (node.kind == Kind::array) shapes.append(py::tuple(py::cast(node.shape)));
             }
@@ -485,8 +485,8 @@ void register_trees(py::module_& module) {
   module.def(
       "flatten",
       [](py::handle tree, const std::string& name, bool constants) {
-        using Holding = Structure::Holding;
-        auto structure = std::make_shared<Structure>();
+        using Holding = TreeDef::Holding;
+        auto structure = std::make_shared<TreeDef>();
         std::vector<py::object> numbers;
         structure->add(tree, name, constants ? Holding::constants : Holding::numbers, numbers);
         return py::make_tuple(numbers, structure);

@@ -42,7 +42,7 @@ struct Exceptions {
 };
 
 // How numbers are nested: a tree's nodes in the order in which they are met.
-class Structure {
+class TreeDef {
  public:
   enum class Kind : std::uint8_t {
     number,
@@ -103,9 +103,9 @@ class Structure {
   std::size_t size() const { return size_; }  // how many numbers
   const std::vector<Node>& nodes() const { return nodes_; }
   // May run any code, as keys and static arguments say what they are equal to.
-  bool operator==(const Structure& other) const { return equals(other, true); }
+  bool operator==(const TreeDef& other) const { return equals(other, true); }
   // Whether numbers are nested in the same way, whatever the constants are.
-  bool nests_as(const Structure& other) const { return equals(other, false); }
+  bool nests_as(const TreeDef& other) const { return equals(other, false); }
   int traverse(visitproc visit, void* arg) const;
 
  private:
@@ -118,7 +118,7 @@ class Structure {
   py::object build(std::size_t& node, Take& take) const;
   bool read(std::size_t& node, py::handle tree, double*& numbers) const;
   bool read_array(const Node& node, py::handle tree, double*& numbers) const;
-  bool equals(const Structure& other, bool constants) const;
+  bool equals(const TreeDef& other, bool constants) const;
 
   std::vector<Node> nodes_;
   // The constants among the arguments of a call: nodes and positions.
@@ -127,8 +127,8 @@ class Structure {
 };
 
 // Constants of all kinds, and whether an object is one. The latter may run any code.
-bool is_constant(Structure::Kind kind);
-bool same_constant(const Structure::Node& node, py::handle object);
+bool is_constant(TreeDef::Kind kind);
+bool same_constant(const TreeDef::Node& node, py::handle object);
 // None where it is dead.
 py::object referent_of(py::handle reference);
 

@@ -8,12 +8,12 @@
 
 namespace tapegrad::python {
 
-using Kind = Structure::Kind;
+using Kind = TreeDef::Kind;
 
 namespace {
 
 // Whether it is a number that is not traced, and which. Integers are the numbers that
-// Structure::add takes for such.
+// TreeDef::add takes for such.
 bool read_plain(py::handle object, bool floating, double& number) {
   if (PyFloat_CheckExact(object.ptr())) {
     number = PyFloat_AS_DOUBLE(object.ptr());
@@ -55,7 +55,7 @@ bool same_static(py::handle x, py::handle y) {
 }
 
 // Whether an array has the type and the bytes of another, a plain one in C order of its shape.
-bool same_integers(py::handle object, const Structure::Node& node) {
+bool same_integers(py::handle object, const TreeDef::Node& node) {
   if (!is_array(object.ptr())) return false;
   const auto array = py::reinterpret_borrow<py::array>(object);
   const auto kept = py::reinterpret_borrow<py::array>(node.object);
@@ -93,7 +93,7 @@ bool is_constant(Kind kind) {
   return kind == Kind::constant || kind == Kind::integers || kind == Kind::static_value;
 }
 
-bool same_constant(const Structure::Node& node, py::handle object) {
+bool same_constant(const TreeDef::Node& node, py::handle object) {
   switch (node.kind) {
     case Kind::constant: {
       // None has no weak references: a dead one is nobody's.
@@ -119,7 +119,7 @@ bool same_constant(const Structure::Node& node, py::handle object) {
   }
 }
 
-void Structure::weaken() {
+void TreeDef::weaken() {
   for (Node& node : nodes_)
     if (node.kind == Kind::constant && !node.weak &&
         PyType_SUPPORTS_WEAKREFS(Py_TYPE(node.object.ptr()))) {
@@ -134,13 +134,13 @@ void Structure::weaken() {
     }
 }
 
-bool Structure::is_dead() const {
+bool TreeDef::is_dead() const {
   return std::any_of(nodes_.begin(), nodes_.end(), [](const Node& node) {
     return node.weak && referent_of(node.object).is_none();
   });
 }
 
-bool Structure::read_call(py::handle args, py::handle keywords, double*& numbers) const {
+bool TreeDef::read_call(py::handle args, py::handle keywords, double*& numbers) const {
   std::size_t at = 2;
   const std::size_t count = nodes_[1].count;
   if (PyTuple_GET_SIZE(args.ptr()) != static_cast<Py_ssize_t>(count)) return false;
@@ -154,7 +154,7 @@ bool Structure::read_call(py::handle args, py::handle keywords, double*& numbers
   return keywords ? read(at, keywords, numbers) : nodes_[at].count == 0;
 }
 
-bool Structure::read_array(const Node& node, py::handle tree, double*& numbers) const {
+bool TreeDef::read_array(const Node& node, py::handle tree, double*& numbers) const {
   if (!is_array(tree.ptr())) return false;
   const auto array = py::reinterpret_borrow<py::array>(tree);
   if (static_cast<std::size_t>(array.ndim()) != node.shape.size() ||
@@ -179,7 +179,7 @@ bool Structure::read_array(const Node& node, py::handle tree, double*& numbers) 
   return true;
 }
 
-bool Structure::read(std::size_t& at, py::handle tree, double*& numbers) const {
+bool TreeDef::read(std::size_t& at, py::handle tree, double*& numbers) const {
   const Node& node = nodes_[at++];
   PyObject* const object = tree.ptr();
   switch (node.kind) {
@@ -237,7 +237,7 @@ bool Structure::read(std::size_t& at, py::handle tree, double*& numbers) const {
   return false;
 }
 
-bool Structure::equals(const Structure& other, bool constants) const {
+bool TreeDef::equals(const TreeDef& other, bool constants) const {
   const auto same_object = [](const py::object& x, const py::object& y) {
     return x.ptr() == y.ptr() || (x && y && Py_TYPE(x.ptr()) == Py_TYPE(y.ptr()) && x.equal(y));
   };
@@ -253,7 +253,7 @@ bool Structure::equals(const Structure& other, bool constants) const {
                     });
 }
 
-int Structure::traverse(visitproc visit, void* arg) const {
+int TreeDef::traverse(visitproc visit, void* arg) const {
   for (const Node& node : nodes_) {
     Py_VISIT(node.object.ptr());
     Py_VISIT(node.more.ptr());

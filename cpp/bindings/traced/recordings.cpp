@@ -23,12 +23,12 @@ namespace {
 using Numbers = std::vector<py::object>;
 
 // Recordings that nobody has open, for the next.
-std::vector<LiveRecording*> spare;
+std::vector<OpenRecording*> spare;
 std::uint64_t last_id = 0;
 
-Symbol symbol_of(py::handle object, LiveRecording* recording) {
+Symbol symbol_of(py::handle object, OpenRecording* recording) {
   Symbol symbol;
-  LiveRecording* found = recording;
+  OpenRecording* found = recording;
   switch (read_symbol(object.ptr(), found, symbol)) {
     case Reading::ok:
       return symbol;
@@ -41,29 +41,29 @@ Symbol symbol_of(py::handle object, LiveRecording* recording) {
   throw py::error_already_set();
 }
 
-py::object object(LiveRecording& recording, const Symbol& symbol) {
+py::object object(OpenRecording& recording, const Symbol& symbol) {
   return owned(object_of(recording, symbol));
 }
-py::object object(LiveRecording&, double number) { return py::float_(number); }
+py::object object(OpenRecording&, double number) { return py::float_(number); }
 
 // What is recorded while it lives is forgotten, unless Python kept a number of it.
-class Passing {
+class RollbackScope {
  public:
-  explicit Passing(LiveRecording& recording)
+  explicit RollbackScope(OpenRecording& recording)
       : recording_(recording), level_(recording.begin_passing()) {}
-  Passing(const Passing&) = delete;
-  Passing& operator=(const Passing&) = delete;
-  ~Passing() { recording_.end_passing(level_); }
+  RollbackScope(const RollbackScope&) = delete;
+  RollbackScope& operator=(const RollbackScope&) = delete;
+  ~RollbackScope() { recording_.end_passing(level_); }
 
  private:
-  LiveRecording& recording_;
+  OpenRecording& recording_;
   std::uint32_t level_;
 };
 
 // While it lives, nothing is lost where a number becomes a constant: derivatives are numbers.
 class Ruling {
  public:
-  explicit Ruling(LiveRecording& recording) : recording_(recording) {
+  explicit Ruling(OpenRecording& recording) : recording_(recording) {
     recording_.dependence.begin_rule(false);
   }
   Ruling(const Ruling&) = delete;
@@ -71,7 +71,7 @@ class Ruling {
   ~Ruling() { recording_.dependence.end_rule(); }
 
  private:
-  LiveRecording& recording_;
+  OpenRecording& recording_;
 };
 
 // A rule that Python functions know: of a list of numbers, of which of these are there, and of
@@ -99,8 +99,8 @@ struct PythonRule : Rule {
   static std::vector<Symbol> call(const py::object& function, std::span<const Symbol> given,
                                   const std::vector<bool>& present, std::size_t count,
                                   bool record) {
-    auto& recording = static_cast<LiveRecording&>(*Recording::current);
-    std::optional<Passing> passing;
+    auto& recording = static_cast<OpenRecording&>(*Recording::current);
+    std::optional<RollbackScope> passing;
     std::optional<Ruling> ruling;
     if (!record) {
       passing.emplace(recording);
@@ -134,12 +134,12 @@ struct RecordedProgram : Program {
 };
 
 // What Python holds: open until it is closed, and there for sweeps until it goes.
-class Opened {
+class RecordingObject {
  public:
-  explicit Opened(bool guarding) {
+  explicit RecordingObject(bool guarding) {
     if (Recording::current != nullptr)
       throw std::runtime_error("this thread has an open recording already");
-    if (spare.empty()) spare.push_back(new LiveRecording);
+    if (spare.empty()) spare.push_back(new OpenRecording);
     recording_ = spare.back();
     spare.pop_back();
     recording_->id = recording_->open_id = ++last_id;
@@ -149,9 +149,9 @@ class Opened {
     Recording::current = recording_;
     current = this;
   }
-  Opened(const Opened&) = delete;
-  Opened& operator=(const Opened&) = delete;
-  ~Opened() {
+  RecordingObject(const RecordingObject&) = delete;
+  RecordingObject& operator=(const RecordingObject&) = delete;
+  ~RecordingObject() {
     close();
     recording_->id = 0;
     recording_->clear();
@@ -169,9 +169,9 @@ class Opened {
     }
   }
 
-  LiveRecording& operator*() { return *recording_; }
+  OpenRecording& operator*() { return *recording_; }
 
-  tapegrad::Place place_of(py::handle number) const {
+  ValueId place_of(py::handle number) const {
     if (!is_traced(number.ptr()) || as_traced(number.ptr())->id != recording_->id)
       throw py::value_error("not a traced number of this recording");
     return as_traced(number.ptr())->place;
@@ -181,11 +181,11 @@ class Opened {
   // being compiled.
   Numbers inputs(const Numbers& numbers, std::size_t transforms) {
     Numbers made;
-    const tapegrad::Place first = recording_->size();
+    const ValueId first = recording_->size();
     for (const py::object& number : numbers) {
       const Symbol x = symbol_of(number, recording_);
-      const tapegrad::Place place = x.is_constant() ? recording_->input(x.primal())
-                                                    : recording_->record<op<"copy">()>(x.place());
+      const ValueId place = x.is_constant() ? recording_->input(x.primal())
+                                            : recording_->record<op<"copy">()>(x.place());
       made.push_back(object(*recording_, Symbol::at(*recording_, place)));
     }
     if (transforms == 0 && recording_->guarding)
@@ -202,13 +202,13 @@ class Opened {
     if (record && Recording::current == nullptr)
       throw std::runtime_error("nothing is recorded: no recording is open");
     if (record) {
-      auto& in = static_cast<LiveRecording&>(*Recording::current);
+      auto& in = static_cast<OpenRecording&>(*Recording::current);
       const SweepLines lines(in, *recording_);
       return sweep(Symbol(), in);
     }
     // Rules may record, behind what is there, and open no recording of their own.
     struct Again {
-      explicit Again(Opened& opened)
+      explicit Again(RecordingObject& opened)
           : recording(*opened),
             in(recording),
             was(std::exchange(recording.open_id, recording.id)),
@@ -217,62 +217,61 @@ class Opened {
         recording.open_id = was;
         current = before;
       }
-      LiveRecording& recording;
+      OpenRecording& recording;
       RecordingIn in;
       std::uint64_t was;
-      Opened* before;
+      RecordingObject* before;
     } again(*this);
     return sweep(double(), *recording_);
   }
 
-  std::vector<tapegrad::Place> places(const Numbers& numbers) const {
-    std::vector<tapegrad::Place> places;
+  std::vector<ValueId> places(const Numbers& numbers) const {
+    std::vector<ValueId> places;
     for (const py::object& number : numbers) places.push_back(place_of(number));
     return places;
   }
 
-  // Where each of these is in this recording, which may be closed; no_place for plain numbers.
-  std::vector<tapegrad::Place> roots(const Numbers& numbers) const {
-    std::vector<tapegrad::Place> places;
+  // Where each of these is in this recording, which may be closed; no_value for plain numbers.
+  std::vector<ValueId> roots(const Numbers& numbers) const {
+    std::vector<ValueId> places;
     for (const py::object& number : numbers) {
       const bool here = is_traced(number.ptr()) && as_traced(number.ptr())->id == recording_->id;
       if (!here) symbol_of(number, recording_);
-      places.push_back(here ? as_traced(number.ptr())->place : no_place);
+      places.push_back(here ? as_traced(number.ptr())->place : no_value);
     }
     return places;
   }
 
-  static tapegrad::Place end_of(const std::vector<tapegrad::Place>& roots) {
-    tapegrad::Place end = 0;
-    for (const tapegrad::Place root : roots)
-      if (root != no_place) end = std::max(end, root + 1);
+  static ValueId end_of(const std::vector<ValueId>& roots) {
+    ValueId end = 0;
+    for (const ValueId root : roots)
+      if (root != no_value) end = std::max(end, root + 1);
     return end;
   }
 
   // Which weights are there, `present` says; if it does not, those that are not 0.
   Numbers reverse(const Numbers& inputs, const Numbers& outputs, const Numbers& weights,
-                  bool record, tapegrad::Place begin,
-                  const std::optional<std::vector<bool>>& present) {
+                  bool record, ValueId begin, const std::optional<std::vector<bool>>& present) {
     need_as_many(weights, outputs, "weights", "outputs");
     if (present && present->size() != weights.size())
       throw py::value_error("`present` must have one entry for each weight");
     const auto from = places(inputs), to = roots(outputs);
-    const Stretch stretch(*recording_, from, end_of(to), begin);
-    return derive(record, [&](auto zero, LiveRecording& in) {
+    const ActiveRange range(*recording_, from, end_of(to), begin);
+    return derive(record, [&](auto zero, OpenRecording& in) {
       using Number = decltype(zero);
-      ReverseSweep<Number> sweep(stretch);
+      ReverseSweep<Number> sweep(range);
       std::vector<double> seeds(to.size());
       for (std::size_t k = 0; k < to.size(); ++k) {
-        if (to[k] == no_place) continue;
+        if (to[k] == no_value) continue;
         const Symbol weight = symbol_of(weights[k], &in);
         seeds[k] = weight.primal();
         if (present) sweep.seed(to[k], detail::as<Number>(weight), (*present)[k]);
         else sweep.seed(to[k], detail::as<Number>(weight));
       }
       sweep.run();
-      if (anomaly_on()) check_sweep(stretch, std::as_const(sweep), to, seeds);
+      if (anomaly_on()) check_sweep(range, std::as_const(sweep), to, seeds);
       Numbers adjoints;
-      for (const tapegrad::Place input : from) adjoints.push_back(object(in, sweep.adjoint(input)));
+      for (const ValueId input : from) adjoints.push_back(object(in, sweep.adjoint(input)));
       return adjoints;
     });
   }
@@ -294,14 +293,14 @@ class Opened {
 
   // `present` is as above, in all directions.
   std::vector<Numbers> forward(const Numbers& inputs, const std::vector<Numbers>& directions,
-                               const Numbers& outputs, bool record, tapegrad::Place begin,
+                               const Numbers& outputs, bool record, ValueId begin,
                                const std::optional<std::vector<bool>>& present) {
     for (const Numbers& direction : directions)
       need_as_many(direction, inputs, "tangents", "inputs");
     if (present && present->size() != inputs.size())
       throw py::value_error("`present` must have one entry for each input");
     return push(inputs, outputs, record, begin, directions.size(),
-                [&](std::size_t d, auto seed, LiveRecording& in) {
+                [&](std::size_t d, auto seed, OpenRecording& in) {
                   for (std::size_t k = 0; k < inputs.size(); ++k) {
                     const Symbol weight = symbol_of(directions[d][k], &in);
                     if (present) seed(k, weight, (*present)[k]);
@@ -313,22 +312,22 @@ class Opened {
   // One row of tangents for each input.
   std::vector<Numbers> columns(const Numbers& inputs, const Numbers& outputs, bool record) {
     return push(inputs, outputs, record, 0, inputs.size(),
-                [&](std::size_t d, auto seed, LiveRecording&) { seed(d, Symbol(1.0)); });
+                [&](std::size_t d, auto seed, OpenRecording&) { seed(d, Symbol(1.0)); });
   }
 
   // Calls `directed(d, seed, recording)` for each direction, which calls seed(input, tangent)
   // or seed(input, tangent, whether that is there).
   template <class Directed>
   std::vector<Numbers> push(const Numbers& inputs, const Numbers& outputs, bool record,
-                            tapegrad::Place begin, std::size_t directions, Directed directed) {
+                            ValueId begin, std::size_t directions, Directed directed) {
     const auto from = places(inputs), to = roots(outputs);
-    const Stretch stretch(*recording_, from, end_of(to), begin);
-    return derive(record, [&](auto zero, LiveRecording& in) {
+    const ActiveRange range(*recording_, from, end_of(to), begin);
+    return derive(record, [&](auto zero, OpenRecording& in) {
       using Number = decltype(zero);
       std::vector<Numbers> tangents;
       for (std::size_t first = 0; first < directions; first += together) {
         const std::size_t count = std::min(together, directions - first);
-        ForwardSweep<Number> sweep(stretch, count, to);
+        ForwardSweep<Number> sweep(range, count, to);
         for (std::size_t d = 0; d < count; ++d)
           directed(
               first + d,
@@ -337,11 +336,11 @@ class Opened {
               },
               in);
         sweep.run();
-        if (anomaly_on()) check_sweep(stretch, std::as_const(sweep), count, to);
+        if (anomaly_on()) check_sweep(range, std::as_const(sweep), count, to);
         for (std::size_t d = 0; d < count; ++d) {
           Numbers& row = tangents.emplace_back();
-          for (const tapegrad::Place output : to)
-            row.push_back(object(in, output == no_place ? Number(0.0) : sweep.tangent(output, d)));
+          for (const ValueId output : to)
+            row.push_back(object(in, output == no_value ? Number(0.0) : sweep.tangent(output, d)));
         }
       }
       return tangents;
@@ -351,7 +350,7 @@ class Opened {
   // Outputs with the values given, and with a derivative that these functions know.
   Numbers rule(const Numbers& operands, const Numbers& values, py::object pull, py::object push,
                bool forward) {
-    std::vector<tapegrad::Place> from, to;
+    std::vector<ValueId> from, to;
     for (const py::object& number : operands)
       from.push_back(symbol_of(number, recording_).in(*recording_));
     for (const py::object& number : values)
@@ -359,12 +358,11 @@ class Opened {
     auto rule = std::make_shared<PythonRule>(std::move(pull), std::move(push), forward, from.size(),
                                              to.size());
     const std::size_t count = to.size();
-    const tapegrad::Place first =
-        recording_->record_group(std::move(from), std::move(to), std::move(rule));
+    const ValueId first = recording_->record_group(std::move(from), std::move(to), std::move(rule));
     Numbers outputs;
     for (std::size_t k = 0; k < count; ++k)
       outputs.push_back(
-          object(*recording_, Symbol::at(*recording_, first + static_cast<tapegrad::Place>(k))));
+          object(*recording_, Symbol::at(*recording_, first + static_cast<ValueId>(k))));
     return outputs;
   }
 
@@ -390,9 +388,9 @@ class Opened {
   bool needs_backward(const Numbers& inputs, const Numbers& outputs) const {
     const auto& groups = recording_->groups();
     if (groups.empty()) return false;
-    const Stretch stretch(*recording_, places(inputs), end_of(roots(outputs)));
+    const ActiveRange range(*recording_, places(inputs), end_of(roots(outputs)));
     return std::any_of(groups.begin(), groups.end(), [&](const Recording::Group& group) {
-      return !group.rule->goes_forward() && !group.pulled && stretch.varies(group.first);
+      return !group.rule->goes_forward() && !group.pulled && range.varies(group.first);
     });
   }
 
@@ -405,37 +403,37 @@ class Opened {
 
   // Whether what was recorded from `begin` on, or a result, uses a number from before `outside`
   // that is differentiated.
-  bool closes_over(tapegrad::Place outside, tapegrad::Place begin, const Numbers& results) {
-    const std::vector<tapegrad::Place> used = used_since(begin, results);
-    return std::any_of(used.begin(), used.end(), [&](tapegrad::Place place) {
+  bool closes_over(ValueId outside, ValueId begin, const Numbers& results) {
+    const std::vector<ValueId> used = used_since(begin, results);
+    return std::any_of(used.begin(), used.end(), [&](ValueId place) {
       return place < outside && recording_->dependence.is_differentiated(*recording_, place);
     });
   }
 
   // The numbers from before `begin` that were used since, or are among the results.
-  Numbers captured(tapegrad::Place begin, const Numbers& results) {
+  Numbers captured(ValueId begin, const Numbers& results) {
     Numbers numbers;
-    for (const tapegrad::Place place : used_since(begin, results))
+    for (const ValueId place : used_since(begin, results))
       numbers.push_back(object(*recording_, Symbol::at(*recording_, place)));
     return numbers;
   }
 
-  static inline thread_local Opened* current = nullptr;
+  static inline thread_local RecordingObject* current = nullptr;
 
  private:
-  std::vector<tapegrad::Place> used_since(tapegrad::Place begin, const Numbers& results) {
-    std::vector<tapegrad::Place> places;
-    const auto use = [&](tapegrad::Place place) {
+  std::vector<ValueId> used_since(ValueId begin, const Numbers& results) {
+    std::vector<ValueId> places;
+    const auto use = [&](ValueId place) {
       if (place < begin) places.push_back(place);
     };
-    for (const tapegrad::Place place : roots(results)) use(place);
-    for (tapegrad::Place i = begin; i < recording_->size(); ++i) {
+    for (const ValueId place : roots(results)) use(place);
+    for (ValueId i = begin; i < recording_->size(); ++i) {
       const Instruction& instruction = (*recording_)[i];
-      if (instruction.op == Op::open)
-        for (const tapegrad::Place place : recording_->groups()[instruction.operand[0]].operands)
+      if (instruction.op == Op::custom)
+        for (const ValueId place : recording_->groups()[instruction.operand[0]].operands)
           use(place);
       else
-        for (const tapegrad::Place place : instruction.operand) use(place);
+        for (const ValueId place : instruction.operand) use(place);
     }
     std::sort(places.begin(), places.end());
     places.erase(std::unique(places.begin(), places.end()), places.end());
@@ -445,62 +443,67 @@ class Opened {
   // Of many directions so many at once: their tangents stay in the cache.
   static constexpr std::size_t together = 8;
 
-  LiveRecording* recording_;
+  OpenRecording* recording_;
 };
 
 }  // namespace
 
 void register_recordings(py::module_& module) {
-  py::class_<Opened>(module, "Recording", checked_allocation(),
-                     "A record of the operations of a function on traced numbers.")
+  py::class_<RecordingObject>(module, "Recording", checked_allocation(),
+                              "A record of the operations of a function on traced numbers.")
       .def(py::init<bool>(), py::arg("guarding") = false)
       .def_static(
-          "current", [] { return Opened::current; }, py::return_value_policy::reference,
+          "current", [] { return RecordingObject::current; }, py::return_value_policy::reference,
           "Return this thread's open recording, or None.")
-      .def("close", &Opened::close, "End the recording; `close_recording` needs no memory.")
-      .def("__len__", [](Opened& self) { return (*self).size(); })
-      .def_property_readonly("guarding", [](Opened& self) { return (*self).guarding; })
-      .def("inputs", &Opened::inputs, py::arg("numbers"), py::arg("transforms") = 0)
+      .def("close", &RecordingObject::close,
+           "End the recording; `close_recording` needs no memory.")
+      .def("__len__", [](RecordingObject& self) { return (*self).size(); })
+      .def_property_readonly("guarding", [](RecordingObject& self) { return (*self).guarding; })
+      .def("inputs", &RecordingObject::inputs, py::arg("numbers"), py::arg("transforms") = 0)
       .def(
           "close_transforms",
-          [](Opened& self, std::size_t count) { (*self).dependence.close(count); },
+          [](RecordingObject& self, std::size_t count) { (*self).dependence.close(count); },
           py::arg("count"))
       .def(
-          "begin_rule", [](Opened& self, bool once) { (*self).dependence.begin_rule(once); },
+          "begin_rule",
+          [](RecordingObject& self, bool once) { (*self).dependence.begin_rule(once); },
           py::arg("once"))
-      .def("end_rule", [](Opened& self) { (*self).dependence.end_rule(); })
-      .def("reverse", &Opened::reverse, py::arg("inputs"), py::arg("outputs"), py::arg("weights"),
-           py::arg("record"), py::arg("begin") = 0, py::arg("present") = py::none())
-      .def("forward", &Opened::forward, py::arg("inputs"), py::arg("directions"),
+      .def("end_rule", [](RecordingObject& self) { (*self).dependence.end_rule(); })
+      .def("reverse", &RecordingObject::reverse, py::arg("inputs"), py::arg("outputs"),
+           py::arg("weights"), py::arg("record"), py::arg("begin") = 0,
+           py::arg("present") = py::none())
+      .def("forward", &RecordingObject::forward, py::arg("inputs"), py::arg("directions"),
            py::arg("outputs"), py::arg("record"), py::arg("begin") = 0,
            py::arg("present") = py::none())
-      .def("rows", &Opened::rows, py::arg("inputs"), py::arg("outputs"), py::arg("record"))
-      .def("columns", &Opened::columns, py::arg("inputs"), py::arg("outputs"), py::arg("record"))
-      .def("needs_backward", &Opened::needs_backward, py::arg("inputs"), py::arg("outputs"),
+      .def("rows", &RecordingObject::rows, py::arg("inputs"), py::arg("outputs"), py::arg("record"))
+      .def("columns", &RecordingObject::columns, py::arg("inputs"), py::arg("outputs"),
+           py::arg("record"))
+      .def("needs_backward", &RecordingObject::needs_backward, py::arg("inputs"),
+           py::arg("outputs"),
            "True if a rule that supports reverse mode only is between inputs and outputs.")
-      .def("rule", &Opened::rule, py::arg("operands"), py::arg("values"), py::arg("pull"),
+      .def("rule", &RecordingObject::rule, py::arg("operands"), py::arg("values"), py::arg("pull"),
            py::arg("push"), py::arg("forward") = true)
-      .def("stopped", &Opened::applied<op<"stop">()>, py::arg("numbers"))
-      .def("program", &Opened::program, py::arg("inputs"), py::arg("outputs"))
-      .def("begin_passing", [](Opened& self) { return (*self).begin_passing(); })
+      .def("stopped", &RecordingObject::applied<op<"stop">()>, py::arg("numbers"))
+      .def("program", &RecordingObject::program, py::arg("inputs"), py::arg("outputs"))
+      .def("begin_passing", [](RecordingObject& self) { return (*self).begin_passing(); })
       .def(
           "end_passing",
-          [](Opened& self, std::uint32_t level) {
+          [](RecordingObject& self, std::uint32_t level) {
             if (level == 0 || level >= (*self).passing.size())
               throw py::value_error("no begin_passing() is open at level " + std::to_string(level));
             (*self).end_passing(level);
           },
           py::arg("level"))
-      .def("is_differentiated", &Opened::is_differentiated, py::arg("number"))
-      .def("copies", &Opened::applied<op<"copy">()>, py::arg("numbers"),
+      .def("is_differentiated", &RecordingObject::is_differentiated, py::arg("number"))
+      .def("copies", &RecordingObject::applied<op<"copy">()>, py::arg("numbers"),
            "Numbers that are equal and have the same derivatives.")
-      .def("closes_over", &Opened::closes_over, py::arg("outside"), py::arg("begin"),
+      .def("closes_over", &RecordingObject::closes_over, py::arg("outside"), py::arg("begin"),
            py::arg("results"))
-      .def("captured", &Opened::captured, py::arg("begin"), py::arg("results"));
+      .def("captured", &RecordingObject::captured, py::arg("begin"), py::arg("results"));
   // A method of pybind11's is made anew for each call.
   module.def(
-      "close_recording", [](Opened& recording) { recording.close(); }, py::arg("recording"),
-      "End a recording, even if no memory can be allocated.");
+      "close_recording", [](RecordingObject& recording) { recording.close(); },
+      py::arg("recording"), "End a recording, even if no memory can be allocated.");
   module.def(
       "primal", [](py::handle number) { return symbol_of(number, nullptr).primal(); },
       py::arg("number"), "Return the value of a number as a float, without a guard.");

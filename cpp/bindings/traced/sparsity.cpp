@@ -23,47 +23,47 @@ namespace py = pybind11;
 namespace {
 
 using Numbers = std::vector<py::object>;
-using Places = std::vector<tapegrad::Place>;
+using Places = std::vector<ValueId>;
 using Entries = std::pair<Numbers, std::shared_ptr<Compression>>;
 
-LiveRecording& open_recording() {
+OpenRecording& open_recording() {
   if (Recording::current == nullptr)
     throw std::runtime_error("nothing is recorded: no recording is open");
-  return static_cast<LiveRecording&>(*Recording::current);
+  return static_cast<OpenRecording&>(*Recording::current);
 }
 
-// Where each of these is in the open recording; no_place for plain numbers.
-Places places_of(const LiveRecording& recording, const Numbers& numbers, bool plain) {
+// Where each of these is in the open recording; no_value for plain numbers.
+Places places_of(const OpenRecording& recording, const Numbers& numbers, bool plain) {
   Places places;
   for (const py::object& number : numbers) {
     const bool own = is_traced(number.ptr()) && as_traced(number.ptr())->id == recording.id;
     if (!own && !(plain && PyFloat_Check(number.ptr())))
       throw py::value_error("not a traced number of the open recording");
-    places.push_back(own ? as_traced(number.ptr())->place : no_place);
+    places.push_back(own ? as_traced(number.ptr())->place : no_value);
   }
   return places;
 }
 
-tapegrad::Place end_of(const Places& outputs) {
-  tapegrad::Place end = 0;
-  for (const tapegrad::Place output : outputs)
-    if (output != no_place) end = std::max(end, output + 1);
+ValueId end_of(const Places& outputs) {
+  ValueId end = 0;
+  for (const ValueId output : outputs)
+    if (output != no_value) end = std::max(end, output + 1);
   return end;
 }
 
-py::object object(LiveRecording& recording, const Symbol& symbol) {
+py::object object(OpenRecording& recording, const Symbol& symbol) {
   return owned(object_of(recording, symbol));
 }
-py::object object(LiveRecording&, double number) { return py::float_(number); }
+py::object object(OpenRecording&, double number) { return py::float_(number); }
 
 template <class Compress>
 Entries entries_of(const Numbers& inputs, const Numbers& outputs, bool record, Compress compress) {
-  LiveRecording& recording = open_recording();
+  OpenRecording& recording = open_recording();
   const Places from = places_of(recording, inputs, false);
   const Places to = places_of(recording, outputs, true);
-  const Stretch stretch(recording, from, end_of(to));
+  const ActiveRange range(recording, from, end_of(to));
   const auto compression =
-      std::make_shared<Compression>(compress(stretch, jacobian_pattern(stretch, from, to)));
+      std::make_shared<Compression>(compress(range, jacobian_pattern(range, from, to)));
   Numbers made;
   const auto make = [&](const auto& numbers) {
     for (const auto& number : numbers) made.push_back(object(recording, number));
@@ -73,20 +73,20 @@ Entries entries_of(const Numbers& inputs, const Numbers& outputs, bool record, C
     if (!anomaly_on()) return;
     constexpr bool forward = !requires { sweep.adjoint(0); };
     if constexpr (forward) {
-      check_sweep(stretch, sweep, k, to);
+      check_sweep(range, sweep, k, to);
     } else {
       const std::vector<double> seeds(to.size(), 1.0);
-      check_sweep(stretch, sweep, to, seeds);
+      check_sweep(range, sweep, to, seeds);
     }
   };
-  if (record) make(nonzeros<Symbol>(stretch, from, to, *compression, watch));
-  else make(nonzeros<double>(stretch, from, to, *compression, watch));
+  if (record) make(nonzeros<Symbol>(range, from, to, *compression, watch));
+  else make(nonzeros<double>(range, from, to, *compression, watch));
   return {std::move(made), compression};
 }
 
 Entries jacobian_entries(const Numbers& inputs, const Numbers& outputs, bool record,
                          std::optional<bool> forward) {
-  return entries_of(inputs, outputs, record, [&](const Stretch&, Pattern pattern) {
+  return entries_of(inputs, outputs, record, [&](const ActiveRange&, Pattern pattern) {
     if (!forward) return compress(std::move(pattern));
     return *forward ? compress_columns(std::move(pattern)) : compress_rows(std::move(pattern));
   });
@@ -95,9 +95,9 @@ Entries jacobian_entries(const Numbers& inputs, const Numbers& outputs, bool rec
 Entries hessian_entries(const Numbers& inputs, const Numbers& gradient, bool record) {
   if (inputs.size() != gradient.size())
     throw py::value_error("a gradient must have a number for each input");
-  return entries_of(inputs, gradient, record, [](const Stretch& stretch, Pattern pattern) {
+  return entries_of(inputs, gradient, record, [](const ActiveRange& range, Pattern pattern) {
     // What a rule gives need not be the gradient of anything, nor its derivative symmetric.
-    if (stretch.has_rule()) return compress_columns(std::move(pattern));
+    if (range.has_rule()) return compress_columns(std::move(pattern));
     return compress_symmetric(symmetrized(pattern));
   });
 }

@@ -42,11 +42,11 @@ PyObject* set_lost() {
 }
 
 // Of a fresh operation, recorded from `begin` on.
-PyObject* finished(LiveRecording& recording, tapegrad::Place place, tapegrad::Place begin) {
+PyObject* finished(OpenRecording& recording, ValueId place, ValueId begin) {
   if (anomaly_on() && !check_recorded(recording, begin, {&place, 1})) return nullptr;
   return result_at(recording, place);
 }
-PyObject* finished(LiveRecording& recording, tapegrad::Place place) {
+PyObject* finished(OpenRecording& recording, ValueId place) {
   return finished(recording, place, place);
 }
 
@@ -58,16 +58,16 @@ PyObject* unary(PyObject* self) {
 }
 
 // Where a number is as an operand; what it is worth where it is a constant.
-struct Operand {
-  tapegrad::Place place = no_place;
+struct TracedOperand {
+  ValueId place = no_value;
   double constant = 0.0;
 
-  tapegrad::Place in(Recording& recording) const {
-    return place == no_place ? recording.constant(constant) : place;
+  ValueId in(Recording& recording) const {
+    return place == no_value ? recording.constant(constant) : place;
   }
 };
 
-Reading read(PyObject* object, LiveRecording*& recording, Operand& operand) {
+Reading read(PyObject* object, OpenRecording*& recording, TracedOperand& operand) {
   if (is_traced(object)) {
     Traced* const x = as_traced(object);
     if (!is_alive(x)) return Reading::error;
@@ -88,33 +88,32 @@ Reading read(PyObject* object, LiveRecording*& recording, Operand& operand) {
 // are constants of the recording.
 template <class Make>
 PyObject* of_two(PyObject* a, PyObject* b, Make make) {
-  LiveRecording* recording = nullptr;
-  Operand x, y;
+  OpenRecording* recording = nullptr;
+  TracedOperand x, y;
   for (const auto& [object, operand] : {std::pair(a, &x), std::pair(b, &y)})
     if (const Reading reading = read(object, recording, *operand); reading != Reading::ok) {
       if (reading == Reading::error) return nullptr;
       Py_RETURN_NOTIMPLEMENTED;
     }
   return guarded([&]() -> PyObject* {
-    const tapegrad::Place p = x.in(*recording), q = y.in(*recording);
+    const ValueId p = x.in(*recording), q = y.in(*recording);
     return make(*recording, p, q);
   });
 }
 
 template <Op code>
 PyObject* binary(PyObject* a, PyObject* b) {
-  return of_two(a, b, [](LiveRecording& recording, tapegrad::Place p, tapegrad::Place q) {
+  return of_two(a, b, [](OpenRecording& recording, ValueId p, ValueId q) {
     if constexpr (code == op<"pow">())
-      if (q & constant_bit) return finished(recording, recording.record<op<"pow_const">()>(p, q));
+      if (q & constant_tag) return finished(recording, recording.record<op<"pow_const">()>(p, q));
     return finished(recording, recording.record<code>(p, q));
   });
 }
 
 PyObject* floor_divide(PyObject* a, PyObject* b) {
-  const auto divide = [](LiveRecording& recording, tapegrad::Place p,
-                         tapegrad::Place q) -> PyObject* {
+  const auto divide = [](OpenRecording& recording, ValueId p, ValueId q) -> PyObject* {
     const bool by_zero = recording.primal(q) == 0.0;
-    if (!(q & constant_bit) && recording.guarding)
+    if (!(q & constant_tag) && recording.guarding)
       told(recording, Guard::equal, q, recording.constant(0.0));
     if (by_zero) {
       PyErr_SetString(PyExc_ZeroDivisionError, "float floor division by zero");
@@ -130,7 +129,7 @@ extern "C" {
 void traced_dealloc(PyObject* self) {
   Traced* const traced = as_traced(self);
   if (traced->id == traced->recording->id) --traced->recording->passing[traced->level].alive;
-  traced->recording = reinterpret_cast<LiveRecording*>(free_traced);
+  traced->recording = reinterpret_cast<OpenRecording*>(free_traced);
   free_traced = traced;
 }
 
@@ -164,7 +163,7 @@ int traced_bool(PyObject* self) {
   if (!is_alive(x)) return -1;
   return guarded(
       [&] {
-        LiveRecording& r = *x->recording;
+        OpenRecording& r = *x->recording;
         if (!r.guarding) return primal_of(x) != 0.0 ? 1 : 0;
         return told(r, Guard::equal, x->place, r.constant(0.0)) == 0.0 ? 1 : 0;
       },
@@ -183,7 +182,7 @@ PyObject* traced_float(PyObject* self) {
   Traced* const x = as_traced(self);
   if (!is_alive(x)) return nullptr;
   return guarded([&]() -> PyObject* {
-    LiveRecording& recording = *x->recording;
+    OpenRecording& recording = *x->recording;
     if (no_grad_on()) return digits(self);
     if (recording.dependence.is_differentiated(recording, x->place)) return set_lost();
     const bool kept = !recording.dependence.depends_on_inputs(recording, x->place);
@@ -240,8 +239,8 @@ Py_hash_t traced_hash(PyObject* self) {
 }
 
 PyObject* traced_richcompare(PyObject* a, PyObject* b, int comparison) {
-  LiveRecording* recording = nullptr;
-  Operand x, y;
+  OpenRecording* recording = nullptr;
+  TracedOperand x, y;
   const Reading left = read(a, recording, x);
   if (left == Reading::error) return nullptr;
   Reading right = read(b, recording, y);
@@ -256,8 +255,8 @@ PyObject* traced_richcompare(PyObject* a, PyObject* b, int comparison) {
   }
   if (right == Reading::unknown) Py_RETURN_NOTIMPLEMENTED;
   return guarded([&]() -> PyObject* {
-    const tapegrad::Place p = x.in(*recording), q = y.in(*recording);
-    const auto is = [&](Guard::Kind kind, tapegrad::Place one, tapegrad::Place other) {
+    const ValueId p = x.in(*recording), q = y.in(*recording);
+    const auto is = [&](Guard::Kind kind, ValueId one, ValueId other) {
       return told(*recording, kind, one, other) != 0.0;
     };
     bool result = false;
@@ -368,7 +367,7 @@ bool is_alive(const Traced* traced) {
   return traced->id == traced->recording->open_id || set_ended();
 }
 
-PyObject* traced_at(LiveRecording& recording, tapegrad::Place place) {
+PyObject* traced_at(OpenRecording& recording, ValueId place) {
   Traced* traced = free_traced;
   if (traced != nullptr) {
     free_traced = reinterpret_cast<Traced*>(traced->recording);
@@ -388,7 +387,7 @@ PyObject* traced_at(LiveRecording& recording, tapegrad::Place place) {
   return reinterpret_cast<PyObject*>(traced);
 }
 
-PyObject* result_at(LiveRecording& recording, tapegrad::Place place) {
+PyObject* result_at(OpenRecording& recording, ValueId place) {
   return traced_at(recording, no_grad_on() ? recording.record<op<"stop">()>(place) : place);
 }
 
@@ -398,44 +397,44 @@ PyObject* set_mixed(const char* function) {
   return nullptr;
 }
 
-PyObject* object_of(LiveRecording& recording, const Symbol& symbol) {
+PyObject* object_of(OpenRecording& recording, const Symbol& symbol) {
   return symbol.is_constant() ? PyFloat_FromDouble(symbol.primal())
                               : traced_at(recording, symbol.place());
 }
 
-Reading read_symbol(PyObject* object, LiveRecording*& recording, Symbol& symbol) {
-  Operand operand;
+Reading read_symbol(PyObject* object, OpenRecording*& recording, Symbol& symbol) {
+  TracedOperand operand;
   const Reading reading = read(object, recording, operand);
   if (reading == Reading::ok)
-    symbol = operand.place == no_place ? Symbol(operand.constant)
+    symbol = operand.place == no_value ? Symbol(operand.constant)
                                        : Symbol(recording->primal(operand.place), operand.place);
   return reading;
 }
 
 bool tells_whole(Traced* x) {
-  LiveRecording& recording = *x->recording;
+  OpenRecording& recording = *x->recording;
   const double number = primal_of(x);
   if (!recording.guarding) return std::isfinite(number) && number == std::trunc(number);
-  const tapegrad::Place rest =
-      recording.record<op<"remainder">()>(x->place, recording.constant(1.0));
+  const ValueId rest = recording.record<op<"remainder">()>(x->place, recording.constant(1.0));
   return told(recording, Guard::equal, rest, recording.constant(0.0)) != 0.0;
 }
 
-LiveRecording::LiveRecording() {
-  asked_ = [](Recording& recording, Guard::Kind kind, tapegrad::Place x, tapegrad::Place y) {
-    return told(static_cast<LiveRecording&>(recording), kind, x, y);
+OpenRecording::OpenRecording() {
+  asked_ = [](Recording& recording, Guard::Kind kind, ValueId x, ValueId y) {
+    return told(static_cast<OpenRecording&>(recording), kind, x, y);
   };
 }
 
-double told(LiveRecording& recording, Guard::Kind kind, tapegrad::Place x, tapegrad::Place y) {
-  const double outcome = ask(kind, recording.primal(x), y == no_place ? 0.0 : recording.primal(y));
+double told(OpenRecording& recording, Guard::Kind kind, ValueId x, ValueId y) {
+  const double outcome =
+      observe(kind, recording.primal(x), y == no_value ? 0.0 : recording.primal(y));
   if (recording.guarding) recording.guard({kind, source_here(), {x, y}, outcome});
   return outcome;
 }
 
-PyObject* apply_to_symbols(std::size_t k, LiveRecording& recording, std::span<const Symbol> x) {
+PyObject* apply_to_symbols(std::size_t k, OpenRecording& recording, std::span<const Symbol> x) {
   const RecordingIn here(recording);
-  const tapegrad::Place begin = recording.size();
+  const ValueId begin = recording.size();
   const Symbol result = applications[k](x);
   if (result.is_constant()) return PyFloat_FromDouble(result.primal());
   return finished(recording, result.place(), begin);
@@ -445,7 +444,7 @@ std::uint32_t source_here() {
   PyFrameObject* const frame = PyEval_GetFrame();
   if (frame == nullptr || Recording::current == nullptr) return ~std::uint32_t{0};
   auto* const code = reinterpret_cast<PyObject*>(PyFrame_GetCode(frame));
-  const std::uint32_t source = static_cast<LiveRecording*>(Recording::current)
+  const std::uint32_t source = static_cast<OpenRecording*>(Recording::current)
                                    ->sources.of(code, PyFrame_GetLineNumber(frame));
   Py_DECREF(code);
   return source;

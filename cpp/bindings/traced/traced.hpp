@@ -33,20 +33,20 @@ class SourceLease {
 
 // A recording as Python has it open. Never destroyed, but used again: numbers that outlive it can
 // tell by its id, which every opening changes.
-struct LiveRecording : Recording {
-  LiveRecording();
+struct OpenRecording : Recording {
+  OpenRecording();
   std::uint64_t id = 0;
   std::uint64_t open_id = 0;  // its id while it is open, else 0
   SourceLease sources;        // of its guards
   Dependence dependence;
   // What may be forgotten again: where it begins, the constants there are before it, and how many
   // numbers of it Python still has.
-  struct Passing {
-    tapegrad::Place begin;
+  struct RollbackScope {
+    ValueId begin;
     std::size_t constants;
     std::uint32_t alive;
   };
-  std::vector<Passing> passing{{0, 0, 0}};
+  std::vector<RollbackScope> passing{{0, 0, 0}};
   Lines lines;  // of what was recorded while detect_anomaly() was on
 
   std::uint32_t begin_passing() {
@@ -67,9 +67,9 @@ struct LiveRecording : Recording {
 
 struct Traced {
   PyObject_HEAD
-  LiveRecording* recording;
+  OpenRecording* recording;
   std::uint64_t id;
-  tapegrad::Place place;
+  ValueId place;
   std::uint32_t level;  // of what may be forgotten, it belongs to this
 };
 
@@ -83,20 +83,19 @@ bool is_alive(const Traced* traced);
 inline double primal_of(const Traced* traced) { return traced->recording->primal(traced->place); }
 
 // A new object for a place of the recording. Null with an error set.
-PyObject* traced_at(LiveRecording& recording, tapegrad::Place place);
+PyObject* traced_at(OpenRecording& recording, ValueId place);
 // The same for a symbol of it; a float for a constant.
-PyObject* object_of(LiveRecording& recording, const Symbol& symbol);
+PyObject* object_of(OpenRecording& recording, const Symbol& symbol);
 
 // The symbol of a traced number, or of a plain one; `unknown` sets no error. `recording` becomes
 // the number's; a number of another one is an error.
-Reading read_symbol(PyObject* object, LiveRecording*& recording, Symbol& symbol);
+Reading read_symbol(PyObject* object, OpenRecording*& recording, Symbol& symbol);
 
 // An operation of the table on symbols, of which one at least is traced: a new object.
-PyObject* apply_to_symbols(std::size_t k, LiveRecording& recording, std::span<const Symbol> x);
+PyObject* apply_to_symbols(std::size_t k, OpenRecording& recording, std::span<const Symbol> x);
 
 // What Python is told of x and y, kept as a guard where the recording asks for that.
-double told(LiveRecording& recording, Guard::Kind kind, tapegrad::Place x,
-            tapegrad::Place y = no_place);
+double told(OpenRecording& recording, Guard::Kind kind, ValueId x, ValueId y = no_value);
 inline double answer(const Traced* traced, Guard::Kind kind) {
   return told(*traced->recording, kind, traced->place);
 }
@@ -105,7 +104,7 @@ inline double answer(const Traced* traced, Guard::Kind kind) {
 bool tells_whole(Traced* traced);
 
 // A new object for the result of an operation, which no_grad() cuts off from its operands.
-PyObject* result_at(LiveRecording& recording, tapegrad::Place place);
+PyObject* result_at(OpenRecording& recording, ValueId place);
 // Null, with TypeError set, for arguments of which no operation can be recorded.
 PyObject* set_mixed(const char* function);
 

@@ -51,8 +51,8 @@ std::string exponent_text(double exponent) {
 }
 
 std::string symbol_of(Index node) {
-  const Note* note = tape().find_note(node);
-  if (note != nullptr && note->symbol) return *note->symbol;
+  const NodeExtra* extra = tape().find_extra(node);
+  if (extra != nullptr && extra->symbol) return *extra->symbol;
   const Description* what = description(tape().cell(node).op);
   if (what == nullptr) return {};
   std::string symbol(what->symbol);
@@ -75,12 +75,12 @@ std::vector<Operand> shown_operands(Index node) {
 }
 
 // While it lives, CPython may put a dict of the handle's own where none is.
-class Opened {
+class OwnDict {
  public:
-  explicit Opened(Handle* handle) : handle_(handle) { handle->dict = attributes_of(handle); }
-  Opened(const Opened&) = delete;
-  Opened& operator=(const Opened&) = delete;
-  ~Opened() {
+  explicit OwnDict(Handle* handle) : handle_(handle) { handle->dict = attributes_of(handle); }
+  OwnDict(const OwnDict&) = delete;
+  OwnDict& operator=(const OwnDict&) = delete;
+  ~OwnDict() {
     if (handle_->dict == nullptr) handle_->dict = no_attributes;
   }
 
@@ -128,15 +128,15 @@ int put_grad(PyObject* self, PyObject* value, void*) { return set_grad(self, val
 
 PyObject* get_label(PyObject* self, void*) {
   if (!is_set(self)) return nullptr;
-  const Note* note = tape().find_note(node_of(self));
-  return note != nullptr ? to_text(note->label) : PyUnicode_FromStringAndSize(nullptr, 0);
+  const NodeExtra* extra = tape().find_extra(node_of(self));
+  return extra != nullptr ? to_text(extra->label) : PyUnicode_FromStringAndSize(nullptr, 0);
 }
 int put_label(PyObject* self, PyObject* value, void*) {
   if (value == nullptr) return refuse_deletion("label");
   std::string text;
   if (!need_text(value, "label", text) || !is_set(self)) return -1;
   ++changes;
-  return guarded([&] { return tape().need_note(node_of(self)).label = std::move(text), 0; }, -1);
+  return guarded([&] { return tape().need_extra(node_of(self)).label = std::move(text), 0; }, -1);
 }
 
 PyObject* get_op(PyObject* self, void*) {
@@ -150,7 +150,7 @@ int put_op(PyObject* self, PyObject* value, void*) {
   ++changes;
   return guarded(
       [&] {
-        tape().need_note(node_of(self)).symbol = std::make_unique<std::string>(std::move(text));
+        tape().need_extra(node_of(self)).symbol = std::make_unique<std::string>(std::move(text));
         return 0;
       },
       -1);
@@ -206,14 +206,14 @@ int put_backward(PyObject* self, PyObject* value, void*) {
 }
 
 PyObject* get_dict(PyObject* self, void*) {
-  const Opened opened(as_handle(self));
+  const OwnDict opened(as_handle(self));
   PyObject* dict = PyObject_GenericGetDict(self, nullptr);
   if (dict != nullptr && !let_collect(as_handle(self))) Py_CLEAR(dict);  // it may be filled later
   return dict;
 }
 int put_dict(PyObject* self, PyObject* value, void*) {
   ++changes;
-  const Opened opened(as_handle(self));
+  const OwnDict opened(as_handle(self));
   const int failed = PyObject_GenericSetDict(self, value, nullptr);
   if (attributes_of(as_handle(self)) != nullptr && !let_collect(as_handle(self))) return -1;
   return failed;
@@ -232,7 +232,7 @@ extern "C" int value_setattro(PyObject* self, PyObject* name, PyObject* value) {
   ++changes;
   if (value != nullptr && PyType_Check(value) && !prepare_class(value)) return -1;
   Handle* const handle = as_handle(self);
-  const Opened opened(handle);
+  const OwnDict opened(handle);
   const int failed = PyObject_GenericSetAttr(self, name, value);
   const bool has_slots = Py_TYPE(self)->tp_basicsize != static_cast<Py_ssize_t>(sizeof(Handle));
   if (attributes_of(handle) == nullptr && !has_slots) return failed;
@@ -243,7 +243,7 @@ extern "C" int value_setattro(PyObject* self, PyObject* name, PyObject* value) {
 
 bool add_attributes(PyObject* self, PyObject* attributes) {
   Handle* const handle = as_handle(self);
-  const Opened opened(handle);
+  const OwnDict opened(handle);
   PyObject* const dict = PyObject_GenericGetDict(self, nullptr);
   if (dict == nullptr) return false;
   handle->plain = false;

@@ -96,9 +96,9 @@ Index make_node(const Arguments& given) {
         const Index node = tape().open(primal, operands);
         if (symbol.empty() && label.empty()) return node;
         try {
-          Note& note = tape().need_note(node);
-          note.label = std::move(label);
-          if (!symbol.empty()) note.symbol = std::make_unique<std::string>(std::move(symbol));
+          NodeExtra& extra = tape().need_extra(node);
+          extra.label = std::move(label);
+          if (!symbol.empty()) extra.symbol = std::make_unique<std::string>(std::move(symbol));
         } catch (...) {
           tape().release(node);
           throw;

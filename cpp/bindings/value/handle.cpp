@@ -38,9 +38,9 @@ void track(Handle* handle) {
   if (!PyObject_GC_IsTracked(object)) PyObject_GC_Track(object);
 }
 
-Held::~Held() {
+OperandHandles::~OperandHandles() {
   for (PyObject* handle : handles) {
-    --tape().find_note(as_handle(handle)->node)->held_by;
+    --tape().find_extra(as_handle(handle)->node)->held_by;
     Py_DECREF(handle);
   }
 }
@@ -48,7 +48,7 @@ Held::~Held() {
 // Appends the operands that may have to hold others and hold none yet, as nodes do that a layer
 // recorded on the way to its results.
 static bool hold_operands_of(Index node, std::vector<Index>& waiting) {
-  auto held = std::make_unique<Held>();
+  auto held = std::make_unique<OperandHandles>();
   tape().unshare(node);  // what is held counts one owner for each
   std::vector<Index> operands;
   tape().each_operand(node, [&](Index operand, double) { operands.push_back(operand); });
@@ -59,15 +59,15 @@ static bool hold_operands_of(Index node, std::vector<Index>& waiting) {
       refuse_unset(nullptr);
       return false;
     }
-    Note& note = tape().need_note(operand);
+    NodeExtra& extra = tape().need_extra(operand);
     PyObject* object = handle_of(operand);
     if (object == nullptr) return false;
-    ++note.held_by;
+    ++extra.held_by;
     held->handles.push_back(object);
-    if (tape().cell(operand).op != Op::leaf && note.held == nullptr) waiting.push_back(operand);
+    if (tape().cell(operand).op != Op::leaf && extra.held == nullptr) waiting.push_back(operand);
   }
-  Note& note = tape().need_note(node);
-  tape().discard(std::exchange(note.held, std::move(held)));
+  NodeExtra& extra = tape().need_extra(node);
+  tape().discard(std::exchange(extra.held, std::move(held)));
   if (Handle* const handle = find_handle(node)) track(handle);
   return true;
 }
@@ -90,8 +90,8 @@ PyObject* hold_operands(Handle* handle) {
 }
 
 bool is_accounted_for(Index node) {
-  const Note* note = tape().find_note(node);
-  return tape().cell(node).owners == handle_owner + (note != nullptr ? note->held_by : 0);
+  const NodeExtra* extra = tape().find_extra(node);
+  return tape().cell(node).owners == handle_owner + (extra != nullptr ? extra->held_by : 0);
 }
 
 namespace {
@@ -103,16 +103,16 @@ std::vector<Index> unannounced;
 
 // Whether the node is one of them still.
 bool take_unannounced(Index node) {
-  if (!tape().blocks().is_there(node) || tape().cell(node).owners == 0) return false;
-  Note* const note = tape().find_note(node);
-  return note != nullptr && std::exchange(note->unannounced, false);
+  if (!tape().pool().is_there(node) || tape().cell(node).owners == 0) return false;
+  NodeExtra* const extra = tape().find_extra(node);
+  return extra != nullptr && std::exchange(extra->unannounced, false);
 }
 
 bool announce() {
   std::vector<Index> nodes = std::exchange(unannounced, {});
   std::erase_if(nodes, [](Index node) { return !take_unannounced(node); });
   if (nodes.empty()) return true;
-  const Blocks& blocks = tape().blocks();
+  const NodePool& blocks = tape().pool();
   const Index oldest = *std::min_element(nodes.begin(), nodes.end(), [&](Index a, Index b) {
     return blocks.order(a) < blocks.order(b);
   });
@@ -149,7 +149,7 @@ PyObject* collection_changes(PyObject*, PyObject* const* args, Py_ssize_t count)
   PyObject* const generation = PyDict_GetItemString(args[1], "generation");
   const bool full =
       generation == nullptr || !PyLong_Check(generation) || PyLong_AsLong(generation) >= 2;
-  if (!full && ++waited * nodes_a_collection < tape().blocks().capacity()) Py_RETURN_NONE;
+  if (!full && ++waited * nodes_a_collection < tape().pool().capacity()) Py_RETURN_NONE;
   waited = 0;
   announcing = true;
   const bool done = guarded([] { return announce(); });
@@ -180,10 +180,10 @@ bool hear_of_collections() {
 
 bool await_announcement(Index node) {
   if (!hear_of_collections()) return false;
-  Note& note = tape().need_note(node);
-  if (note.unannounced) return true;
+  NodeExtra& extra = tape().need_extra(node);
+  if (extra.unannounced) return true;
   unannounced.push_back(node);
-  note.unannounced = true;
+  extra.unannounced = true;
   return true;
 }
 
@@ -196,7 +196,7 @@ bool let_collect(Handle* handle) {
   if (tape().cell(node).flags & flag::heritable) return true;  // all users know
   tape().cell(node).flags |= flag::heritable;
   ++inheritances;
-  look_around();
+  update_fast_path();
   return is_accounted_for(node) || guarded([&] { return await_announcement(node); });
 }
 
@@ -222,8 +222,8 @@ static Handle* new_handle(PyTypeObject* type) {
 }
 
 static Attachment* attachment_of(Index node) {
-  Note* note = tape().find_note(node);
-  return note != nullptr ? static_cast<Attachment*>(note->attachment.get()) : nullptr;
+  NodeExtra* extra = tape().find_extra(node);
+  return extra != nullptr ? static_cast<Attachment*>(extra->attachment.get()) : nullptr;
 }
 
 PyObject* handle_of(Index node, PyTypeObject* type) {
@@ -255,7 +255,7 @@ PyObject* handle_of(Index node, PyTypeObject* type) {
   PyObject* const object = refer(handle, node);
   if (Attachment* left = attachment_of(node)) {
     if (left->dict != nullptr) handle->dict = std::exchange(left->dict, nullptr);
-    tape().discard(std::move(tape().find_note(node)->attachment));
+    tape().discard(std::move(tape().find_extra(node)->attachment));
   }
   if (tape().cell(node).flags & flag::heritable) track(handle);
   else if (attributes_of(handle) != nullptr) handle->plain = false;
@@ -289,9 +289,9 @@ static void leave_attributes(Handle* handle) {
   if (attributes_of(handle) == nullptr) return;
   try {
     auto attached = std::make_unique<Attachment>();
-    Note& note = tape().need_note(handle->node);
+    NodeExtra& extra = tape().need_extra(handle->node);
     attached->dict = take_attributes(handle);
-    note.attachment = std::move(attached);
+    extra.attachment = std::move(attached);
   } catch (const std::bad_alloc&) {
     // Attributes are lost rather than the interpreter.
   }
@@ -344,9 +344,10 @@ extern "C" int handle_traverse(PyObject* self, visitproc visit, void* arg) {
   if (!is_accounted_for(handle->node)) return 0;
   Py_VISIT(attributes_of(handle));
   if (PythonBackward* backward = python_backward(handle->node)) Py_VISIT(backward->callable);
-  const Note* note = tape().find_note(handle->node);
-  if (note != nullptr && note->held)
-    for (PyObject* operand : static_cast<const Held*>(note->held.get())->handles) Py_VISIT(operand);
+  const NodeExtra* extra = tape().find_extra(handle->node);
+  if (extra != nullptr && extra->held)
+    for (PyObject* operand : static_cast<const OperandHandles*>(extra->held.get())->handles)
+      Py_VISIT(operand);
   return 0;
 }
 

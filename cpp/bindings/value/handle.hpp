@@ -62,20 +62,20 @@ class FreeHandles {
 
 // What each operation writes besides its node and handle lies on one cache line: a processor puts
 // stores into its cache in their order, and two at once only if they go to the same line.
-struct alignas(64) Hot {
+struct alignas(64) HotState {
   FreeHandles free_handles;
   Tape tape;  // begins with the end of what is recorded
 };
 
 // Constructed when the module is first loaded, never destroyed: handles may outlive every static.
-union Forever {
-  Hot hot;
-  Forever() {}
-  ~Forever() {}
+union ModuleState {
+  HotState hot;
+  ModuleState() {}
+  ~ModuleState() {}
 };
-inline Forever forever;
-inline FreeHandles& free_handles() { return forever.hot.free_handles; }
-inline Tape& tape() { return forever.hot.tape; }
+inline ModuleState module_state;
+inline FreeHandles& free_handles() { return module_state.hot.free_handles; }
+inline Tape& tape() { return module_state.hot.tape; }
 
 inline PyTypeObject* value_type = nullptr;
 
@@ -94,10 +94,12 @@ inline std::uint64_t changes = 0;
 // Counts nodes that became heritable: what was recorded before has not inherited it.
 inline std::uint64_t inheritances = 0;
 // value_type while no thread has a mode on and no node has ever been heritable, so that fresh nodes
-// need no look, nor a Held; else null, which is no operand's type.
-inline PyTypeObject* quiet_type = nullptr;
+// need no look, nor OperandHandles; else null, which is no operand's type.
+inline PyTypeObject* fast_path_type = nullptr;
 // To be called when any of these has changed.
-inline void look_around() { quiet_type = !watching && inheritances == 0 ? value_type : nullptr; }
+inline void update_fast_path() {
+  fast_path_type = !watching && inheritances == 0 ? value_type : nullptr;
+}
 
 // A Python callable in the place of recorded partials.
 struct PythonBackward : Backward {
@@ -125,8 +127,8 @@ struct Attachment : Owned {
 
 // The handles of operands that own objects in which a cycle may run, or that come of such: the
 // collector follows them from user to operand as it would in Python.
-struct Held : Owned {
-  ~Held() override;
+struct OperandHandles : Owned {
+  ~OperandHandles() override;
   std::vector<PyObject*> handles;
 };
 
@@ -165,7 +167,8 @@ void set_memory_error(const std::bad_alloc& error);
 // From now on the collector looks at the node's objects, and at all that is computed from it.
 // False, with an error set, where there is no memory for that.
 bool let_collect(Handle* handle);
-// Gives a fresh node with heritable operands its Held; null, with the handle gone, on an error.
+// Gives a fresh node with heritable operands its OperandHandles; null, with the handle gone, on an
+// error.
 PyObject* hold_operands(Handle* handle);
 // The same for a node that gets a handle later or never: when the collector begins. False, with an
 // error set, where there is no memory for that.
@@ -246,13 +249,13 @@ inline PyObject* refer(Handle* handle, Index node) {
 }
 
 // Whether the next operation needs neither a new block nor a new handle.
-inline bool has_room() { return tape().blocks().has_room() && free_handles().any(); }
+inline bool has_room() { return tape().pool().has_room() && free_handles().any(); }
 // Nor a check: then recording and wrap() call nothing, and the compiler keeps an operator's path
 // free of saved registers.
 inline bool ready() { return has_room() && !watching; }
 
 inline bool ready_for_leaf() {
-  return tape().blocks().has_leaf_room() && free_handles().any() && !watching;
+  return tape().pool().has_leaf_room() && free_handles().any() && !watching;
 }
 
 // Runs what may throw; a C++ exception becomes a Python one and the result `failed`.

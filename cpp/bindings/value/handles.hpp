@@ -106,7 +106,7 @@ class Handles {
 
   // The places of the handles of a block's nodes, one more than they are: 0 where none is known.
   struct Page {
-    std::array<std::uint32_t, Blocks::size> entries{};
+    std::array<std::uint32_t, NodePool::size> entries{};
     Index count = 0;
   };
 
@@ -114,9 +114,9 @@ class Handles {
   static bool lives(Handle* handle) { return Py_REFCNT(reinterpret_cast<PyObject*>(handle)) > 0; }
 
   Handle* indexed(Index node) const noexcept {
-    const std::size_t page = node / Blocks::size;
+    const std::size_t page = node / NodePool::size;
     if (page >= pages_.size() || pages_[page] == nullptr) return nullptr;
-    const std::uint32_t entry = pages_[page]->entries[node % Blocks::size];
+    const std::uint32_t entry = pages_[page]->entries[node % NodePool::size];
     if (entry == 0 || entry > all_.size()) return nullptr;
     Handle* const handle = all_[entry - 1];
     return handle->node == node && lives(handle) ? handle : nullptr;
@@ -124,24 +124,24 @@ class Handles {
 
   // What the index has for the handle; null where it has nothing, or another of the same node.
   std::uint32_t* entry_of(const Handle* handle) noexcept {
-    const std::size_t page = handle->node / Blocks::size;
+    const std::size_t page = handle->node / NodePool::size;
     if (page >= pages_.size() || pages_[page] == nullptr) return nullptr;
-    std::uint32_t& entry = pages_[page]->entries[handle->node % Blocks::size];
+    std::uint32_t& entry = pages_[page]->entries[handle->node % NodePool::size];
     return entry == handle->place + std::uint32_t{1} ? &entry : nullptr;
   }
 
   void put(Handle* handle) {
-    const std::size_t at = handle->node / Blocks::size;
+    const std::size_t at = handle->node / NodePool::size;
     if (at >= pages_.size()) pages_.resize(at + 1);
     std::unique_ptr<Page>& page = pages_[at];
     if (page == nullptr) page = spare_ != nullptr ? std::move(spare_) : std::make_unique<Page>();
-    std::uint32_t& entry = page->entries[handle->node % Blocks::size];
+    std::uint32_t& entry = page->entries[handle->node % NodePool::size];
     if (entry == 0) ++page->count;
     entry = handle->place + std::uint32_t{1};
   }
 
   void remove_entry(Index node, std::uint32_t& entry) noexcept {
-    std::unique_ptr<Page>& page = pages_[node / Blocks::size];
+    std::unique_ptr<Page>& page = pages_[node / NodePool::size];
     entry = 0;
     if (--page->count == 0) spare_ = std::move(page);
   }

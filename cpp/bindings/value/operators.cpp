@@ -22,7 +22,7 @@ PyObject* binary_looked_at(PyObject* a, PyObject* b);
 // The pairs that programs are made of, in a straight line; all else is in binary_mixed.
 template <Op code, bool quietly>
 [[gnu::always_inline]] inline PyObject* binary_ready(PyObject* a, PyObject* b) {
-  const PyTypeObject* const type = quietly ? quiet_type : value_type;
+  const PyTypeObject* const type = quietly ? fast_path_type : value_type;
   const auto record = [](auto x, auto y) {
     if constexpr (quietly) {
       Handle* const handle = free_handles().pop();  // first: its store goes with that of the tape

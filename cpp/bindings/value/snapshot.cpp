@@ -139,7 +139,7 @@ Snapshot* snapshot_of(Index node) {
 template <class Known>
 std::vector<Index> reachable(Index root, Known known) {
   const auto older = [](Index a, Index b) {
-    return tape().blocks().order(a) < tape().blocks().order(b);
+    return tape().pool().order(a) < tape().pool().order(b);
   };
   std::vector<Index> found;
   std::unordered_map<Index, bool> seen{{root, true}};
@@ -216,24 +216,24 @@ py::object state_of(const py::object& value) {
 // (label, symbol, backward function, state, subclass), or None for a node with nothing of these.
 py::object belongings(Index node) {
   const py::object value = object_of(node);
-  const Note* note = tape().find_note(node);
+  const NodeExtra* extra = tape().find_extra(node);
   py::object type = py::none(), state = py::none();
   if (value) {
     if (Py_TYPE(value.ptr()) != value_type) type = type_of(value.ptr());
     state = state_of(value);
-    note = tape().find_note(node);  // that may have run anything
-  } else if (note != nullptr && note->attachment) {
-    PyObject* const dict = static_cast<const Attachment*>(note->attachment.get())->dict;
+    extra = tape().find_extra(node);  // that may have run anything
+  } else if (extra != nullptr && extra->attachment) {
+    PyObject* const dict = static_cast<const Attachment*>(extra->attachment.get())->dict;
     if (dict != nullptr) state = py::reinterpret_borrow<py::object>(dict);
   }
   const PythonBackward* backward = python_backward(node);
   PyObject* callable = backward != nullptr ? backward->callable : nullptr;
-  if (note == nullptr && callable == nullptr && state.is_none() && type.is_none())
+  if (extra == nullptr && callable == nullptr && state.is_none() && type.is_none())
     return py::none();
   const py::object function =
       callable != nullptr ? py::reinterpret_borrow<py::object>(callable) : py::none();
-  const py::object label = text_or_none(note != nullptr ? &note->label : nullptr);
-  const py::object symbol = text_or_none(note != nullptr ? note->symbol.get() : nullptr);
+  const py::object label = text_or_none(extra != nullptr ? &extra->label : nullptr);
+  const py::object symbol = text_or_none(extra != nullptr ? extra->symbol.get() : nullptr);
   return py::make_tuple(label, symbol, function, state, type);
 }
 
@@ -282,7 +282,7 @@ void set_belongings(const py::object& value, const py::object& given) {
 std::vector<Operand> ordered_operands(Index node) {
   std::vector<Operand> list;
   tape().append_operands(node, list);
-  if (tape().cell(node).flags & flag::constant_left && !tape().has_extra(node))
+  if (tape().cell(node).flags & flag::constant_left && !tape().has_list(node))
     std::swap(list[0], list[1]);
   return list;
 }
@@ -292,7 +292,7 @@ Records records(const Snapshot& snapshot) {
   std::unordered_map<std::uint16_t, std::uint16_t> codes;
   const auto code_of = [&](Op op) {
     if (op == Op::leaf) return leaf_code;
-    if (op == Op::open) return open_code;
+    if (op == Op::custom) return open_code;
     const auto [at, added] =
         codes.emplace(static_cast<std::uint16_t>(op), static_cast<std::uint16_t>(codes.size()));
     if (added) all.names.push_back(description(op)->name);
@@ -378,9 +378,10 @@ std::unique_ptr<Snapshot> unpack(int version, const std::string& order,
     } else if (record.code == leaf_code) {
       snapshot->add(tape().leaf(record.primal));
     } else {
-      const Op code = record.code == open_code     ? Op::open
-                      : record.code < names.size() ? code_named(names[record.code])
-                                                   : (damaged("an operation is unknown"), Op::open);
+      const Op code = record.code == open_code ? Op::custom
+                      : record.code < names.size()
+                          ? code_named(names[record.code])
+                          : (damaged("an operation is unknown"), Op::custom);
       if (record.operands > operand_count - at) damaged("operands are missing");
       std::vector<Operand> list;
       for (std::uint32_t j = 0; j < record.operands; ++j, ++at) {

@@ -27,9 +27,9 @@ void put_to_sleep(Handle* handle) noexcept {
   PyObject_GC_Track(self);
   try {
     auto attached = std::make_unique<Attachment>();
-    Note& note = tape().need_note(handle->node);
+    NodeExtra& extra = tape().need_extra(handle->node);
     attached->handle = self;
-    tape().discard(std::exchange(note.attachment, std::move(attached)));
+    tape().discard(std::exchange(extra.attachment, std::move(attached)));
   } catch (const std::bad_alloc&) {
     return;  // it stays awake for good: rather that than attributes lost
   }
@@ -37,13 +37,13 @@ void put_to_sleep(Handle* handle) noexcept {
 }
 
 PyObject* wake(Index node) {
-  Note* const note = tape().find_note(node);
-  if (note == nullptr) return nullptr;
-  auto* const attached = static_cast<Attachment*>(note->attachment.get());
+  NodeExtra* const extra = tape().find_extra(node);
+  if (extra == nullptr) return nullptr;
+  auto* const attached = static_cast<Attachment*>(extra->attachment.get());
   if (attached == nullptr || attached->handle == nullptr) return nullptr;
   PyObject* const handle = std::exchange(attached->handle, nullptr);
   tape().cell(node).owners += handle_owner;
-  tape().discard(std::move(note->attachment));
+  tape().discard(std::move(extra->attachment));
   return handle;
 }
 
@@ -149,9 +149,9 @@ void keep_replaced(Handle* handle) {
 
 // A leaf that becomes another leaf stays the node that others were computed from.
 void become(Index node, Index given) {
-  Note* const from = tape().find_note(given);
-  if (from != nullptr || tape().find_note(node) != nullptr) {
-    Note& to = tape().need_note(node);
+  NodeExtra* const from = tape().find_extra(given);
+  if (from != nullptr || tape().find_extra(node) != nullptr) {
+    NodeExtra& to = tape().need_extra(node);
     to.label = from != nullptr ? std::move(from->label) : std::string();
     to.symbol = from != nullptr ? std::move(from->symbol) : nullptr;
   }
@@ -183,7 +183,7 @@ Handle* new_subclass_handle(PyTypeObject* type) {
 PyObject* make_unset(PyTypeObject* type) {
   if (type != value_type) return reinterpret_cast<PyObject*>(new_subclass_handle(type));
   ++inheritances;  // operators of plain Values must look at their operands now
-  look_around();
+  update_fast_path();
   Handle* const handle = take_handle();
   return handle != nullptr ? point(handle, unset_node) : nullptr;
 }

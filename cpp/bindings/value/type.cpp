@@ -73,7 +73,7 @@ static PyTypeObject* make_type(pybind11::module_& module) {
 void register_value(pybind11::module_& module) {
   if (value_type == nullptr) {
     value_type = make_type(module);
-    look_around();
+    update_fast_path();
   }
   if (PyModule_AddObjectRef(module.ptr(), "Value", reinterpret_cast<PyObject*>(value_type)) < 0)
     throw pybind11::error_already_set();

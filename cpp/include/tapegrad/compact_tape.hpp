@@ -1,17 +1,17 @@
 // A compact tape: the numbers of one evaluation, recorded in order, swept, and forgotten together.
 //
-//   tapegrad::Trace trace;
-//   tapegrad::Traced a = trace.input(2.0), b = trace.input(-3.0);
-//   tapegrad::Traced y = tanh(a * b + 6.5);
-//   trace.backward(y);
-//   trace.adjoint(a);  // dy/da
+//   tapegrad::CompactTape tape; 
+//   tapegrad::Active a = tape.input(2.0), b = tape.input(-3.0);
+//   tapegrad::Active y = tanh(a * b + 6.5);
+//   tape.backward(y);
+//   tape.adjoint(a);  // dy/da
 //
-// Where a Value is a node that can be looked at, kept and dropped by itself, a Traced number is its
-// primal and a place. A statement is recorded as one step for each two of its numbers: 8 bytes, 8
-// for each partial derivative that is not 1 or -1, and 8 for its adjoint. So y = x * a + b is one
+// Where a Value is a node that can be looked at, kept and dropped by itself, an Active number is
+// its primal and a place. A statement is recorded as one step for each two of its numbers: 8 bytes,
+// 8 for each partial derivative that is not 1 or -1, and 8 for its adjoint. So y = x * a + b is one
 // step, and a function of one number is, however long.
 //
-// Operators return expressions, which become a Traced by being assigned to one. `auto` keeps the
+// Operators return expressions, which become an Active by being assigned to one. `auto` keeps the
 // expression, which is recorded each time that it is used.
 #pragma once
 
@@ -33,7 +33,7 @@
 
 namespace tapegrad {
 
-class Trace {
+class CompactTape {
  public:
 #if defined(_WIN32)
   static constexpr std::size_t most = std::size_t{1} << 22;  // there, memory is paid for at once
@@ -42,18 +42,18 @@ class Trace {
 #endif
 
   // For so many operations and so many inputs, less where the system gives less. Each thread has
-  // one trace at a time: std::logic_error for a second.
-  explicit Trace(std::size_t limit = most) {
-    if (current_ != nullptr) throw std::logic_error("this thread has a trace already");
+  // one CompactTape at a time: std::logic_error for a second.
+  explicit CompactTape(std::size_t limit = most) {
+    if (current_ != nullptr) throw std::logic_error("this thread has a CompactTape already");
     reserve(std::clamp(limit, std::size_t{1}, most));
     current_ = this;
   }
-  Trace(const Trace&) = delete;
-  Trace& operator=(const Trace&) = delete;
-  ~Trace() { current_ = nullptr; }
+  CompactTape(const CompactTape&) = delete;
+  CompactTape& operator=(const CompactTape&) = delete;
+  ~CompactTape() { current_ = nullptr; }
 
   // A number to differentiate by. Throws ArenaFull when there is no more room.
-  Traced input(double primal) {
+  Active input(double primal) {
     if (inputs_ == first_adjoint_) [[unlikely]]
       full();
     // Nothing has yet been written below inputs_end_: there, it is 0.
@@ -64,11 +64,11 @@ class Trace {
   // The adjoint of each input that `root` was computed from grows by its derivative, times `seed`.
   // An adjoint of 0 is not passed on: where a Value's sweep makes NaN of 0 times infinity, this one
   // makes 0.
-  void backward(const Traced& root, double seed = 1.0) noexcept;
+  void backward(const Active& root, double seed = 1.0) noexcept;
 
   // The adjoint of an input, or of a number that differs from it by a constant; 0 for others, whose
   // adjoints backward() uses up.
-  double adjoint(const Traced& input) const noexcept { return adjoints_[input.place_]; }
+  double adjoint(const Active& input) const noexcept { return adjoints_[input.slot_]; }
 
   // Clears the adjoints of all inputs.
   void zero_adjoints() noexcept { std::fill(inputs_, adjoints_, 0.0); }
@@ -98,10 +98,10 @@ class Trace {
   }
 
   // This thread's; null when it has none.
-  static Trace* current() noexcept { return current_; }
+  static CompactTape* current() noexcept { return current_; }
 
  private:
-  friend class Traced;
+  friend class Active;
 
   // Which partials of a step are written down, 1 and -1 are not; `third` has a third operand, whose
   // partial is 1 and whose place is written after those of the others. A step that is carried has
@@ -223,7 +223,7 @@ class Trace {
     return std::exchange(top_, top_ + count);
   }
   [[noreturn]] void full() const {
-    throw ArenaFull("the trace is full: it has room for " + std::to_string(limit_ - 1) +
+    throw ArenaFull("the compact tape is full: it has room for " + std::to_string(limit_ - 1) +
                     " operations and as many inputs");
   }
 
@@ -242,7 +242,7 @@ class Trace {
     end_ = end;
   }
   template <class T>
-  static void touch(Pages& pages, const T* from, const T* to) noexcept {
+  static void touch(VirtualMemory& pages, const T* from, const T* to) noexcept {
     const auto offset = [&](const T* p) {
       return static_cast<std::size_t>(reinterpret_cast<const std::byte*>(p) - pages.base());
     };
@@ -265,10 +265,10 @@ class Trace {
       inputs_end_ = adjoints_;
       return clear();
     }
-    throw ArenaFull("the trace cannot begin: the system gives no address space");
+    throw ArenaFull("the compact tape cannot begin: the system gives no address space");
   }
 
-  TAPEGRAD_ONE_TAPE static inline thread_local constinit Trace* current_ = nullptr;
+  TAPEGRAD_ONE_TAPE static inline thread_local constinit CompactTape* current_ = nullptr;
 
   std::int32_t top_ = 1;    // the step at 0 is no number's
   std::int32_t end_ = 1;    // what lies before was touched
@@ -282,28 +282,29 @@ class Trace {
   double* adjoints_ = nullptr;       // of steps: 0, but in a sweep
   Step* steps_ = nullptr;
   double* partials_ = nullptr;
-  Pages step_pages_, partial_pages_, adjoint_pages_;
+  VirtualMemory step_pages_, partial_pages_, adjoint_pages_;
 };
 
 template <Op code, class... Operands>
-[[gnu::always_inline]] inline Traced::Traced(const Expression<code, Operands...>& expression)
+[[gnu::always_inline]] inline Active::Active(const Expression<code, Operands...>& expression)
     : primal_(expression.data()) {
   if (expression.all_recorded())
-    place_ = std::apply([](const auto&... leaf) { return Trace::current_->record(leaf...); },
-                        expression.leaves(ops::one));
+    slot_ = std::apply([](const auto&... leaf) { return CompactTape::current_->record(leaf...); },
+                       expression.leaves(ops::one));
   else if (expression.any_recorded())
-    place_ = std::apply([](const auto&... leaf) { return Trace::current_->record_some(leaf...); },
-                        expression.leaves(ops::one));
+    slot_ =
+        std::apply([](const auto&... leaf) { return CompactTape::current_->record_some(leaf...); },
+                   expression.leaves(ops::one));
 }
 
-inline void Trace::backward(const Traced& root, double seed) noexcept {
+inline void CompactTape::backward(const Active& root, double seed) noexcept {
   double* const adjoints = adjoints_;
-  if (root.place_ == 0) return;
+  if (root.slot_ == 0) return;
   if (inputs_ < inputs_end_) touch(adjoint_pages_, inputs_, std::exchange(inputs_end_, inputs_));
   if (top_ > swept_)
     touch(adjoint_pages_, adjoints_ + std::exchange(swept_, top_), adjoints_ + top_);
-  adjoints[root.place_] += seed;
-  if (root.place_ < 0) return;
+  adjoints[root.slot_] += seed;
+  if (root.slot_ < 0) return;
   const Step* const steps = steps_;
   const double* partial = partial_;
   double carry = 0.0;  // what the step before has coming from this one, kept in a register
@@ -363,49 +364,49 @@ inline void Trace::backward(const Traced& root, double seed) noexcept {
 }
 
 // The sum from left to right.
-inline Traced sum(std::span<const Traced> xs) {
+inline Active sum(std::span<const Active> xs) {
   if (xs.empty()) return 0.0;
-  Traced total = xs[0];
-  for (const Traced& x : xs.subspan(1)) total = total + x;
+  Active total = xs[0];
+  for (const Active& x : xs.subspan(1)) total = total + x;
   return total;
 }
 
 namespace detail {
 
 template <class Y>
-void check_lengths(const char* name, std::span<const Traced> xs, std::span<const Y> ys) {
+void check_lengths(const char* name, std::span<const Active> xs, std::span<const Y> ys) {
   if (xs.size() != ys.size())
     throw std::invalid_argument(std::string(name) + ": sequences of different lengths");
 }
 
 template <class Y>
-Traced dot(std::span<const Traced> xs, std::span<const Y> ys) {
+Active dot(std::span<const Active> xs, std::span<const Y> ys) {
   check_lengths("dot", xs, ys);
-  Traced total = 0.0;
+  Active total = 0.0;
   for (std::size_t k = 0; k < xs.size(); ++k)
-    total = k == 0 ? Traced(xs[0] * ys[0]) : Traced(total + xs[k] * ys[k]);
+    total = k == 0 ? Active(xs[0] * ys[0]) : Active(total + xs[k] * ys[k]);
   return total;
 }
 
 template <class Y>
-Traced squared_distance(std::span<const Traced> xs, std::span<const Y> ys) {
+Active squared_distance(std::span<const Active> xs, std::span<const Y> ys) {
   check_lengths("squared_distance", xs, ys);
-  Traced total = 0.0;
+  Active total = 0.0;
   for (std::size_t k = 0; k < xs.size(); ++k)
-    total = k == 0 ? Traced(square(xs[0] - ys[0])) : Traced(total + square(xs[k] - ys[k]));
+    total = k == 0 ? Active(square(xs[0] - ys[0])) : Active(total + square(xs[k] - ys[k]));
   return total;
 }
 
 // The sum of the exponentials but of the largest, relative to that or as they are.
-inline Traced rest_of_exponentials(std::span<const Traced> xs, std::size_t at, bool plain) {
-  Traced rest = 0.0;
+inline Active rest_of_exponentials(std::span<const Active> xs, std::size_t at, bool plain) {
+  Active rest = 0.0;
   for (std::size_t k = 0; k < xs.size(); ++k) {
     if (k == at) continue;
-    rest = plain ? Traced(rest + exp(xs[k])) : Traced(rest + exp(xs[k] - xs[at]));
+    rest = plain ? Active(rest + exp(xs[k])) : Active(rest + exp(xs[k] - xs[at]));
   }
   return rest;
 }
-inline std::size_t place_of_largest(std::span<const Traced> xs) {
+inline std::size_t place_of_largest(std::span<const Active> xs) {
   std::size_t at = 0;
   for (std::size_t k = 1; k < xs.size(); ++k)
     if (xs[k] > xs[at]) at = k;
@@ -415,32 +416,32 @@ inline std::size_t place_of_largest(std::span<const Traced> xs) {
 }  // namespace detail
 
 // As of Values, from left to right. Throw std::invalid_argument unless both have the same length.
-inline Traced dot(std::span<const Traced> xs, std::span<const Traced> ys) {
+inline Active dot(std::span<const Active> xs, std::span<const Active> ys) {
   return detail::dot(xs, ys);
 }
-inline Traced dot(std::span<const Traced> xs, std::span<const double> ys) {
+inline Active dot(std::span<const Active> xs, std::span<const double> ys) {
   return detail::dot(xs, ys);
 }
-inline Traced squared_distance(std::span<const Traced> xs, std::span<const Traced> ys) {
+inline Active squared_distance(std::span<const Active> xs, std::span<const Active> ys) {
   return detail::squared_distance(xs, ys);
 }
-inline Traced squared_distance(std::span<const Traced> xs, std::span<const double> ys) {
+inline Active squared_distance(std::span<const Active> xs, std::span<const double> ys) {
   return detail::squared_distance(xs, ys);
 }
 
-inline Traced logsumexp(std::span<const Traced> xs) {
+inline Active logsumexp(std::span<const Active> xs) {
   if (xs.empty()) return -std::numeric_limits<double>::infinity();
   const std::size_t at = detail::place_of_largest(xs);
-  const Traced rest = detail::rest_of_exponentials(xs, at, isinf(xs[at]));
+  const Active rest = detail::rest_of_exponentials(xs, at, isinf(xs[at]));
   if (isinf(xs[at])) return log(exp(xs[at]) + rest);
   return xs[at] + log1p(rest);
 }
 // -log of the first one's softmax; throws std::invalid_argument for none.
-inline Traced surprisal(std::span<const Traced> xs) {
+inline Active surprisal(std::span<const Active> xs) {
   if (xs.empty()) throw std::invalid_argument("surprisal: no number");
   constexpr double masked = -std::numeric_limits<double>::infinity();
   const std::size_t at = detail::place_of_largest(xs);
-  const Traced rest = detail::rest_of_exponentials(xs, at, xs[at] == masked);
+  const Active rest = detail::rest_of_exponentials(xs, at, xs[at] == masked);
   if (at == 0 && xs[0] != masked) return log1p(rest);
   return (xs[at] - xs[0]) + log1p(rest);
 }

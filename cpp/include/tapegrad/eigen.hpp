@@ -50,11 +50,11 @@ namespace internal {
 // numext::abs2() deduces the type of its argument, which may be an expression.
 template <tapegrad::Op code, class... Operands>
 struct abs2_impl<tapegrad::Expression<code, Operands...>> {
-  static tapegrad::Traced run(const tapegrad::Traced& x) { return x * x; }
+  static tapegrad::Active run(const tapegrad::Active& x) { return x * x; }
 };
 template <tapegrad::Op code, class... Operands>
 struct abs2_retval<tapegrad::Expression<code, Operands...>> {
-  using type = tapegrad::Traced;
+  using type = tapegrad::Active;
 };
 
 }  // namespace internal
@@ -62,7 +62,7 @@ struct abs2_retval<tapegrad::Expression<code, Operands...>> {
 template <>
 struct NumTraits<tapegrad::Value> : tapegrad::detail::EigenTraits<tapegrad::Value> {};
 template <>
-struct NumTraits<tapegrad::Traced> : tapegrad::detail::EigenTraits<tapegrad::Traced> {};
+struct NumTraits<tapegrad::Active> : tapegrad::detail::EigenTraits<tapegrad::Active> {};
 
 template <class BinaryOp>
 struct ScalarBinaryOpTraits<tapegrad::Value, double, BinaryOp> {
@@ -73,12 +73,12 @@ struct ScalarBinaryOpTraits<double, tapegrad::Value, BinaryOp> {
   using ReturnType = tapegrad::Value;
 };
 template <class BinaryOp>
-struct ScalarBinaryOpTraits<tapegrad::Traced, double, BinaryOp> {
-  using ReturnType = tapegrad::Traced;
+struct ScalarBinaryOpTraits<tapegrad::Active, double, BinaryOp> {
+  using ReturnType = tapegrad::Active;
 };
 template <class BinaryOp>
-struct ScalarBinaryOpTraits<double, tapegrad::Traced, BinaryOp> {
-  using ReturnType = tapegrad::Traced;
+struct ScalarBinaryOpTraits<double, tapegrad::Active, BinaryOp> {
+  using ReturnType = tapegrad::Active;
 };
 
 }  // namespace Eigen

@@ -77,13 +77,13 @@ inline std::vector<Value> linear(std::span<const std::vector<Value>> w, std::spa
                                  std::span<const Value> b = {}) {
   Tape& tape = Value::tape();
   if (!b.empty()) detail::check_lengths("linear: b", b.size(), w.size());
-  Draft xs(tape, x.size());
+  OperandListBuilder xs(tape, x.size());
   for (const Value& value : x) xs.add(value.node(), value.data());
   Row out(tape);
   out.reserve(w.size());
   for (std::size_t i = 0; i < w.size(); ++i) {
     detail::check_lengths("linear: a row of w", w[i].size(), x.size());
-    Draft row(tape, x.size() + (b.empty() ? 0 : 1));
+    OperandListBuilder row(tape, x.size() + (b.empty() ? 0 : 1));
     for (const Value& value : w[i]) row.add(value.node(), value.data());
     if (!b.empty()) row.add_start(Value::argument(b[i]));
     out.adopt(inner_product(tape, row, xs));

@@ -38,7 +38,7 @@ struct State {
 
 // Some of the parameters side by side: few enough for the nearest cache, and for loops that the
 // compiler can vectorise.
-struct Block {
+struct ParameterBlock {
   static constexpr std::size_t size = 64;
   std::size_t count;
   double primal[size];
@@ -66,7 +66,7 @@ inline void average_squares(double* average, double decay, const double* x, std:
 }
 
 // The gradient that a rule sees.
-inline void orient(Block& block, bool maximize, double weight_decay) {
+inline void orient(ParameterBlock& block, bool maximize, double weight_decay) {
   if (maximize)
     for (std::size_t k = 0; k < block.count; ++k) block.grad[k] = -block.grad[k];
   if (weight_decay != 0.0) add_scaled(block.grad, weight_decay, block.primal, block.count);
@@ -75,7 +75,7 @@ inline void orient(Block& block, bool maximize, double weight_decay) {
 }  // namespace detail
 
 // A rule has its options, the names of its buffers, which of them the options need and what they
-// begin with, and at(): the update of one Block in the step of this number.
+// begin with, and at(): the update of one ParameterBlock in the step of this number.
 
 struct SGD {
   double lr = 1e-3, momentum = 0.0, dampening = 0.0, weight_decay = 0.0;
@@ -86,7 +86,7 @@ struct SGD {
   double initial(std::size_t) const { return 0.0; }
 
   auto at(const State& state) const {
-    return [*this, begun = state.buffers[0].begun](Block& block) {
+    return [*this, begun = state.buffers[0].begun](ParameterBlock& block) {
       detail::orient(block, maximize, weight_decay);
       const double* direction = block.grad;
       if (momentum != 0.0) {
@@ -118,7 +118,7 @@ struct Adam {
     const auto step = static_cast<double>(state.steps + 1);
     const double step_size = lr / (1.0 - std::pow(beta1, step));
     const double root_correction = std::sqrt(1.0 - std::pow(beta2, step));
-    return [*this, step_size, root_correction](Block& block) {
+    return [*this, step_size, root_correction](ParameterBlock& block) {
       detail::orient(block, maximize, decoupled_weight_decay ? 0.0 : weight_decay);
       if (decoupled_weight_decay && weight_decay != 0.0)
         for (std::size_t k = 0; k < block.count; ++k) block.primal[k] *= 1.0 - lr * weight_decay;
@@ -151,11 +151,11 @@ struct RMSprop {
   double initial(std::size_t) const { return 0.0; }
 
   auto at(const State&) const {
-    return [*this](Block& block) {
+    return [*this](ParameterBlock& block) {
       detail::orient(block, maximize, weight_decay);
       double* const square = block.buffer[0];
       detail::average_squares(square, alpha, block.grad, block.count);
-      double scale[Block::size];
+      double scale[ParameterBlock::size];
       if (centered) {
         double* const mean = block.buffer[1];
         detail::lerp(mean, block.grad, 1.0 - alpha, block.count);
@@ -189,7 +189,7 @@ struct Adagrad {
 
   auto at(const State& state) const {
     const double rate = lr / (1.0 + static_cast<double>(state.steps) * lr_decay);
-    return [*this, rate](Block& block) {
+    return [*this, rate](ParameterBlock& block) {
       detail::orient(block, maximize, weight_decay);
       double* const sum = block.buffer[0];
       for (std::size_t k = 0; k < block.count; ++k) sum[k] += block.grad[k] * block.grad[k];
@@ -211,9 +211,9 @@ void prepare(const Rule& rule, State& state) {
 template <class Rule, class NodeAt>
 void step(Tape& tape, const Rule& rule, State& state, NodeAt node_at) noexcept {
   const auto update = rule.at(state);
-  Block block;
-  for (std::size_t begin = 0; begin < state.count; begin += Block::size) {
-    block.count = (std::min)(Block::size, state.count - begin);
+  ParameterBlock block;
+  for (std::size_t begin = 0; begin < state.count; begin += ParameterBlock::size) {
+    block.count = (std::min)(ParameterBlock::size, state.count - begin);
     for (std::size_t k = 0; k < block.count; ++k) {
       const Index node = node_at(begin + k);
       block.primal[k] = tape.cell(node).primal;

@@ -83,10 +83,10 @@ class Value {
 
   const std::string& label() const {
     static const std::string no_label;
-    const Note* note = home().find_note(node_);
-    return note != nullptr ? note->label : no_label;
+    const NodeExtra* extra = home().find_extra(node_);
+    return extra != nullptr ? extra->label : no_label;
   }
-  void set_label(std::string label) { home().need_note(node_).label = std::move(label); }
+  void set_label(std::string label) { home().need_extra(node_).label = std::move(label); }
 
   // The tape of this thread, made at first use; it outlives every Value of the thread.
   static Tape& tape() {
@@ -136,7 +136,7 @@ class Value {
   // With the thread goes its tape, unless a Value lives on: in a static variable, say.
   struct Keeper {
     ~Keeper() {
-      if (tape_ == nullptr || tape_->blocks().alive() != 0) return;
+      if (tape_ == nullptr || tape_->pool().alive() != 0) return;
       delete std::exchange(tape_, nullptr);
     }
   };

@@ -13,10 +13,10 @@
 #include <utility>
 #include <vector>
 
+using tapegrad::Active;
 using tapegrad::ArenaFull;
+using tapegrad::CompactTape;
 using tapegrad::Op;
-using tapegrad::Trace;
-using tapegrad::Traced;
 using tapegrad::Value;
 
 namespace {
@@ -92,16 +92,16 @@ double hidden(double x) {
   return y;
 }
 
-// The partials of operation K at the middle of its domain, by a Traced and by a Value.
+// The partials of operation K at the middle of its domain, by an Active and by a Value.
 template <std::size_t K>
 void same_as_values() {
   constexpr const auto& what = ops::descriptions[K];
   constexpr Op code = static_cast<Op>(K);
   if constexpr (what.arity == 1 && !what.constant_last) {
     const double at = hidden(0.3 * what.domain[0].low + 0.7 * what.domain[0].high);
-    Trace trace;
-    const Traced x = trace.input(at);
-    const Traced y = Traced::apply<code>(x);
+    CompactTape trace;
+    const Active x = trace.input(at);
+    const Active y = Active::apply<code>(x);
     trace.backward(y);
     const Value a = at;
     const Value b = Value::apply<code>(a);
@@ -112,10 +112,10 @@ void same_as_values() {
   } else if constexpr (what.arity == 2) {
     const double at[] = {hidden(0.3 * what.domain[0].low + 0.7 * what.domain[0].high),
                          hidden(0.4 * what.domain[1].low + 0.6 * what.domain[1].high)};
-    Trace trace;
-    const Traced x[] = {trace.input(at[0]), trace.input(at[1])};
-    const Traced all[] = {Traced::apply<code>(x[0], x[1]), Traced::apply<code>(x[0], at[1]),
-                          Traced::apply<code>(at[0], x[1])};
+    CompactTape trace;
+    const Active x[] = {trace.input(at[0]), trace.input(at[1])};
+    const Active all[] = {Active::apply<code>(x[0], x[1]), Active::apply<code>(x[0], at[1]),
+                          Active::apply<code>(at[0], x[1])};
     const Value a[] = {at[0], at[1]};
     const Value same[] = {Value::apply<code>(a[0], a[1]), Value::apply<code>(a[0], at[1]),
                           Value::apply<code>(at[0], a[1])};
@@ -133,9 +133,9 @@ void same_as_values() {
 }  // namespace
 
 TEST_CASE("the program of the first page") {
-  Trace trace;
-  const Traced a = trace.input(2.0), b = trace.input(-3.0);
-  const Traced y = tanh(a * b + 6.5);
+  CompactTape trace;
+  const Active a = trace.input(2.0), b = trace.input(-3.0);
+  const Active y = tanh(a * b + 6.5);
   trace.backward(y);
   const double slope = 1.0 - std::tanh(0.5) * std::tanh(0.5);
   CHECK(y.data() == std::tanh(0.5));
@@ -149,9 +149,9 @@ TEST_CASE("every operation has the value and the partials that Values have") {
 }
 
 TEST_CASE("a function of both kinds of numbers has one gradient") {
-  Trace trace;
-  const Traced x = trace.input(0.7), y = trace.input(1.9);
-  const Traced z = model(x, y);
+  CompactTape trace;
+  const Active x = trace.input(0.7), y = trace.input(1.9);
+  const Active z = model(x, y);
   trace.backward(z);
   const Value a = 0.7, b = 1.9;
   const Value c = model(a, b);
@@ -162,16 +162,16 @@ TEST_CASE("a function of both kinds of numbers has one gradient") {
 }
 
 TEST_CASE("random programs have the gradients that Values have") {
-  Trace trace;
+  CompactTape trace;
   for (unsigned seed = 0; seed < 300; ++seed) {
     trace.clear();
-    std::vector<Traced> inputs;
+    std::vector<Active> inputs;
     std::vector<Value> values;
     for (const double primal : {0.5, -1.25, 2.0}) {
       inputs.push_back(trace.input(primal));
       values.emplace_back(primal);
     }
-    const Traced y = random_program(seed, inputs);
+    const Active y = random_program(seed, inputs);
     const Value z = random_program(seed, values);
     trace.backward(y);
     z.backward();
@@ -184,22 +184,22 @@ TEST_CASE("random programs have the gradients that Values have") {
 }
 
 TEST_CASE("nothing is recorded of plain numbers") {
-  const Traced two = 2;
+  const Active two = 2;
   CHECK((two * 3.5f + 1 - tanh(two)).data() == 8.0 - std::tanh(2.0));
   CHECK(two.is_constant());
-  Trace trace;
-  const Traced y = exp(two) * two;
+  CompactTape trace;
+  const Active y = exp(two) * two;
   CHECK(trace.size() == 0);
   trace.backward(y);
-  const Traced x = trace.input(3.0);
-  CHECK(Traced(x * two).is_constant() == false);
+  const Active x = trace.input(3.0);
+  CHECK(Active(x * two).is_constant() == false);
   CHECK(trace.size() == 1);
   CHECK(trace.adjoint(x) == 0.0);
 }
 
 TEST_CASE("comparisons are those of the data") {
-  Trace trace;
-  const Traced x = trace.input(1.0), y = trace.input(2.0);
+  CompactTape trace;
+  const Active x = trace.input(1.0), y = trace.input(2.0);
   CHECK(x < y);
   CHECK(y >= 2.0);
   CHECK(0.5 < x);
@@ -208,10 +208,10 @@ TEST_CASE("comparisons are those of the data") {
 }
 
 TEST_CASE("adjoints of inputs add up until they are cleared, those of results do not stay") {
-  Trace trace;
-  const Traced x = trace.input(3.0);
-  const Traced square = x * x;
-  const Traced cube = square * x;
+  CompactTape trace;
+  const Active x = trace.input(3.0);
+  const Active square = x * x;
+  const Active cube = square * x;
   trace.backward(square);
   CHECK(trace.adjoint(x) == 6.0);
   trace.backward(cube, 2.0);
@@ -225,11 +225,11 @@ TEST_CASE("adjoints of inputs add up until they are cleared, those of results do
 }
 
 TEST_CASE("what a root was not computed from gives it nothing, infinite slopes neither") {
-  Trace trace;
-  const Traced x = trace.input(0.0);
-  const Traced before = log(x);
-  const Traced y = x * 3.0;
-  const Traced after = sqrt(x) * before;
+  CompactTape trace;
+  const Active x = trace.input(0.0);
+  const Active before = log(x);
+  const Active y = x * 3.0;
+  const Active after = sqrt(x) * before;
   trace.backward(y);
   CHECK(trace.adjoint(x) == 3.0);
   CHECK(after.data() != after.data());
@@ -239,13 +239,13 @@ TEST_CASE("what a root was not computed from gives it nothing, infinite slopes n
 }
 
 TEST_CASE("adjoints that cancel leave nothing behind") {
-  Trace trace;
-  const Traced x = trace.input(2.0);
-  const Traced y = x * 5.0;
-  const Traced zero = y - y;
+  CompactTape trace;
+  const Active x = trace.input(2.0);
+  const Active y = x * 5.0;
+  const Active zero = y - y;
   trace.backward(zero);
   CHECK(trace.adjoint(x) == 0.0);
-  const Traced carried = (y * 1.0) - y * 1.0;
+  const Active carried = (y * 1.0) - y * 1.0;
   trace.backward(carried);
   trace.zero_adjoints();
   trace.backward(y);
@@ -253,11 +253,11 @@ TEST_CASE("adjoints that cancel leave nothing behind") {
 }
 
 TEST_CASE("a statement is one step where it has two numbers, or a third that is only added") {
-  Trace trace;
-  const Traced x = trace.input(2.0), y = trace.input(3.0), z = trace.input(5.0);
+  CompactTape trace;
+  const Active x = trace.input(2.0), y = trace.input(3.0), z = trace.input(5.0);
   const auto steps = [&](const auto& expression) {
     const std::size_t before = trace.size();
-    const Traced recorded = expression;
+    const Active recorded = expression;
     CHECK(recorded.data() == expression.data());
     return trace.size() - before;
   };
@@ -271,10 +271,10 @@ TEST_CASE("a statement is one step where it has two numbers, or a third that is 
 }
 
 TEST_CASE("nothing is recorded where a number differs by a constant or has no influence") {
-  Trace trace;
-  const Traced x = trace.input(2.0), zero = 0.0;
-  const Traced y = relu(1.5 + x - 1.0 + zero);
-  const Traced off = relu(-x);
+  CompactTape trace;
+  const Active x = trace.input(2.0), zero = 0.0;
+  const Active y = relu(1.5 + x - 1.0 + zero);
+  const Active off = relu(-x);
   CHECK(y.data() == 2.5);
   CHECK(off.data() == 0.0);
   CHECK(off.is_constant());
@@ -286,18 +286,18 @@ TEST_CASE("nothing is recorded where a number differs by a constant or has no in
 }
 
 TEST_CASE("an expression kept with auto holds its numbers") {
-  Trace trace;
-  const Traced a = trace.input(2.0), b = trace.input(3.0);
+  CompactTape trace;
+  const Active a = trace.input(2.0), b = trace.input(3.0);
   const auto product = [&] {
-    const Traced local = a * b;
+    const Active local = a * b;
     return local * local;
   }();
   CHECK(product.data() == 36.0);
   const auto twice = product + product;
-  Traced x = a;
+  Active x = a;
   const auto before = x * b;
   x = x * 10.0;
-  const Traced y = twice + before;
+  const Active y = twice + before;
   CHECK(y.data() == 78.0);
   trace.backward(y);
   CHECK(trace.adjoint(a) == 2 * 2 * 6.0 * 3.0 + 3.0);
@@ -305,9 +305,9 @@ TEST_CASE("an expression kept with auto holds its numbers") {
 }
 
 TEST_CASE("a number is assigned to from itself") {
-  Trace trace;
-  const Traced start = trace.input(3.0);
-  Traced x = start;
+  CompactTape trace;
+  const Active start = trace.input(3.0);
+  Active x = start;
   x = x * x + x;
   x += x * x;
   x -= x / 2.0;
@@ -317,19 +317,19 @@ TEST_CASE("a number is assigned to from itself") {
 }
 
 TEST_CASE("statements have the gradients that Values have, whichever numbers are constants") {
-  Trace trace;
+  CompactTape trace;
   constexpr std::size_t count = 7;
   const std::array<double, count> primals = {0.5, 1.25, -2.0, 1.5, 0.0, -0.25, 3.0};
   for (unsigned constants = 0; constants < 1u << count; ++constants) {
     trace.clear();
-    std::vector<Traced> numbers;
+    std::vector<Active> numbers;
     std::vector<Value> values;
     for (std::size_t k = 0; k < count; ++k) {
       const bool constant = constants >> k & 1;
-      numbers.push_back(constant ? Traced(primals[k]) : trace.input(primals[k]));
+      numbers.push_back(constant ? Active(primals[k]) : trace.input(primals[k]));
       values.emplace_back(primals[k]);
     }
-    const Traced y = statements(numbers);
+    const Active y = statements(numbers);
     const Value z = statements(values);
     REQUIRE(y.data() == Approx(z.data()).epsilon(1e-14));
     trace.backward(y);
@@ -344,25 +344,25 @@ TEST_CASE("statements have the gradients that Values have, whichever numbers are
 }
 
 TEST_CASE("inside a statement, too, an adjoint of 0 is not passed on") {
-  Trace trace;
-  const Traced x = trace.input(0.0), y = trace.input(2.0);
+  CompactTape trace;
+  const Active x = trace.input(0.0), y = trace.input(2.0);
   const double none = 0.0;
-  const Traced z = sqrt(x) * none + log(x * x) * (y - y.data()) + y;
+  const Active z = sqrt(x) * none + log(x * x) * (y - y.data()) + y;
   trace.backward(z);
   CHECK(trace.adjoint(x) == 0.0);
-  const Traced off = relu(sqrt(x) - 1.0);
+  const Active off = relu(sqrt(x) - 1.0);
   trace.backward(off);
   CHECK(trace.adjoint(x) == 0.0);
 }
 
 TEST_CASE("going back forgets what was recorded since") {
-  Trace trace;
-  const Traced x = trace.input(2.0);
-  const Traced y = x * x;
-  const Trace::Position position = trace.position();
+  CompactTape trace;
+  const Active x = trace.input(2.0);
+  const Active y = x * x;
+  const CompactTape::Position position = trace.position();
   for (int k = 0; k < 100; ++k) {
-    const Traced local = trace.input(1.0 + k);
-    const Traced z = exp(y) * local - clip(local, x, 3.0);
+    const Active local = trace.input(1.0 + k);
+    const Active z = exp(y) * local - clip(local, x, 3.0);
     trace.backward(z);
     trace.rewind(position);
     CHECK(trace.size() == 1);
@@ -370,35 +370,35 @@ TEST_CASE("going back forgets what was recorded since") {
   trace.zero_adjoints();
   trace.backward(y);
   CHECK(trace.adjoint(x) == 4.0);
-  const Traced fresh = trace.input(7.0);
+  const Active fresh = trace.input(7.0);
   CHECK(trace.adjoint(fresh) == 0.0);
 }
 
 TEST_CASE("sums and differences take 16 bytes, products 32") {
-  Trace trace;
-  const Traced x = trace.input(2.0), y = trace.input(3.0);
+  CompactTape trace;
+  const Active x = trace.input(2.0), y = trace.input(3.0);
   const std::size_t empty = trace.bytes();
-  const Traced sum = x + y;
+  const Active sum = x + y;
   CHECK(trace.bytes() - empty == 16);
-  const Traced difference = sum - y;
+  const Active difference = sum - y;
   CHECK(trace.bytes() - empty == 32);
-  const Traced product = difference * y;
+  const Active product = difference * y;
   CHECK(trace.bytes() - empty == 64);
   CHECK(product.data() == 6.0);
 }
 
 TEST_CASE("a full trace says so and can be used on") {
-  Trace trace(100);
-  const Traced x = trace.input(1.0);
+  CompactTape trace(100);
+  const Active x = trace.input(1.0);
   const auto fill = [&] {
-    Traced y = x;
+    Active y = x;
     for (;;) y = y * 1.5;
   };
   CHECK_THROWS_WITH_AS(
-      fill(), "the trace is full: it has room for 100 operations and as many inputs", ArenaFull);
+      fill(), "the compact tape is full: it has room for 100 operations and as many inputs", ArenaFull);
   CHECK(trace.size() == 100);
   trace.clear();
-  const Traced z = trace.input(3.0);
+  const Active z = trace.input(3.0);
   trace.backward(z * z);
   CHECK(trace.adjoint(z) == 6.0);
   const auto inputs = [&] {
@@ -408,15 +408,15 @@ TEST_CASE("a full trace says so and can be used on") {
 }
 
 TEST_CASE("an input has no adjoint before a sweep, wherever another has been") {
-  for (const std::size_t limit : {std::size_t{1'000}, Trace::most}) {
-    Trace trace(limit);
+  for (const std::size_t limit : {std::size_t{1'000}, CompactTape::most}) {
+    CompactTape trace(limit);
     CHECK(trace.adjoint(trace.input(1.0)) == 0.0);
     trace.clear();
-    const Traced root = trace.input(1.0);
+    const Active root = trace.input(1.0);
     trace.backward(root, 3.0);  // a root that is an input, and swept before anything else
     CHECK(trace.adjoint(root) == 3.0);
-    const Trace::Position one = trace.position();
-    const Traced x = trace.input(2.0), y = trace.input(5.0);
+    const CompactTape::Position one = trace.position();
+    const Active x = trace.input(2.0), y = trace.input(5.0);
     CHECK(trace.adjoint(y) == 0.0);
     trace.backward(x * y);
     CHECK(trace.adjoint(x) == 5.0);
@@ -431,12 +431,12 @@ TEST_CASE("an input has no adjoint before a sweep, wherever another has been") {
 }
 
 TEST_CASE("a statement that does not fit leaves nothing behind") {
-  Trace trace(10);
-  const Traced x = trace.input(3.0), y = trace.input(2.0);
-  Traced z = x * y;
+  CompactTape trace(10);
+  const Active x = trace.input(3.0), y = trace.input(2.0);
+  Active z = x * y;
   while (trace.size() < 9) z = z * 1.5;
   const double before = z.data();
-  const Trace::Position position = trace.position();
+  const CompactTape::Position position = trace.position();
   CHECK_THROWS_AS(z += x * y + y * z, ArenaFull);
   CHECK(z.data() == before);
   CHECK(trace.size() == 9);
@@ -448,12 +448,12 @@ TEST_CASE("a statement that does not fit leaves nothing behind") {
 }
 
 TEST_CASE("a trace has room for many inputs, and for them again") {
-  Trace trace;
+  CompactTape trace;
   for (int round = 0; round < 2; ++round) {
-    std::vector<Traced> inputs;
+    std::vector<Active> inputs;
     for (int k = 0; k < 100'000; ++k) inputs.push_back(trace.input(k));
-    Traced sum = 0.0;
-    for (const Traced& x : inputs) sum += x * x;
+    Active sum = 0.0;
+    for (const Active& x : inputs) sum += x * x;
     trace.backward(sum);
     for (const std::size_t k : {0, 1, 511, 512, 99'999})
       CHECK(trace.adjoint(inputs[k]) == 2.0 * static_cast<double>(k));
@@ -463,26 +463,26 @@ TEST_CASE("a trace has room for many inputs, and for them again") {
 
 TEST_CASE("each thread has one trace at a time") {
   {
-    Trace trace;
-    CHECK_THROWS_WITH_AS(Trace{}, "this thread has a trace already", std::logic_error);
-    CHECK(Trace::current() == &trace);
+    CompactTape trace;
+    CHECK_THROWS_WITH_AS(CompactTape{}, "this thread has a CompactTape already", std::logic_error);
+    CHECK(CompactTape::current() == &trace);
     std::thread([] {
-      Trace other;
-      const Traced x = other.input(4.0);
+      CompactTape other;
+      const Active x = other.input(4.0);
       other.backward(x * x);
       CHECK(other.adjoint(x) == 8.0);
     }).join();
     CHECK(trace.size() == 0);
   }
-  CHECK(Trace::current() == nullptr);
-  Trace again;
+  CHECK(CompactTape::current() == nullptr);
+  CompactTape again;
   CHECK(again.size() == 0);
 }
 
 TEST_CASE("a chain of millions of operations is swept without recursion") {
-  Trace trace;
-  const Traced x = trace.input(1.0), a = trace.input(1.0 - 1e-9);
-  Traced y = x;
+  CompactTape trace;
+  const Active x = trace.input(1.0), a = trace.input(1.0 - 1e-9);
+  Active y = x;
   for (int k = 0; k < 3'000'000; ++k) y = y * a;
   trace.backward(y);
   CHECK(trace.adjoint(x) == Approx(std::pow(1.0 - 1e-9, 3e6)).epsilon(1e-9));
@@ -490,11 +490,11 @@ TEST_CASE("a chain of millions of operations is swept without recursion") {
 }
 
 TEST_CASE("sum adds from left to right") {
-  Trace trace;
-  const std::array<Traced, 3> xs = {trace.input(1e16), trace.input(1.0), trace.input(-1e16)};
-  const Traced total = tapegrad::sum(std::span<const Traced>(xs));
+  CompactTape trace;
+  const std::array<Active, 3> xs = {trace.input(1e16), trace.input(1.0), trace.input(-1e16)};
+  const Active total = tapegrad::sum(std::span<const Active>(xs));
   CHECK(total.data() == 1e16 + 1.0 - 1e16);
   trace.backward(total);
-  for (const Traced& x : xs) CHECK(trace.adjoint(x) == 1.0);
-  CHECK(tapegrad::sum(std::span<const Traced>()).data() == 0.0);
+  for (const Active& x : xs) CHECK(trace.adjoint(x) == 1.0);
+  CHECK(tapegrad::sum(std::span<const Active>()).data() == 0.0);
 }

@@ -83,32 +83,33 @@ struct Session {
     return Symbol::at(recording, inputs.back());
   }
   std::vector<double> run(const std::vector<Symbol>& outputs, const std::vector<double>& at) {
-    Path path(std::make_shared<const Program>(simplified(recording, inputs, outputs)), nullptr);
+    CachedProgram path(std::make_shared<const Program>(simplified(recording, inputs, outputs)),
+                       nullptr);
     REQUIRE(path.replay(at) == Program::all_hold);
     std::vector<double> results;
-    for (const Place output : path.program->outputs) results.push_back(path.numbers[output]);
+    for (const ValueId output : path.program->outputs) results.push_back(path.numbers[output]);
     return results;
   }
   template <class Number>
   std::vector<Number> gradient(const Symbol& root, const Number& weight = 1.0) {
-    const Stretch stretch(recording, inputs, recording.size());
-    ReverseSweep<Number> sweep(stretch);
+    const ActiveRange range(recording, inputs, recording.size());
+    ReverseSweep<Number> sweep(range);
     sweep.seed(root.place(), weight);
     sweep.run();
     std::vector<Number> all;
-    for (const Place input : inputs) all.push_back(sweep.adjoint(input));
+    for (const ValueId input : inputs) all.push_back(sweep.adjoint(input));
     return all;
   }
   template <class Number>
   Number tangent(const Symbol& root, const std::vector<Number>& direction) {
-    const Stretch stretch(recording, inputs, recording.size());
-    ForwardSweep<Number> sweep(stretch, 1);
+    const ActiveRange range(recording, inputs, recording.size());
+    ForwardSweep<Number> sweep(range, 1);
     for (std::size_t k = 0; k < direction.size(); ++k) sweep.seed(inputs[k], 0, direction[k]);
     sweep.run();
     return root.is_constant() ? Number(0.0) : sweep.tangent(root.place(), 0);
   }
   Recording recording;
-  std::vector<Place> inputs;
+  std::vector<ValueId> inputs;
 };
 
 double primal(double number) { return number; }
@@ -399,10 +400,10 @@ TEST_CASE("the constant operand of a select, looked at, has no part in its gradi
 }
 
 TEST_CASE("a compact trace has an adjoint of 0 for what is not reached") {
-  Trace trace;
-  const Traced x = trace.input(0.0), y = trace.input(2.0);
-  const Traced f = log(x);
-  const Traced z = maximum(f, y) + relu(f) + clip(f, -1.0, 1.0);
+  CompactTape trace;
+  const Active x = trace.input(0.0), y = trace.input(2.0);
+  const Active f = log(x);
+  const Active z = maximum(f, y) + relu(f) + clip(f, -1.0, 1.0);
   trace.backward(z);
   CHECK(trace.adjoint(x) == 0.0);
   CHECK(trace.adjoint(y) == 1.0);
@@ -448,11 +449,11 @@ TEST_CASE("rows of a layer behind a branch not taken have infinite factors") {
     const Index x = tape.leaf(-infinity), y = tape.leaf(1.0);
     std::vector<Index> weights, rows;
     {
-      Draft xs(tape, 1);
+      OperandListBuilder xs(tape, 1);
       xs.add(x, -infinity);
       for (int k = 0; k < 3; ++k) {
         weights.push_back(tape.leaf(1.0));
-        Draft row(tape, 1);
+        OperandListBuilder row(tape, 1);
         row.add(weights.back(), 1.0);
         rows.push_back(tape.record_dot(row.list(), xs.list()));
       }

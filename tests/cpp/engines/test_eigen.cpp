@@ -10,15 +10,15 @@
 #include <sstream>
 #include <vector>
 
-using tapegrad::Traced;
+using tapegrad::Active;
 using tapegrad::Value;
 
 namespace {
 
 template <class T>
-using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>;
+using Matrix = Eigen::Matrix<T, Eigen::OperationFunctions, Eigen::OperationFunctions>;
 template <class T>
-using Vector = Eigen::Matrix<T, Eigen::Dynamic, 1>;
+using Vector = Eigen::Matrix<T, Eigen::OperationFunctions, 1>;
 
 // The value and the gradient of f, by all elements of a matrix.
 template <class F>
@@ -30,10 +30,10 @@ std::pair<double, Matrix<double>> differentiate_values(F f, const Matrix<double>
 }
 template <class F>
 std::pair<double, Matrix<double>> differentiate_traced(F f, const Matrix<double>& at) {
-  tapegrad::Trace trace(1 << 16);
-  Matrix<Traced> x(at.rows(), at.cols());
+  tapegrad::CompactTape trace(1 << 16);
+  Matrix<Active> x(at.rows(), at.cols());
   for (Eigen::Index k = 0; k < at.size(); ++k) x(k) = trace.input(at(k));
-  const Traced y = f(x);
+  const Active y = f(x);
   trace.backward(y);
   Matrix<double> slopes(at.rows(), at.cols());
   for (Eigen::Index k = 0; k < at.size(); ++k) slopes(k) = trace.adjoint(x(k));

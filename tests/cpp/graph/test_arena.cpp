@@ -20,7 +20,7 @@ namespace {
 constexpr Op neg = op<"neg">();
 constexpr Op add = op<"add">();
 
-std::size_t alive(const Arena& arena) { return arena.blocks().alive(); }
+std::size_t alive(const Arena& arena) { return arena.pool().alive(); }
 
 }  // namespace
 
@@ -31,8 +31,8 @@ TEST_CASE("a leaf is what it was given") {
   CHECK(arena.link(x).adjoint == 0.0);
   CHECK(arena.cell(x).op == Op::leaf);
   CHECK(arena.cell(x).owners == 1);
-  CHECK(!arena.has_extra(x));
-  CHECK(arena.find_note(x) == nullptr);
+  CHECK(!arena.has_list(x));
+  CHECK(arena.find_extra(x) == nullptr);
 }
 
 TEST_CASE("a node lives as long as it has owners") {
@@ -169,7 +169,7 @@ TEST_CASE("in a random history all that can be reached lives, as it was, and not
       const bool is_dot = below(2) == 0;
       hold(is_dot ? tape.record<op<"dot">()>(arguments) : tape.record<op<"sum">()>(arguments),
            operands);
-      if (below(4) == 0) tape.need_note(held.back()).label = "noted";
+      if (below(4) == 0) tape.need_extra(held.back()).label = "extra";
     } else {
       drop(below(held.size()));
     }
@@ -197,7 +197,7 @@ TEST_CASE("a sum of products takes with it what nothing else needs") {
   std::mt19937 random(7);
   const auto one_in = [&](unsigned n) { return random() % n == 0; };
   std::map<Index, std::vector<Index>> operands;
-  std::set<Index> noted;
+  std::set<Index> extra;
   int attached = 0;
   std::vector<Index> held;
   for (int k = 0; k < 30; ++k) held.push_back(tape.leaf(k));
@@ -205,11 +205,11 @@ TEST_CASE("a sum of products takes with it what nothing else needs") {
   const auto made = [&](Index node, std::vector<Index> of) {
     operands[node] = std::move(of);
     if (one_in(30)) {
-      tape.need_note(node).attachment = witness([&] { --attached; });
+      tape.need_extra(node).attachment = witness([&] { --attached; });
       ++attached;
-      noted.insert(node);
+      extra.insert(node);
     } else {
-      noted.erase(node);
+      extra.erase(node);
     }
     return node;
   };
@@ -246,12 +246,12 @@ TEST_CASE("a sum of products takes with it what nothing else needs") {
     }
     CHECK(alive(tape) == owners.size());
     std::size_t visited = 0;
-    tape.blocks().each_newer(held[0], [&](Index) { ++visited; });
+    tape.pool().each_newer(held[0], [&](Index) { ++visited; });
     CHECK(visited == owners.size() - 30);
     int with_note = 0;
     for (const auto& [node, count] : owners) {
       CHECK(tape.cell(node).owners == count);
-      with_note += noted.contains(node);
+      with_note += extra.contains(node);
     }
     CHECK(attached == with_note);
     while (held.size() > 60) {
@@ -271,7 +271,7 @@ TEST_CASE("operand lists and notes go with their node and their places are used 
     std::vector<Index> nodes;
     for (int k = 0; k < 100; ++k) {
       nodes.push_back(tape.record<op<"clip">()>(std::vector<Argument>{{x, 1.0}, {}, {}}));
-      tape.need_note(nodes.back()).label = "a label too long for any small string";
+      tape.need_extra(nodes.back()).label = "a label too long for any small string";
     }
     for (const Index i : nodes) tape.release(i);
   };
@@ -286,23 +286,23 @@ TEST_CASE("a slot that is used again has nothing of its former node") {
   Tape tape;
   const Index x = tape.leaf(1.0);
   Index y = tape.record<neg>(x);
-  tape.need_note(y).label = "old";
+  tape.need_extra(y).label = "old";
   tape.set_backward(y, function([](Index) {}));
   tape.link(y).adjoint = 7.0;
   tape.release(y);
   const Index z = tape.record<neg>(x);
   REQUIRE(z == y);
-  CHECK(tape.find_note(z) == nullptr);
-  CHECK(!tape.has_extra(z));
+  CHECK(tape.find_extra(z) == nullptr);
+  CHECK(!tape.has_list(z));
   CHECK(tape.link(z).adjoint == 0.0);
-  tape.need_note(x).label = "old leaf";
+  tape.need_extra(x).label = "old leaf";
   tape.set_backward(x, function([](Index) {}));
   tape.release(z);
   tape.release(x);
   const Index w = tape.leaf(2.0);
   REQUIRE(w == x);
-  CHECK(tape.find_note(w) == nullptr);
-  CHECK(!tape.has_extra(w));
+  CHECK(tape.find_extra(w) == nullptr);
+  CHECK(!tape.has_list(w));
 }
 
 TEST_CASE("attachments and backward functions are destroyed with their node once") {
@@ -316,7 +316,7 @@ TEST_CASE("attachments and backward functions are destroyed with their node once
   };
   const Index x = tape.leaf(1.0);
   const Index y = tape.record<neg>(x);
-  tape.need_note(y).attachment = witness([&] { ++destroyed; });
+  tape.need_extra(y).attachment = witness([&] { ++destroyed; });
   tape.set_backward(y, std::make_unique<Counting>(destroyed));
   CHECK(destroyed == 0);
   tape.set_backward(y, std::make_unique<Counting>(destroyed));
@@ -333,7 +333,7 @@ TEST_CASE("an attachment is destroyed only when the nodes of its graph are gone"
   for (int k = 0; k < 5; ++k) {
     const Index z = tape.record<neg>(y);
     tape.release(y);
-    tape.need_note(z).attachment = witness([&] { seen.push_back(alive(tape)); });
+    tape.need_extra(z).attachment = witness([&] { seen.push_back(alive(tape)); });
     y = z;
   }
   tape.release(y);
@@ -347,7 +347,7 @@ TEST_CASE("attachments that hold further nodes make a chain that is dropped with
   int destroyed = 0;
   for (int k = 0; k < 300'000; ++k) {
     const Index y = tape.record<neg>(x);
-    tape.need_note(y).attachment = witness([&tape, &destroyed, held] {
+    tape.need_extra(y).attachment = witness([&tape, &destroyed, held] {
       ++destroyed;
       tape.release(held);
     });
@@ -366,7 +366,7 @@ TEST_CASE("a destructor may record and keep what it recorded") {
     const Index y = tape.record<neg>(x);
     const Index z = tape.record<add>(y, x);
     tape.release(y);
-    tape.need_note(y).attachment = witness([&] {
+    tape.need_extra(y).attachment = witness([&] {
       const Index a = tape.record<neg>(x);
       const Index b = tape.record<add>(a, x);
       tape.release(a);
@@ -403,7 +403,7 @@ TEST_CASE("operands in an extra keep their order and their constants") {
   Tape tape;
   const Index x = tape.leaf(3.0);
   const Index y = tape.record<op<"sub">()>(10.0, x);
-  tape.need_extra(y);
+  tape.need_list(y);
   std::vector<Operand> operands;
   tape.append_operands(y, operands);
   REQUIRE(operands.size() == 2);
@@ -411,8 +411,8 @@ TEST_CASE("operands in an extra keep their order and their constants") {
   CHECK(operands[0].partial == 10.0);
   CHECK(operands[1].node == x);
   CHECK(operands[1].partial == -1.0);
-  const List* const list = tape.list(y);
-  tape.need_extra(y);
+  const OperandList* const list = tape.list(y);
+  tape.need_list(y);
   CHECK(tape.list(y) == list);
   tape.release(y);
   CHECK(tape.cell(x).owners == 1);
@@ -423,19 +423,19 @@ TEST_CASE("labels stay with their nodes while others come and go") {
   std::vector<Index> nodes;
   for (int k = 0; k < 2000; ++k) {
     nodes.push_back(tape.leaf(k));
-    tape.need_note(nodes.back()).label = std::to_string(k);
+    tape.need_extra(nodes.back()).label = std::to_string(k);
   }
   for (std::size_t k = 0; k < nodes.size(); k += 3) tape.release(nodes[k]);
   for (std::size_t k = 0; k < nodes.size(); ++k)
-    if (k % 3 != 0) CHECK(tape.find_note(nodes[k])->label == std::to_string(k));
+    if (k % 3 != 0) CHECK(tape.find_extra(nodes[k])->label == std::to_string(k));
 }
 
 TEST_CASE("a full arena leaves the graph as it was") {
-  Tape tape(2 * Blocks::size);
+  Tape tape(2 * NodePool::size);
   const Index x = tape.leaf(1.0);
   const std::vector<Argument> arguments(3, Argument{x, 1.0});
   std::vector<Index> nodes;
-  while (nodes.size() < Blocks::size) nodes.push_back(tape.record<neg>(x));
+  while (nodes.size() < NodePool::size) nodes.push_back(tape.record<neg>(x));
   const std::uint32_t owners = tape.cell(x).owners;
   const auto full = alive(tape);
   CHECK_THROWS_AS(tape.record<neg>(x), ArenaFull);

@@ -13,7 +13,7 @@ using namespace tapegrad;
 
 namespace {
 
-constexpr Index size = Blocks::size;
+constexpr Index size = NodePool::size;
 
 // Blocks as the arena uses them: it writes the flags of each slot that it takes.
 struct Pool {
@@ -22,12 +22,12 @@ struct Pool {
   Index push() {
     const Index i = blocks.push();
     blocks.links()[i] = {0.0, {no_node, no_node}};
-    blocks.cells()[i] = {0.0, 1, Op::open, 0};
+    blocks.cells()[i] = {0.0, 1, Op::custom, 0};
     return i;
   }
   Index push_leaf() {
     const Index i = blocks.push_leaf();
-    blocks.links()[i] = {0.0, {due | no_node, no_node}};
+    blocks.links()[i] = {0.0, {pending_bit | no_node, no_node}};
     blocks.cells()[i] = {0.0, 1, Op::leaf, 0};
     return i;
   }
@@ -41,16 +41,16 @@ struct Pool {
     while (nodes.size() < count) nodes.push_back(push_leaf());
     return nodes;
   }
-  void take_back(Index i) {
-    if (blocks.block_of(i).leaves) return blocks.take_back_leaf(i);
-    Blocks::bury(blocks.cells()[i]);
-    blocks.take_back(i, 1);
+  void reclaim(Index i) {
+    if (blocks.block_of(i).leaves) return blocks.reclaim_leaf(i);
+    NodePool::mark_dead(blocks.cells()[i]);
+    blocks.reclaim(i, 1);
   }
-  void take_back(const std::vector<Index>& nodes) {
-    for (const Index i : nodes) take_back(i);
+  void reclaim(const std::vector<Index>& nodes) {
+    for (const Index i : nodes) reclaim(i);
   }
 
-  Blocks blocks;
+  NodePool blocks;
 };
 
 // How many nodes the pool gives until it is full.
@@ -59,7 +59,7 @@ std::size_t room_for_nodes(Pool& pool) {
   try {
     for (;;) nodes.push_back(pool.push());
   } catch (const ArenaFull&) {
-    for (std::size_t k = nodes.size(); k-- > 0;) pool.take_back(nodes[k]);
+    for (std::size_t k = nodes.size(); k-- > 0;) pool.reclaim(nodes[k]);
     return nodes.size();
   }
 }
@@ -78,7 +78,7 @@ TEST_CASE("each new node comes after all others, also across blocks that are use
   const std::vector<Index> first = pool.push(4 * size);
   std::vector<Index> kept = {first[0], first[3 * size + 7]};
   for (const Index i : first)
-    if (i != kept[0] && i != kept[1]) pool.take_back(i);
+    if (i != kept[0] && i != kept[1]) pool.reclaim(i);
   CHECK(pool.blocks.alive() == 2);
   std::uint64_t newest = pool.blocks.order(kept[1]);
   bool lower_index_came_later = false;
@@ -106,10 +106,10 @@ TEST_CASE("the records of one node lie at different places in their pages") {
 
 #if !defined(_WIN32)
 TEST_CASE("pages begin where a huge page can") {
-  Pages some, more;
-  for (Pages* pages : {&some, &more}) {
+  VirtualMemory some, more;
+  for (VirtualMemory* pages : {&some, &more}) {
     REQUIRE(pages->reserve(3 * 4096));
-    CHECK(reinterpret_cast<std::uintptr_t>(pages->base()) % Pages::huge_page == 0);
+    CHECK(reinterpret_cast<std::uintptr_t>(pages->base()) % VirtualMemory::huge_page == 0);
   }
 }
 #endif
@@ -117,17 +117,17 @@ TEST_CASE("pages begin where a huge page can") {
 TEST_CASE("the newest slots are taken back at once") {
   Pool pool;
   const std::vector<Index> nodes = pool.push(10);
-  pool.take_back(nodes[9]);
+  pool.reclaim(nodes[9]);
   CHECK(pool.push() == nodes[9]);
 }
 
 TEST_CASE("the newest slots go together with the dead ones below them") {
   Pool pool;
   const std::vector<Index> nodes = pool.push(10);
-  pool.take_back(nodes[7]);
-  pool.take_back(nodes[8]);
+  pool.reclaim(nodes[7]);
+  pool.reclaim(nodes[8]);
   CHECK(pool.blocks.alive() == 8);
-  pool.take_back(nodes[9]);
+  pool.reclaim(nodes[9]);
   CHECK(pool.blocks.alive() == 7);
   CHECK(pool.push() == nodes[7]);
 }
@@ -135,7 +135,7 @@ TEST_CASE("the newest slots go together with the dead ones below them") {
 TEST_CASE("the last slot of a full current block is taken back like any other") {
   Pool pool;
   const std::vector<Index> nodes = pool.push(size);
-  pool.take_back(nodes.back());
+  pool.reclaim(nodes.back());
   CHECK(pool.push() == nodes.back());
   CHECK(pool.blocks.alive() == size);
 }
@@ -145,8 +145,8 @@ TEST_CASE("a node physically just below an empty current block is none of its ne
   const std::vector<Index> lower = pool.push(size);
   const Index upper = pool.push();
   REQUIRE(upper == lower.back() + 1);
-  pool.take_back(upper);
-  pool.take_back(lower.back());
+  pool.reclaim(upper);
+  pool.reclaim(lower.back());
   CHECK(pool.blocks.alive() == size - 1);
   // The freed slot is in an older block: it waits for the rest of it.
   CHECK(pool.push() == upper);
@@ -156,9 +156,9 @@ TEST_CASE("a node physically just below an empty current block is none of its ne
 TEST_CASE("a block is used again when all of it is dead and not before") {
   Pool pool(4 * size);
   const std::vector<Index> nodes = pool.push(3 * size);
-  for (Index k = size; k + 1 < 2 * size; ++k) pool.take_back(nodes[k]);
+  for (Index k = size; k + 1 < 2 * size; ++k) pool.reclaim(nodes[k]);
   CHECK(room_for_nodes(pool) == size);
-  pool.take_back(nodes[2 * size - 1]);
+  pool.reclaim(nodes[2 * size - 1]);
   CHECK(room_for_nodes(pool) == 2 * size);
   CHECK(pool.blocks.alive() == 2 * size);
 }
@@ -174,17 +174,17 @@ TEST_CASE("older blocks are found in the order of creation, those of leaves last
   CHECK(pool.blocks.before(middle) == oldest);
   CHECK(pool.blocks.before(oldest) == more_leaves.back() / size);
   CHECK(pool.blocks.before(more_leaves.back() / size) == leaf / size);
-  for (Index k = size; k < 2 * size; ++k) pool.take_back(nodes[k]);
+  for (Index k = size; k < 2 * size; ++k) pool.reclaim(nodes[k]);
   CHECK(pool.blocks.before(newest) == oldest);
 }
 
 TEST_CASE("the slot of a dead leaf is the next leaf's") {
   Pool pool;
   const std::vector<Index> leaves = pool.push_leaves(3 * size);
-  pool.take_back(leaves[5]);
+  pool.reclaim(leaves[5]);
   CHECK(pool.push_leaf() == leaves[5]);
-  pool.take_back(leaves[100]);
-  pool.take_back(leaves[7]);
+  pool.reclaim(leaves[100]);
+  pool.reclaim(leaves[7]);
   const std::set<Index> again = {pool.push_leaf(), pool.push_leaf()};
   CHECK(again == std::set<Index>{leaves[7], leaves[100]});
   CHECK(pool.blocks.alive() == 3 * size);
@@ -202,12 +202,12 @@ TEST_CASE("blocks whose leaves are dead go back to the pool") {
   // The newest of them may be kept for the next leaf.
   Pool pool(8 * size);
   const std::vector<Index> leaves = pool.push_leaves(8 * size);
-  SUBCASE("when leaves die in the order of creation") { pool.take_back(leaves); }
-  SUBCASE("when the newest die first") { pool.take_back({leaves.rbegin(), leaves.rend()}); }
+  SUBCASE("when leaves die in the order of creation") { pool.reclaim(leaves); }
+  SUBCASE("when the newest die first") { pool.reclaim({leaves.rbegin(), leaves.rend()}); }
   SUBCASE("when they die in any order") {
     std::vector<Index> shuffled = leaves;
     std::shuffle(shuffled.begin(), shuffled.end(), std::mt19937(7));
-    pool.take_back(shuffled);
+    pool.reclaim(shuffled);
   }
   CHECK(pool.blocks.alive() == 0);
   CHECK(room_for_nodes(pool) >= 7 * size);
@@ -218,7 +218,7 @@ TEST_CASE("a leaf made and dropped over and over keeps its slot, which does not 
   const std::vector<Index> leaves = pool.push_leaves(size);
   const Index slot = pool.push_leaf();
   for (int k = 0; k < 1000; ++k) {
-    pool.take_back(slot);
+    pool.reclaim(slot);
     CHECK(pool.blocks.alive() == size);
     REQUIRE(pool.push_leaf() == slot);
   }
@@ -233,9 +233,9 @@ TEST_CASE("past its limit the arena says that it is full, and can be used on") {
     CHECK_THROWS_AS(pool.push_leaf(), std::bad_alloc);
     CHECK(pool.blocks.alive() == 2 * size);
   }
-  pool.take_back(nodes.back());
+  pool.reclaim(nodes.back());
   CHECK(pool.push() == nodes.back());
-  pool.take_back(nodes);
+  pool.reclaim(nodes);
   CHECK(pool.blocks.alive() == 0);
   CHECK(pool.push_leaves(size).size() == size);
   CHECK(pool.push(size).size() == size);
@@ -244,12 +244,12 @@ TEST_CASE("past its limit the arena says that it is full, and can be used on") {
 #if !defined(_WIN32)
 TEST_CASE("TAPEGRAD_MAX_NODES lowers the limit and never raises it") {
   setenv("TAPEGRAD_MAX_NODES", "1536", 1);
-  CHECK(Blocks().limit() == 1536);
-  CHECK(Blocks(1024).limit() == 1024);
+  CHECK(NodePool().limit() == 1536);
+  CHECK(NodePool(1024).limit() == 1024);
   setenv("TAPEGRAD_MAX_NODES", "99999999999999", 1);
-  CHECK(Blocks().limit() == max_nodes);
+  CHECK(NodePool().limit() == max_nodes);
   setenv("TAPEGRAD_MAX_NODES", "many", 1);
-  CHECK(Blocks().limit() == max_nodes);
+  CHECK(NodePool().limit() == max_nodes);
   unsetenv("TAPEGRAD_MAX_NODES");
 }
 #endif
@@ -288,7 +288,7 @@ TEST_CASE("a hundred thousand random operations agree with a model") {
       } else if (leaf && !leaves.empty()) {
         std::swap(leaves[below(leaves.size())], leaves.back());
         alive.erase(leaves.back());
-        pool.take_back(leaves.back());
+        pool.reclaim(leaves.back());
         leaves.pop_back();
       } else if (!age.empty()) {
         // Mostly the newest, as losses die; sometimes any.
@@ -296,7 +296,7 @@ TEST_CASE("a hundred thousand random operations agree with a model") {
         if (below(3) == 0) chosen = age.lower_bound(below(created) + 1);
         if (chosen == age.end()) continue;
         alive.erase(chosen->second);
-        pool.take_back(chosen->second);
+        pool.reclaim(chosen->second);
         age.erase(chosen);
       }
       if (step % 500 == 0) {
@@ -309,7 +309,7 @@ TEST_CASE("a hundred thousand random operations agree with a model") {
       }
     }
     CHECK(pool.blocks.alive() == alive.size());
-    for (const Index i : alive) pool.take_back(i);
+    for (const Index i : alive) pool.reclaim(i);
     CHECK(pool.blocks.alive() == 0);
   }
 }
@@ -323,7 +323,7 @@ TEST_CASE("a random history never loses blocks") {
       for (;;) nodes.push_back(random() % 3 == 0 ? pool.push_leaf() : pool.push());
     } catch (const ArenaFull&) {
       std::shuffle(nodes.begin(), nodes.end(), random);
-      pool.take_back(nodes);
+      pool.reclaim(nodes);
     }
     REQUIRE(pool.blocks.alive() == 0);
   }
@@ -338,7 +338,7 @@ TEST_CASE("blocks that nobody uses give their memory back, and get it again when
   const std::vector<Index> rest = pool.push(12 * group);
   const std::size_t full = pool.blocks.bytes();
   CHECK(full >= 15 * group * bytes_per_node);
-  for (std::size_t k = rest.size(); k-- > 0;) pool.take_back(rest[k]);
+  for (std::size_t k = rest.size(); k-- > 0;) pool.reclaim(rest[k]);
   CHECK(pool.blocks.bytes() <= full - 8 * group * bytes_per_node);
   for (const Index i : rest) {
     if (!pool.blocks.is_there(i)) continue;
@@ -368,7 +368,7 @@ TEST_CASE("a loop keeps the memory that it uses again at once") {
   std::vector<std::size_t> left;
   for (int step = 0; step < 4; ++step) {
     const std::vector<Index> graph = pool.push(nodes);
-    for (std::size_t k = graph.size(); k-- > 0;) pool.take_back(graph[k]);
+    for (std::size_t k = graph.size(); k-- > 0;) pool.reclaim(graph[k]);
     left.push_back(pool.blocks.bytes());
   }
   CHECK(left[0] < nodes * bytes_per_node / 2);

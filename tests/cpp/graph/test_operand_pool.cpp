@@ -30,10 +30,10 @@ std::vector<Index> leaves(Tape& tape, std::size_t count) {
 }  // namespace
 
 TEST_CASE("a list has room for what was asked, whatever its length") {
-  Lists lists;
-  std::vector<List*> taken;
+  OperandPool lists;
+  std::vector<OperandList*> taken;
   for (std::size_t size = 0; size < 3000; size = size * 5 / 4 + 1) {
-    List* list = lists.take(size);
+    OperandList* list = lists.take(size);
     CHECK(list->size == size);
     CHECK(list->owners == 1);
     for (std::size_t k = 0; k < size; ++k) {
@@ -42,7 +42,7 @@ TEST_CASE("a list has room for what was asked, whatever its length") {
     }
     taken.push_back(list);
   }
-  for (List* list : taken) {
+  for (OperandList* list : taken) {
     for (std::size_t k = 0; k < list->size; ++k) {
       REQUIRE(list->numbers()[k] == static_cast<double>(k));
       REQUIRE(list->nodes()[k] == list->size);
@@ -52,9 +52,9 @@ TEST_CASE("a list has room for what was asked, whatever its length") {
 }
 
 TEST_CASE("a list that was given back is the next of its size") {
-  Lists lists;
-  List* const first = lists.take(20);
-  List* const second = lists.take(20);
+  OperandPool lists;
+  OperandList* const first = lists.take(20);
+  OperandList* const second = lists.take(20);
   lists.give_back(first);
   lists.give_back(second);
   CHECK(lists.take(20) == second);
@@ -62,31 +62,31 @@ TEST_CASE("a list that was given back is the next of its size") {
 }
 
 TEST_CASE("no more memory is taken for what comes and goes") {
-  Lists lists;
+  OperandPool lists;
   std::size_t bytes = 0;
   for (int round = 0; round < 100; ++round) {
-    std::vector<List*> taken;
+    std::vector<OperandList*> taken;
     for (std::size_t k = 0; k < 300; ++k) taken.push_back(lists.take(k * 7 % 100));
-    for (List* list : taken) lists.give_back(list);
+    for (OperandList* list : taken) lists.give_back(list);
     if (round == 0) bytes = lists.bytes();
     CHECK(lists.bytes() == bytes);
   }
 }
 
 TEST_CASE("long lists go back to the system") {
-  Lists lists;
+  OperandPool lists;
   const std::size_t before = lists.bytes();
-  List* const list = lists.take(1000000);
+  OperandList* const list = lists.take(1000000);
   CHECK(lists.bytes() - before >= 12000000);
   lists.give_back(list);
   CHECK(lists.bytes() == before);
 }
 
 TEST_CASE("classes of size hold what belongs to them and waste at most a quarter") {
-  for (std::size_t bytes = 1; bytes <= Lists::longest; ++bytes) {
+  for (std::size_t bytes = 1; bytes <= OperandPool::longest; ++bytes) {
     const std::size_t given = size_class::bytes(size_class::of(bytes));
     REQUIRE(given >= bytes);
-    REQUIRE(given % alignof(List) == 0);
+    REQUIRE(given % alignof(OperandList) == 0);
     REQUIRE(given <= std::max<std::size_t>(size_class::smallest, bytes + bytes / 4));
   }
 }
@@ -97,10 +97,10 @@ TEST_CASE("rows of a product share the list of what they are multiplied by") {
   const Index w = tape.leaf(2.0), b = tape.leaf(10.0);
   std::vector<Index> rows;
   {
-    Draft xs(tape, 3);
+    OperandListBuilder xs(tape, 3);
     for (const Index i : x) xs.add(i, tape.cell(i).primal);
     for (int k = 0; k < 4; ++k) {
-      Draft row(tape, 4);
+      OperandListBuilder row(tape, 4);
       for (int j = 0; j < 3; ++j) row.add(w, 2.0);
       row.add_start({b, 10.0});
       rows.push_back(tape.record_dot(row.list(), xs.list()));
@@ -134,10 +134,10 @@ TEST_CASE("rows swept together get what each would get alone") {
   // More rows than fit a block; one of them is not reached.
   std::vector<Index> rows, reached;
   {
-    Draft xs(tape, 5);
+    OperandListBuilder xs(tape, 5);
     for (const Index i : x) xs.add(i, tape.cell(i).primal);
     for (int k = 0; k < 1300; ++k) {
-      Draft row(tape, 5);
+      OperandListBuilder row(tape, 5);
       for (int j = 0; j < 5; ++j) row.add(no_node, k == 700 ? 1e6 : 1.0 + k % 7);
       rows.push_back(tape.record_dot(row.list(), xs.list()));
       if (k != 700) reached.push_back(rows.back());
@@ -157,10 +157,10 @@ TEST_CASE("a row among others may have a backward function") {
   Tape tape;
   const std::vector<Index> x = leaves(tape, 3);
   std::vector<Index> rows;
-  Draft xs(tape, 3);
+  OperandListBuilder xs(tape, 3);
   for (const Index i : x) xs.add(i, 1.0);
   for (int k = 0; k < 5; ++k) {
-    Draft row(tape, 3);
+    OperandListBuilder row(tape, 3);
     for (int j = 0; j < 3; ++j) row.add(no_node, 2.0);
     rows.push_back(tape.record_dot(row.list(), xs.list()));
   }
@@ -180,7 +180,7 @@ TEST_CASE("a list may be multiplied by itself") {
   const std::vector<Index> x = leaves(tape, 3);
   Index y;
   {
-    Draft xs(tape, 3);
+    OperandListBuilder xs(tape, 3);
     for (const Index i : x) xs.add(i, tape.cell(i).primal);
     y = tape.record_dot(xs.list(), xs.list());
   }
@@ -196,11 +196,11 @@ TEST_CASE("constants of a shared list are shown for one node alone") {
   const Index w = tape.leaf(3.0);
   std::vector<Index> rows;
   {
-    Draft xs(tape, 2);
+    OperandListBuilder xs(tape, 2);
     xs.add(no_node, 5.0);
     xs.add(no_node, 7.0);
     for (int k = 0; k < 2; ++k) {
-      Draft row(tape, 2);
+      OperandListBuilder row(tape, 2);
       row.add(w, 3.0);
       row.add(no_node, 4.0);
       rows.push_back(tape.record_dot(row.list(), xs.list()));
@@ -224,7 +224,7 @@ TEST_CASE("constants of a shared list are shown for one node alone") {
   tape.backward(rows[0]);
   CHECK(tape.link(w).adjoint == 5.0);
   for (const Index i : {rows[0], rows[1], other}) tape.release(i);
-  CHECK(tape.blocks().alive() == 1);
+  CHECK(tape.pool().alive() == 1);
 }
 
 TEST_CASE("a node that shares no list is an owner of each of its operands") {
@@ -232,10 +232,10 @@ TEST_CASE("a node that shares no list is an owner of each of its operands") {
   const Index x = tape.leaf(3.0), w = tape.leaf(2.0);
   std::vector<Index> rows;
   {
-    Draft xs(tape, 1);
+    OperandListBuilder xs(tape, 1);
     xs.add(x, 3.0);
     for (int k = 0; k < 3; ++k) {
-      Draft row(tape, 1);
+      OperandListBuilder row(tape, 1);
       row.add(w, 2.0);
       rows.push_back(tape.record_dot(row.list(), xs.list()));
     }
@@ -269,7 +269,7 @@ TEST_CASE("products longer than what is summed apart are swept too") {
     tape.release(y);
     for (const Index i : x) tape.release(i);
   }
-  CHECK(tape.blocks().alive() == 0);
+  CHECK(tape.pool().alive() == 0);
 }
 
 TEST_CASE("a sum of products may start with an operand or a number") {
@@ -299,7 +299,7 @@ TEST_CASE("a deep chain of nodes with lists goes without recursion") {
     x = y;
   }
   tape.release(x);
-  CHECK(tape.blocks().alive() == 0);
+  CHECK(tape.pool().alive() == 0);
 }
 
 TEST_CASE("steps of nodes with lists keep memory as it was") {
@@ -317,20 +317,20 @@ TEST_CASE("steps of nodes with lists keep memory as it was") {
     if (step == 0) bytes = tape.bytes();
   }
   CHECK(tape.bytes() == bytes);
-  CHECK(tape.blocks().alive() == x.size());
+  CHECK(tape.pool().alive() == x.size());
 }
 
 TEST_CASE("a full arena leaves operands with the owners they had") {
-  Tape tape(2 * Blocks::size);
+  Tape tape(2 * NodePool::size);
   const std::vector<Index> x = leaves(tape, 4);
   std::vector<Index> made;
   const auto fill = [&] {
     for (;;) made.push_back(tape.record<sum>(arguments_of(tape, x)));
   };
   CHECK_THROWS_AS(fill(), ArenaFull);
-  CHECK(made.size() == Blocks::size);
+  CHECK(made.size() == NodePool::size);
   for (const Index i : x) CHECK(tape.cell(i).owners == 1 + made.size());
-  Draft xs(tape, 4);
+  OperandListBuilder xs(tape, 4);
   for (const Index i : x) xs.add(i, 1.0);
   CHECK_THROWS_AS(tape.record_dot(xs.list(), xs.list()), ArenaFull);
   CHECK(xs.list().owners == 1);
@@ -342,7 +342,7 @@ TEST_CASE("what was written of a list that nobody recorded is let go") {
   Tape tape;
   const Index x = tape.leaf(1.0);
   {
-    Draft unfinished(tape, 1000);
+    OperandListBuilder unfinished(tape, 1000);
     unfinished.add(x, 1.0);
     unfinished.add(no_node, 2.0);
     CHECK(tape.cell(x).owners == 2);

@@ -155,7 +155,7 @@ TEST_CASE("walk visits each node that has operands once and users first") {
   CHECK(visited == std::vector<Index>{x});
 }
 
-TEST_CASE("a walk that throws leaves nothing due") {
+TEST_CASE("a walk that throws leaves nothing pending") {
   Tape tape;
   const Index x = tape.leaf(3.0);
   std::vector<Index> chain = {tape.record<square>(x)};
@@ -226,7 +226,7 @@ TEST_CASE("a leaf's backward function is called once in each sweep that reaches 
   CHECK(calls[7] == 1);
 }
 
-TEST_CASE("a backward function that throws leaves nothing due and the graph usable") {
+TEST_CASE("a backward function that throws leaves nothing pending and the graph usable") {
   Tape tape;
   const Index x = tape.leaf(3.0);
   const Index w = tape.leaf(1.0);
@@ -243,7 +243,7 @@ TEST_CASE("a backward function that throws leaves nothing due and the graph usab
                     }));
   Index root = bad;
   for (const Index i : many) root = tape.record<add>(root, i);
-  // It fails while all of `many` are due.
+  // It fails while all of `many` are pending.
   root = tape.record<add>(root, low);
   CHECK_THROWS_WITH_AS(tape.backward(root), "as it was", std::runtime_error);
   for (const Index i : many) REQUIRE(at_rest(tape, i));

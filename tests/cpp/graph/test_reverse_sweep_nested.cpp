@@ -24,7 +24,7 @@ constexpr Op sub = op<"sub">();
 constexpr Op mul = op<"mul">();
 constexpr Op square = op<"square">();
 
-// While hook's function runs, `waiting` is due.
+// While hook's function runs, `waiting` is pending.
 struct Waiting {
   explicit Waiting(std::function<Index(Tape&, Index)> make) {
     x = tape.leaf(2.0);
@@ -57,7 +57,7 @@ TEST_CASE("a sweep of another graph of the same tape") {
   const Index low = tape.record<square>(x);
   int spread = 0;
   SUBCASE("in the same block") { spread = 1; }
-  SUBCASE("with nodes due in several blocks") { spread = 3000; }
+  SUBCASE("with nodes pending in several blocks") { spread = 3000; }
   std::vector<Index> middle;
   for (int k = 0; k < spread; ++k) middle.push_back(tape.record<neg>(x));
   const Index high = tape.record<mul>(x, 10.0);
@@ -112,11 +112,11 @@ TEST_CASE("a sweep of a graph that is recorded and dropped on the spot") {
                     }));
   Index root = tape.record<add>(far, near);
   root = tape.record<add>(root, hook);
-  const auto alive = tape.blocks().alive();
+  const auto alive = tape.pool().alive();
   tape.backward(root);
   CHECK(inner == 2006.0);
   CHECK(tape.link(x).adjoint == 7.0);
-  CHECK(tape.blocks().alive() == alive);
+  CHECK(tape.pool().alive() == alive);
 }
 
 TEST_CASE("sweeps within sweeps within sweeps") {
@@ -194,7 +194,7 @@ TEST_CASE("an inner sweep that throws") {
     CHECK(at_rest(tape, i));
 }
 
-TEST_CASE("a node that is due is copied") {
+TEST_CASE("a node that is pending is copied") {
   Waiting w(squared);
   Index copy = no_node;
   CHECK(w.slope_after([&] { copy = w.tape.copy(w.waiting); }) == 3.0);
@@ -207,7 +207,7 @@ TEST_CASE("a node that is due is copied") {
   CHECK(w.tape.cell(w.x).owners == 3);
 }
 
-TEST_CASE("the constants of a node that is due are shown") {
+TEST_CASE("the constants of a node that is pending are shown") {
   Waiting w(three_minus);
   CHECK(w.slope_after([&] { w.tape.show_constants(w.waiting); }) == -2.0);
   std::vector<Index> operands;
@@ -218,7 +218,7 @@ TEST_CASE("the constants of a node that is due are shown") {
   CHECK(operands[1] == w.x);
 }
 
-TEST_CASE("a node that is due is given a backward function and it is used") {
+TEST_CASE("a node that is pending is given a backward function and it is used") {
   Waiting w(squared);
   int calls = 0;
   const double slope = w.slope_after([&] {
@@ -231,9 +231,9 @@ TEST_CASE("a node that is due is given a backward function and it is used") {
   CHECK(calls == 1);
 }
 
-TEST_CASE("the operands of a node that is due are looked at in an extra") {
+TEST_CASE("the operands of a node that is pending are looked at in an extra") {
   Waiting w(three_minus);
-  CHECK(w.slope_after([&] { w.tape.need_extra(w.waiting); }) == -2.0);
+  CHECK(w.slope_after([&] { w.tape.need_list(w.waiting); }) == -2.0);
 }
 
 TEST_CASE("a backward function that is replaced while it runs runs to its end") {
@@ -297,7 +297,7 @@ TEST_CASE("random graphs whose backward functions do all of this get a naive swe
           tape.show_constants(any_node());
           break;
         case 3:
-          tape.need_extra(any_node());
+          tape.need_list(any_node());
           break;
         case 4:
           for (int k = 0; k < 600; ++k) kept.push_back(tape.record<square>(standing));

@@ -22,7 +22,7 @@ namespace {
 using Values = std::span<const Value>;
 using Numbers = std::span<const double>;
 
-std::size_t alive() { return Value::tape().blocks().alive(); }
+std::size_t alive() { return Value::tape().pool().alive(); }
 
 template <class T>
 T model(const T& x, const T& y) {

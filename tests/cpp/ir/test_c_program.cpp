@@ -18,7 +18,8 @@ constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 // The operation of a, b, c.
 template <Name name>
 std::string text_of() {
-  const CText operands[] = {CText::variable("a"), CText::variable("b"), CText::variable("c")};
+  const CExpression operands[] = {CExpression::variable("a"), CExpression::variable("b"),
+                                  CExpression::variable("c")};
   return detail::c_values[static_cast<std::size_t>(op<name>())](operands).text();
 }
 
@@ -34,7 +35,8 @@ TEST_CASE("every operation of a fixed number of operands has a C text of all of 
     CAPTURE(std::string(what.name));
     CHECK((detail::c_values[k] == nullptr) == (what.arity == variadic));
     if (what.arity == variadic) continue;
-    const CText operands[] = {CText::variable("a0"), CText::variable("a1"), CText::variable("a2")};
+    const CExpression operands[] = {CExpression::variable("a0"), CExpression::variable("a1"),
+                                    CExpression::variable("a2")};
     const std::string text = detail::c_values[k](operands).text();
     // The point of tanh's second derivative is there for the third: its value has it in the others.
     const std::size_t first = what.name == "tanh_curve" ? 1 : 0;
@@ -63,7 +65,7 @@ TEST_CASE("a function of C that means something else is never called for one of 
 }
 
 TEST_CASE("operands keep their signs and their order") {
-  const CText a = CText::variable("a");
+  const CExpression a = CExpression::variable("a");
   CHECK((a - -2.5).text() == "a - (-2.5)");
   CHECK((-(-a)).text() == "-(-a)");
   CHECK((a - (a - 1.0)).text() == "a - (a - 1.0)");

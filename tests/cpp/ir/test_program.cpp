@@ -24,18 +24,18 @@ struct Session {
     return simplified(recording, inputs, outputs, window);
   }
   void guard(Guard::Kind kind, const Symbol& x, const Symbol& y) {
-    const Place a = x.in(recording), b = y.in(recording);
-    recording.guard({kind, 0, {a, b}, ask(kind, x.primal(), y.primal())});
+    const ValueId a = x.in(recording), b = y.in(recording);
+    recording.guard({kind, 0, {a, b}, observe(kind, x.primal(), y.primal())});
   }
   Recording recording;
-  std::vector<Place> inputs;
+  std::vector<ValueId> inputs;
 };
 
 std::vector<double> run(const Program& program, const std::vector<double>& inputs) {
-  Path path(std::make_shared<const Program>(program), nullptr);
+  CachedProgram path(std::make_shared<const Program>(program), nullptr);
   REQUIRE(path.replay(inputs) == Program::all_hold);
   std::vector<double> results;
-  for (const Place output : program.outputs) results.push_back(path.numbers[output]);
+  for (const ValueId output : program.outputs) results.push_back(path.numbers[output]);
   return results;
 }
 
@@ -95,7 +95,7 @@ TEST_CASE("simplified arithmetic gives the same bits, signed zeros, infinities a
       CAPTURE(y);
       Recording eager;
       Recording::current = &eager;
-      const Place p = eager.input(x), q = eager.input(y);
+      const ValueId p = eager.input(x), q = eager.input(y);
       const auto wanted = f(Symbol::at(eager, p), Symbol::at(eager, q));
       Recording::current = &session.recording;
       const auto results = run(program, {x, y});
@@ -136,8 +136,8 @@ TEST_CASE("a recorded gradient is a program as any") {
   Session session;
   const Symbol x = session.input(2.0), y = session.input(3.0);
   const Symbol z = x * x * y + sin(y);
-  const Stretch stretch(session.recording, session.inputs, session.recording.size());
-  ReverseSweep<Symbol> sweep(stretch);
+  const ActiveRange range(session.recording, session.inputs, session.recording.size());
+  ReverseSweep<Symbol> sweep(range);
   sweep.seed(z.place(), Symbol(1.0));
   sweep.run();
   const Program program = session.program({z, sweep.adjoint(x.place()), sweep.adjoint(y.place())});
@@ -152,7 +152,7 @@ TEST_CASE("a broken guard stops the replay and says which it is") {
   const Symbol x = session.input(2.0);
   session.guard(Guard::less, Symbol(0.0), x);
   session.guard(Guard::less, x * x, Symbol(10.0));
-  Path path(std::make_shared<const Program>(session.program({x * 3.0})), nullptr);
+  CachedProgram path(std::make_shared<const Program>(session.program({x * 3.0})), nullptr);
   CHECK(path.program->guards.size() == 2);
   CHECK(path.replay(std::vector<double>{3.0}) == Program::all_hold);
   CHECK(path.replay(std::vector<double>{-3.0}) == 0);
@@ -170,7 +170,7 @@ TEST_CASE("guards of constants, and guards asked twice, are none") {
 }
 
 TEST_CASE("of several paths the one is taken whose guards hold, and it moves to the front") {
-  Paths paths;
+  ProgramCache paths;
   // A path for each number of halvings until x is below 1.
   const auto record = [&](double at) {
     Session session;
@@ -185,7 +185,7 @@ TEST_CASE("of several paths the one is taken whose guards hold, and it moves to 
   };
   for (const double at : {0.5, 1.5, 3.0, 100.0}) record(at);
   const auto count_of = [&](double x) {
-    Path* path = paths.replay(std::vector<double>{x});
+    CachedProgram* path = paths.replay(std::vector<double>{x});
     return path == nullptr ? -1.0 : path->numbers[path->program->outputs[1]];
   };
   CHECK(count_of(0.25) == 0.0);

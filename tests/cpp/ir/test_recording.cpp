@@ -21,8 +21,8 @@ struct Session {
   Recording recording;
 };
 
-std::vector<Place> places(const std::vector<Symbol>& symbols) {
-  std::vector<Place> all;
+std::vector<ValueId> places(const std::vector<Symbol>& symbols) {
+  std::vector<ValueId> all;
   for (const Symbol& symbol : symbols) all.push_back(symbol.place());
   return all;
 }
@@ -31,19 +31,19 @@ template <class Number>
 std::vector<Number> gradient(Recording& recording, const Symbol& root,
                              const std::vector<Symbol>& inputs) {
   const auto from = places(inputs);
-  const Stretch stretch(recording, from, recording.size());
-  ReverseSweep<Number> sweep(stretch);
+  const ActiveRange range(recording, from, recording.size());
+  ReverseSweep<Number> sweep(range);
   sweep.seed(root.place(), Number(1.0));
   sweep.run();
   std::vector<Number> all;
-  for (const Place place : from) all.push_back(sweep.adjoint(place));
+  for (const ValueId place : from) all.push_back(sweep.adjoint(place));
   return all;
 }
 
 double tangent(Recording& recording, const Symbol& root, const Symbol& input) {
-  const Place from[] = {input.place()};
-  const Stretch stretch(recording, from, recording.size());
-  ForwardSweep<double> sweep(stretch, 1);
+  const ValueId from[] = {input.place()};
+  const ActiveRange range(recording, from, recording.size());
+  ForwardSweep<double> sweep(range, 1);
   sweep.seed(input.place(), 0, 1.0);
   sweep.run();
   return sweep.tangent(root.place(), 0);
@@ -59,7 +59,7 @@ TEST_CASE("a symbol computes what a double does, and constants are not recorded"
   const Symbol x = session.input(at);
   const Symbol y = tanh(x * x) + sigmoid(x) / 3.0;
   CHECK(y.primal() == std::tanh(at * at) + math::sigmoid(at) / 3.0);
-  const Place before = session.recording.size();
+  const ValueId before = session.recording.size();
   const Symbol constant = exp(Symbol(1.0)) * 2.0;
   CHECK(constant.is_constant());
   CHECK(constant.primal() == doctest::Approx(5.43656365691809).epsilon(1e-14));
@@ -169,14 +169,14 @@ TEST_CASE("a copy is a variable of its own, a stop a constant") {
   CHECK(gradient<double>(session.recording, x * Symbol::apply<op<"stop">()>(x), {x})[0] == 3.0);
 }
 
-TEST_CASE("a stretch counts nothing from before its beginning but its inputs") {
+TEST_CASE("a range counts nothing from before its beginning but its inputs") {
   Session session;
   const Symbol x = session.input(3.0), y = x * x;
-  const Place begin = session.recording.size();
+  const ValueId begin = session.recording.size();
   const Symbol z = x * y;
   const auto from = places({x, y});
-  const Stretch stretch(session.recording, from, session.recording.size(), begin);
-  ReverseSweep<double> sweep(stretch);
+  const ActiveRange range(session.recording, from, session.recording.size(), begin);
+  ReverseSweep<double> sweep(range);
   sweep.seed(z.place(), 1.0);
   sweep.run();
   CHECK(sweep.adjoint(x.place()) == 9.0);
@@ -196,8 +196,8 @@ TEST_CASE("a rule takes the place of what was computed") {
   Session session;
   Recording& recording = session.recording;
   const Symbol x = session.input(3.0), y = x * x;
-  const Place first = recording.record_group({x.place()}, {y.place(), recording.constant(7.0)},
-                                             std::make_shared<Twice>());
+  const ValueId first = recording.record_group({x.place()}, {y.place(), recording.constant(7.0)},
+                                               std::make_shared<Twice>());
   const Symbol a = Symbol::at(recording, first), b = Symbol::at(recording, first + 1);
   CHECK(a.primal() == 9.0);
   CHECK(b.primal() == 7.0);
@@ -212,7 +212,7 @@ TEST_CASE("what was recorded can be forgotten") {
   Session session;
   const Symbol x = session.input(3.0);
   x * 5.0;
-  const Place begin = session.recording.size();
+  const ValueId begin = session.recording.size();
   const std::size_t constants = session.recording.constants().size();
   exp(x * 7.0);
   session.recording.rewind(begin, constants);
@@ -222,15 +222,15 @@ TEST_CASE("what was recorded can be forgotten") {
 }
 
 TEST_CASE("guards are told what Python's conversions give") {
-  CHECK(ask(Guard::truncated, -2.7, 0.0) == -2.0);
-  CHECK(ask(Guard::floored, -2.2, 0.0) == -3.0);
-  CHECK(ask(Guard::ceiled, -2.7, 0.0) == -2.0);
-  CHECK(ask(Guard::rounded, 2.5, 0.0) == 2.0);
-  CHECK(ask(Guard::quotient, 7.0, -2.0) == -4.0);
-  CHECK(ask(Guard::value, 2.5, 0.0) == 2.5);
-  CHECK(ask(Guard::digits, -2.5, 0.0) == -2.5);
-  CHECK(ask(Guard::less, 1.0, 2.0) == 1.0);
-  CHECK(ask(Guard::equal, std::nan(""), std::nan("")) == 0.0);
+  CHECK(observe(Guard::truncated, -2.7, 0.0) == -2.0);
+  CHECK(observe(Guard::floored, -2.2, 0.0) == -3.0);
+  CHECK(observe(Guard::ceiled, -2.7, 0.0) == -2.0);
+  CHECK(observe(Guard::rounded, 2.5, 0.0) == 2.0);
+  CHECK(observe(Guard::quotient, 7.0, -2.0) == -4.0);
+  CHECK(observe(Guard::value, 2.5, 0.0) == 2.5);
+  CHECK(observe(Guard::digits, -2.5, 0.0) == -2.5);
+  CHECK(observe(Guard::less, 1.0, 2.0) == 1.0);
+  CHECK(observe(Guard::equal, std::nan(""), std::nan("")) == 0.0);
   CHECK(same(std::nan(""), std::nan("")));
   CHECK_FALSE(same(0.0, -0.0));
 }

@@ -77,7 +77,7 @@ TEST_CASE("what is carried is the number that is stored") {
   // Chains through the first operand, the second, both; and across the guard between two parts.
   Recording recording;
   Recording::current = &recording;
-  const std::vector<Place> inputs = {recording.input(0.5), recording.input(0.25)};
+  const std::vector<ValueId> inputs = {recording.input(0.5), recording.input(0.25)};
   Symbol x = Symbol::at(recording, inputs[0]);
   const Symbol y = Symbol::at(recording, inputs[1]);
   const auto chain = [](auto x, auto y) {
@@ -89,8 +89,10 @@ TEST_CASE("what is carried is the number that is stored") {
     return tanh(x);
   };
   const Symbol middle = chain(x, y);
-  recording.guard(
-      {Guard::less, 0, {middle.place(), y.place()}, ask(Guard::less, middle.primal(), y.primal())});
+  recording.guard({Guard::less,
+                   0,
+                   {middle.place(), y.place()},
+                   observe(Guard::less, middle.primal(), y.primal())});
   const Symbol end[] = {chain(middle, y)};
   const Program program = simplified(recording, inputs, end);
   Recording::current = nullptr;

@@ -16,7 +16,7 @@ using namespace tapegrad;
 namespace {
 
 using Symbols = std::vector<Symbol>;
-using Places = std::vector<Place>;
+using Places = std::vector<ValueId>;
 using Matrix = std::vector<std::vector<double>>;
 using Rows = std::vector<std::set<std::uint32_t>>;
 
@@ -40,25 +40,25 @@ class Function {
     for (const Symbol& symbol : symbols) places.push_back(symbol.place());
     return places;
   }
-  Stretch stretch() { return Stretch(recording_, inputs_, recording_.size()); }
+  ActiveRange range() { return ActiveRange(recording_, inputs_, recording_.size()); }
 
   Pattern pattern(const Symbols& outputs) {
-    return jacobian_pattern(stretch(), inputs_, places(outputs));
+    return jacobian_pattern(range(), inputs_, places(outputs));
   }
 
   Symbols gradient(const Symbol& y) {
-    const Stretch all = stretch();
+    const ActiveRange all = range();
     ReverseSweep<Symbol> sweep(all);
     sweep.seed(y.place(), 1.0);
     sweep.run();
     Symbols adjoints;
-    for (const Place input : inputs_) adjoints.push_back(sweep.adjoint(input));
+    for (const ValueId input : inputs_) adjoints.push_back(sweep.adjoint(input));
     return adjoints;
   }
 
   // Column by column.
   Matrix dense(const Symbols& outputs) {
-    const Stretch all = stretch();
+    const ActiveRange all = range();
     Matrix matrix(outputs.size(), std::vector<double>(inputs_.size()));
     for (std::size_t j = 0; j < inputs_.size(); ++j) {
       ForwardSweep<double> sweep(all, 1);
@@ -72,7 +72,7 @@ class Function {
 
   template <class Number = double>
   std::vector<Number> sparse(const Symbols& outputs, const Compression& compression) {
-    return nonzeros<Number>(stretch(), inputs_, places(outputs), compression);
+    return nonzeros<Number>(range(), inputs_, places(outputs), compression);
   }
 
   Symbols x;
@@ -232,7 +232,7 @@ TEST_CASE("every output of a rule depends on every operand") {
   Function f(3);
   auto& r = f.recording();
   const auto rule = std::make_shared<Doubled>();
-  const Place first =
+  const ValueId first =
       r.record_group({f.inputs()[0], f.inputs()[2]}, {f.inputs()[0], f.inputs()[2]}, rule);
   const Symbol a = Symbol::at(r, first), b = Symbol::at(r, first + 1);
   CHECK(rows_of(f.pattern({a * f.x[1], b, a + b})) == Rows{{0, 1, 2}, {0, 2}, {0, 2}});
@@ -244,7 +244,7 @@ TEST_CASE("there is one sweep for each color") {
   const auto rule = std::make_shared<Doubled>();
   Symbols y;
   for (std::size_t k = 0; k < 10; ++k) {
-    const Place first =
+    const ValueId first =
         f.recording().record_group({f.inputs()[3 * k], f.inputs()[3 * k + 1]},
                                    {f.inputs()[3 * k], f.inputs()[3 * k + 1]}, rule);
     y.push_back(Symbol::at(f.recording(), first) * f.x[3 * k + 2]);

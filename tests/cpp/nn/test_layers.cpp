@@ -211,7 +211,7 @@ TEST_CASE("layers leave nothing behind, nor do those that an arena has no room f
     layers::cross_entropy(tape, xs, 1, out);
     layers::cross_entropy(tape, xs, xs, out);
   };
-  Tape tape(2 * Blocks::size);
+  Tape tape(2 * NodePool::size);
   Row xs(tape);
   xs.reserve(4);
   for (int k = 0; k < 4; ++k) xs.adopt({tape.leaf(k), static_cast<double>(k)});
@@ -219,25 +219,25 @@ TEST_CASE("layers leave nothing behind, nor do those that an arena has no room f
     Row out(tape);
     layer(tape, xs, out);
   }
-  CHECK(tape.blocks().alive() == 4);
+  CHECK(tape.pool().alive() == 4);
   // Room for one node more each time: each of them is the first to find none.
   const Index operand = xs[0].node;
   std::vector<Index> filling;
-  for (Index k = 0; k < Blocks::size; ++k) filling.push_back(tape.record<op<"neg">()>(operand));
+  for (Index k = 0; k < NodePool::size; ++k) filling.push_back(tape.record<op<"neg">()>(operand));
   for (bool fits = false; !fits; filling.pop_back()) {
-    const std::size_t alive = tape.blocks().alive();
+    const std::size_t alive = tape.pool().alive();
     try {
       Row out(tape);
       layer(tape, xs, out);
       fits = true;
     } catch (const ArenaFull&) {
     }
-    REQUIRE(tape.blocks().alive() == alive);
+    REQUIRE(tape.pool().alive() == alive);
     tape.release(filling.back());
   }
-  CHECK(filling.size() < Blocks::size - 60);
+  CHECK(filling.size() < NodePool::size - 60);
   for (const Index i : filling) tape.release(i);
-  CHECK(tape.blocks().alive() == 4);
+  CHECK(tape.pool().alive() == 4);
 }
 
 TEST_CASE("of symbols they are what they are of values, to the second derivative") {
@@ -261,7 +261,7 @@ TEST_CASE("of symbols they are what they are of values, to the second derivative
     Recording recording;
     Recording::current = &recording;
     SymbolRow xs(recording), out(recording);
-    std::vector<Place> inputs;
+    std::vector<ValueId> inputs;
     for (const double x : at) {
       inputs.push_back(recording.input(x));
       xs.add(Symbol::at(recording, inputs.back()));
@@ -273,16 +273,16 @@ TEST_CASE("of symbols they are what they are of values, to the second derivative
       result.primals.push_back(out[k].primal());
       total = total + out[k] * (1.0 + static_cast<double>(k));
     }
-    const Stretch stretch(recording, inputs, recording.size());
-    ReverseSweep<Symbol> sweep(stretch);
+    const ActiveRange range(recording, inputs, recording.size());
+    ReverseSweep<Symbol> sweep(range);
     sweep.seed(total.place(), Symbol(1.0));
     sweep.run();
     std::vector<Symbol> slopes;
-    for (const Place input : inputs) {
+    for (const ValueId input : inputs) {
       slopes.push_back(sweep.adjoint(input));
       result.slopes.push_back(slopes.back().primal());
     }
-    const Stretch whole(recording, inputs, recording.size());
+    const ActiveRange whole(recording, inputs, recording.size());
     ForwardSweep<double> forward(whole, 1);
     for (std::size_t k = 0; k < inputs.size(); ++k) forward.seed(inputs[k], 0, along[k]);
     forward.run();

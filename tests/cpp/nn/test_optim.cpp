@@ -141,13 +141,13 @@ TEST_CASE("options may change from step to step, and buffers begin when they are
 }
 
 TEST_CASE("an optimizer keeps its parameters alive") {
-  const std::size_t before = Value::tape().blocks().alive();
+  const std::size_t before = Value::tape().pool().alive();
   {
     optim::Optimizer optimizer(parameters(3), optim::SGD{});
-    CHECK(Value::tape().blocks().alive() == before + 3);
+    CHECK(Value::tape().pool().alive() == before + 3);
     optimizer.step();
   }
-  CHECK(Value::tape().blocks().alive() == before);
+  CHECK(Value::tape().pool().alive() == before);
 }
 
 TEST_CASE("no parameters are none to move") {

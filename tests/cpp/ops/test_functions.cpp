@@ -20,7 +20,7 @@
 #include <tapegrad/nn.hpp>
 #include <tapegrad/value.hpp>
 
-using tapegrad::Traced;
+using tapegrad::Active;
 using tapegrad::Value;
 
 namespace {
@@ -45,13 +45,13 @@ Result of_values(F f, const std::vector<double>& at) {
 }
 template <class F>
 Result of_traced(F f, const std::vector<double>& at) {
-  tapegrad::Trace trace(1 << 12);
-  std::vector<Traced> xs;
+  tapegrad::CompactTape trace(1 << 12);
+  std::vector<Active> xs;
   for (const double x : at) xs.push_back(trace.input(x));
-  const Traced y = f(xs);
+  const Active y = f(xs);
   trace.backward(y);
   Result result{y.data(), {}};
-  for (const Traced& x : xs) result.slopes.push_back(trace.adjoint(x));
+  for (const Active& x : xs) result.slopes.push_back(trace.adjoint(x));
   return result;
 }
 
@@ -84,7 +84,7 @@ void add_two(Called& called, F f) {
   });
   called.mixes.push_back([f](const std::vector<double>& at) {
     return of_traced(
-        [&](const auto& x) { return Traced(f(item<plain, 0>(x, at), item<plain, 1>(x, at))); }, at);
+        [&](const auto& x) { return Active(f(item<plain, 0>(x, at), item<plain, 1>(x, at))); }, at);
   });
 }
 template <class F>
@@ -104,7 +104,7 @@ void add_three(Called& called, F f) {
     return of_values([&](const auto& x) { return g(x, at); }, at);
   });
   called.mixes.push_back([g](const std::vector<double>& at) {
-    return of_traced([&](const auto& x) { return Traced(g(x, at)); }, at);
+    return of_traced([&](const auto& x) { return Active(g(x, at)); }, at);
   });
 }
 template <class F>
@@ -235,12 +235,12 @@ TEST_CASE("every public operation of the table has a function, for every mix of 
     if (what.arity == tapegrad::variadic) at = {0.75, -0.5, 1.25, 2.0};
     std::vector<double> all = at;
     if (what.constant_last) all.push_back(1.5);
-    const double value = tapegrad::dynamic[code].value(all);
+    const double value = tapegrad::operation_functions[code].value(all);
     for (const auto& mix : called->mixes) {
       const Result result = mix(at);
       CHECK(result.value == doctest::Approx(value).epsilon(1e-14));
       for (std::size_t k = 0; k < result.slopes.size(); ++k) {
-        const double slope = tapegrad::dynamic[code].partial(all, value, k);
+        const double slope = tapegrad::operation_functions[code].partial(all, value, k);
         CHECK(
             (result.slopes[k] == 0.0 || result.slopes[k] == doctest::Approx(slope).epsilon(1e-13)));
       }
@@ -248,7 +248,7 @@ TEST_CASE("every public operation of the table has a function, for every mix of 
   }
 }
 
-TEST_CASE_TEMPLATE("comparisons and questions are those of the data", T, Value, Traced) {
+TEST_CASE_TEMPLATE("comparisons and questions are those of the data", T, Value, Active) {
   const T x = 1.5, y = 2.5, none = not_a_number;
   CHECK(x == x);
   CHECK(x == 1.5);
@@ -270,7 +270,7 @@ TEST_CASE_TEMPLATE("comparisons and questions are those of the data", T, Value, 
   CHECK(text.str() == "1.5 3.75");
 }
 
-TEST_CASE_TEMPLATE("numeric limits are those of double", T, Value, Traced, Value) {
+TEST_CASE_TEMPLATE("numeric limits are those of double", T, Value, Active, Value) {
   using Limits = std::numeric_limits<T>;
   using Double = std::numeric_limits<double>;
   static_assert(std::same_as<decltype(Limits::max()), T>);
@@ -291,9 +291,9 @@ TEST_CASE("steps have C's value and no derivative") {
     const std::vector<double> at = {x};
     check([](const auto& v) { return floor(v[0]) + 0 * v[0]; }, {2.75}, 2.0, {0.0});
     CHECK(floor(Value(x)).data() == std::floor(x));
-    CHECK(ceil(Traced(x)).data() == std::ceil(x));
+    CHECK(ceil(Active(x)).data() == std::ceil(x));
     CHECK(trunc(Value(x)).data() == std::trunc(x));
-    CHECK(round(Traced(x)).data() == std::round(x));
+    CHECK(round(Active(x)).data() == std::round(x));
     CHECK(std::signbit(trunc(Value(x)).data()) == std::signbit(std::trunc(x)));
   }
 }
@@ -308,7 +308,7 @@ TEST_CASE("fmax and fmin ignore a NaN, and share at a tie") {
   check(most, {not_a_number, 2.0}, 2.0, {0.0, 1.0});
   check(least, {2.0, not_a_number}, 2.0, {1.0, 0.0});
   CHECK(isnan(fmax(Value(not_a_number), not_a_number)));
-  CHECK(fmax(1, Traced(not_a_number)) == 1.0);
+  CHECK(fmax(1, Active(not_a_number)) == 1.0);
 }
 
 TEST_CASE("copysign and fabs") {

@@ -62,10 +62,12 @@ consteval bool partials_match_arity(std::index_sequence<K...>) {
 static_assert(partials_match_arity(std::make_index_sequence<ops::count>()));
 
 static_assert(description(op<"tanh">())->name == "tanh");
-static_assert(description(Op::leaf) == nullptr && description(Op::open) == nullptr);
+static_assert(description(Op::leaf) == nullptr && description(Op::custom) == nullptr);
 static_assert(entry<op<"asin">()>.alias == "arcsin");
 
-double value(std::size_t code, const std::vector<double>& x) { return dynamic[code].value(x); }
+double value(std::size_t code, const std::vector<double>& x) {
+  return operation_functions[code].value(x);
+}
 
 // Of fourth order: near the edge of a domain the second order's error would show.
 double central_difference(std::size_t code, std::vector<double> x, std::size_t k) {
@@ -210,7 +212,7 @@ TEST_CASE("every partial is the value's derivative over the whole domain") {
       for (std::size_t k = 0; k < operands; ++k) {
         CAPTURE(x);
         CAPTURE(k);
-        const double partial = dynamic[code].partial(x, y, k);
+        const double partial = operation_functions[code].partial(x, y, k);
         const double difference = central_difference(code, x, k);
         CHECK(std::fabs(partial - difference) <= 1e-8 * std::fmax(1.0, std::fabs(partial)));
       }
@@ -234,14 +236,14 @@ TEST_CASE("what is recorded is the table's value and partials") {
       x[k] = domain.low + random() / 4294967295.0 * (domain.high - domain.low);
       arguments.push_back({k < operands ? tape.leaf(x[k]) : no_node, x[k]});
     }
-    const Index i = dynamic[code].record(tape, arguments);
+    const Index i = operation_functions[code].record(tape, arguments);
     const double y = value(code, x);
     CHECK(tape.cell(i).primal == y);
     CHECK(tape.cell(i).op == static_cast<Op>(code));
     std::size_t k = 0;
     tape.each_operand(i, [&](Index node, double partial) {
       CHECK(node == arguments[k].node);
-      CHECK((is_absent(partial) ? 0.0 : partial) == dynamic[code].partial(x, y, k));
+      CHECK((is_absent(partial) ? 0.0 : partial) == operation_functions[code].partial(x, y, k));
       ++k;
     });
     CHECK(k == operands);
@@ -251,7 +253,7 @@ TEST_CASE("what is recorded is the table's value and partials") {
 TEST_CASE("derivatives at kinks are those that the summaries promise") {
   const auto partial = [](Op code, std::vector<double> x, std::size_t k = 0) {
     const auto place = static_cast<std::size_t>(code);
-    return dynamic[place].partial(x, value(place, x), k);
+    return operation_functions[place].partial(x, value(place, x), k);
   };
   CHECK(partial(op<"relu">(), {0.0}) == 0.0);
   CHECK(partial(op<"abs">(), {0.0}) == 0.0);

@@ -23,9 +23,9 @@ void use() {
   expect("dy/dx", x.grad(), 17.0);
   expect("dy/dother", other.grad(), 2.0);
 
-  tapegrad::Trace trace(1 << 10);
-  const tapegrad::Traced t = trace.input(3.0);
-  const tapegrad::Traced s = squared(doubled(t));
+  tapegrad::CompactTape trace(1 << 10);
+  const tapegrad::Active t = trace.input(3.0);
+  const tapegrad::Active s = squared(doubled(t));
   trace.backward(s);
   expect("s", s.data(), 36.0);
   expect("ds/dt", trace.adjoint(t), 24.0);

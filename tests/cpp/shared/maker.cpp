@@ -3,6 +3,6 @@
 
 [[gnu::visibility("default")]] tapegrad::Value made(double x) { return tapegrad::Value(x); }
 
-[[gnu::visibility("default")]] tapegrad::Traced doubled(const tapegrad::Traced& x) {
+[[gnu::visibility("default")]] tapegrad::Active doubled(const tapegrad::Active& x) {
   return 2.0 * x;
 }

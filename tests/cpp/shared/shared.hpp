@@ -5,5 +5,5 @@
 
 tapegrad::Value made(double x);
 tapegrad::Value cubed(const tapegrad::Value& x);
-tapegrad::Traced doubled(const tapegrad::Traced& x);
-tapegrad::Traced squared(const tapegrad::Traced& x);
+tapegrad::Active doubled(const tapegrad::Active& x);
+tapegrad::Active squared(const tapegrad::Active& x);

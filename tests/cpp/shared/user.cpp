@@ -3,4 +3,4 @@
 
 [[gnu::visibility("default")]] tapegrad::Value cubed(const tapegrad::Value& x) { return x * x * x; }
 
-[[gnu::visibility("default")]] tapegrad::Traced squared(const tapegrad::Traced& x) { return x * x; }
+[[gnu::visibility("default")]] tapegrad::Active squared(const tapegrad::Active& x) { return x * x; }

@@ -57,10 +57,10 @@ def source(tmp_path: Path) -> Path:
         "  tapegrad::Value a = 2.0, b = 3.0;\n"
         "  const tapegrad::Value c = f(a, b);\n"
         "  c.backward();\n"
-        "  tapegrad::Trace trace;\n"
-        "  const tapegrad::Traced x = trace.input(2.0), y = f(x, x);\n"
-        "  trace.backward(y);\n"
-        "  return trace.adjoint(x) > 0.0 || a.grad() > 0.0;\n"
+        "  tapegrad::CompactTape tape;\n"
+        "  const tapegrad::Active x = tape.input(2.0), y = f(x, x);\n"
+        "  tape.backward(y);\n"
+        "  return tape.adjoint(x) > 0.0 || a.grad() > 0.0;\n"
         "}\n"
     )
     return path

@@ -1,4 +1,4 @@
-// A stretch of address space that is paid for page by page: node indices stay valid while it grows.
+// A range of address space that is paid for page by page: node indices stay valid while it grows.
 #pragma once
 
 #include <cstddef>
@@ -28,14 +28,14 @@ inline constexpr unsigned long no_access = 0x01, read_write = 0x04;  // PAGE_
 }  // namespace windows
 #endif
 
-class Pages {
+class VirtualMemory {
  public:
   static constexpr std::size_t huge_page = std::size_t{2} << 20;
 
-  Pages() = default;
-  Pages(const Pages&) = delete;
-  Pages& operator=(const Pages&) = delete;
-  ~Pages() { release(); }
+  VirtualMemory() = default;
+  VirtualMemory(const VirtualMemory&) = delete;
+  VirtualMemory& operator=(const VirtualMemory&) = delete;
+  ~VirtualMemory() { release(); }
 
   // False, with nothing changed, where the system refuses so much.
   bool reserve(std::size_t bytes) noexcept {
@@ -161,9 +161,9 @@ class Pages {
 
 // An array of records on pages of its own, `skew` bytes past the first one's begin.
 template <class Record, std::size_t skew>
-class Column {
+class VirtualArray {
  public:
-  // As of Pages, in records.
+  // As of VirtualMemory, in records.
   bool reserve(std::size_t count) noexcept {
     if (!pages_.reserve(end(count))) return false;
     records_ = reinterpret_cast<Record*>(pages_.base() + skew);
@@ -181,10 +181,10 @@ class Column {
  private:
   // The last record may end on a page more: a huge one, that it may be one once it is touched.
   static constexpr std::size_t end(std::size_t count) noexcept {
-    return count * sizeof(Record) + (skew != 0 ? Pages::huge_page : 0);
+    return count * sizeof(Record) + (skew != 0 ? VirtualMemory::huge_page : 0);
   }
 
-  Pages pages_;
+  VirtualMemory pages_;
   Record* records_ = nullptr;
 };
 

@@ -1,7 +1,7 @@
-// Numbers of a trace, and expressions of them: what an operator returns, until it is assigned.
+// Numbers of a compact tape, and expressions of them: what an operator returns, until it is assigned.
 //
 // An expression holds copies of its operands and nothing is recorded of it before it becomes a
-// Traced: then the whole statement is one step, with a partial derivative for each number in it.
+// Active: then the whole statement is one step, with a partial derivative for each number in it.
 #pragma once
 
 #include <cstddef>
@@ -22,54 +22,54 @@ class Expression;
 namespace detail {
 
 // How an expression holds an operand.
-class Held;
+class ActiveCopy;
 template <class Operand>
-using HeldAs = std::conditional_t<Recorded<Operand> && Whole<Operand>, Held, Operand>;
+using Stored = std::conditional_t<Recorded<Operand> && Whole<Operand>, ActiveCopy, Operand>;
 
 }  // namespace detail
 
-// A number of this thread's trace, or a plain one, of which nothing is recorded.
-class Traced {
+// A number of this thread's compact tape, or a plain one, of which nothing is recorded.
+class Active {
  public:
-  using Whole = Traced;
+  using Whole = Active;
 
-  Traced() = default;
-  Traced(Number auto primal) : primal_(static_cast<double>(primal)) {}
+  Active() = default;
+  Active(Number auto primal) : primal_(static_cast<double>(primal)) {}
   // Records the expression, if it depends on a number that is no constant.
   template <Op code, class... Operands>
-  Traced(const Expression<code, Operands...>& expression);
+  Active(const Expression<code, Operands...>& expression);
 
   double data() const noexcept { return primal_; }
-  bool is_constant() const noexcept { return place_ == 0; }
+  bool is_constant() const noexcept { return slot_ == 0; }
 
   // `x` with a primal that is rounded in another way.
-  static Traced with_data(const Traced& x, double primal) { return {primal, x.place_}; }
+  static Active with_data(const Active& x, double primal) { return {primal, x.slot_}; }
 
   template <Op code, class... Operands>
   static auto apply(const Operands&... operands) {
-    return Expression<code, detail::HeldAs<Operands>...>(operands...);
+    return Expression<code, detail::Stored<Operands>...>(operands...);
   }
 
  private:
-  friend class Trace;
-  friend class detail::Held;
-  Traced(double primal, std::int32_t place) : primal_(primal), place_(place) {}
+  friend class CompactTape;
+  friend class detail::ActiveCopy;
+  Active(double primal, std::int32_t place) : primal_(primal), slot_(place) {}
 
   double primal_ = 0.0;
-  std::int32_t place_ = 0;  // of its adjoint: below 0 that of an input
+  std::int32_t slot_ = 0;  // of its adjoint: below 0 that of an input
 };
 
 namespace detail {
 
-// A copy of a Traced. Its members are copied one by one: as a whole, they would be read by one load
-// from where two stores have just put them, for which a processor waits.
-class Held {
+// A copy of an Active. Its members are copied one by one: as a whole, they would be read by one
+// load from where two stores have just put them, for which a processor waits.
+class ActiveCopy {
  public:
-  using Whole = Traced;
+  using Whole = Active;
 
-  explicit Held(const Traced& number) : primal(number.primal_), place(number.place_) {}
-  Held(const Held& other) : primal(other.primal), place(other.place) {}
-  Held& operator=(const Held&) = delete;
+  explicit ActiveCopy(const Active& number) : primal(number.primal_), place(number.slot_) {}
+  ActiveCopy(const ActiveCopy& other) : primal(other.primal), place(other.place) {}
+  ActiveCopy& operator=(const ActiveCopy&) = delete;
 
   double data() const noexcept { return primal; }
   bool all_recorded() const noexcept { return place != 0; }
@@ -107,11 +107,11 @@ inline double chain(double outer, double partial) {
 
 }  // namespace detail
 
-// An operation whose operands are Traced, plain numbers or expressions.
+// An operation whose operands are Active, plain numbers or expressions.
 template <Op code, class... Operands>
 class Expression {
  public:
-  using Whole = Traced;
+  using Whole = Active;
 
   template <class... X>
   explicit Expression(const X&... x)
@@ -120,8 +120,8 @@ class Expression {
   double data() const noexcept { return primal_; }
 
  private:
-  friend class Traced;
-  friend class Trace;
+  friend class Active;
+  friend class CompactTape;
   template <Op, class...>
   friend class Expression;
 
@@ -157,7 +157,7 @@ class Expression {
                                  std::get<k>(entry<code>.partials)(detail::data(x)..., primal_));
           },
           operands_);
-      if constexpr (std::is_same_v<Operand, detail::Held>)
+      if constexpr (std::is_same_v<Operand, detail::ActiveCopy>)
         return std::tuple(
             detail::Leaf<std::remove_const_t<decltype(partial)>>{operand.place, partial});
       else return operand.leaves(partial);
@@ -171,7 +171,7 @@ class Expression {
 }  // namespace tapegrad
 
 template <>
-class std::numeric_limits<tapegrad::Traced> : public tapegrad::detail::Limits<tapegrad::Traced> {};
+class std::numeric_limits<tapegrad::Active> : public tapegrad::detail::Limits<tapegrad::Active> {};
 template <tapegrad::Op code, class... Operands>
 class std::numeric_limits<tapegrad::Expression<code, Operands...>>
-    : public std::numeric_limits<tapegrad::Traced> {};
+    : public std::numeric_limits<tapegrad::Active> {};

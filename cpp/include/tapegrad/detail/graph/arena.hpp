@@ -16,31 +16,31 @@
 
 namespace tapegrad {
 
-class Frontier;
+class PendingNodes;
 
 // A node counts its owners: handles, and the nodes that have it as an operand. Not for use from
 // several threads at once.
 class Arena {
  public:
-  explicit Arena(Index limit = max_nodes) : blocks_(limit) {}
+  explicit Arena(Index limit = max_nodes) : pool_(limit) {}
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  Link& link(Index i) noexcept { return blocks_.links()[i]; }
-  Partials& partials(Index i) noexcept { return blocks_.partials()[i]; }
-  Cell& cell(Index i) noexcept { return blocks_.cells()[i]; }
-  const Link& link(Index i) const noexcept { return blocks_.links()[i]; }
-  const Partials& partials(Index i) const noexcept { return blocks_.partials()[i]; }
-  const Cell& cell(Index i) const noexcept { return blocks_.cells()[i]; }
-  Blocks& blocks() noexcept { return blocks_; }
-  const Blocks& blocks() const noexcept { return blocks_; }
+  Link& link(Index i) noexcept { return pool_.links()[i]; }
+  Partials& partials(Index i) noexcept { return pool_.partials()[i]; }
+  Cell& cell(Index i) noexcept { return pool_.cells()[i]; }
+  const Link& link(Index i) const noexcept { return pool_.links()[i]; }
+  const Partials& partials(Index i) const noexcept { return pool_.partials()[i]; }
+  const Cell& cell(Index i) const noexcept { return pool_.cells()[i]; }
+  NodePool& pool() noexcept { return pool_; }
+  const NodePool& pool() const noexcept { return pool_; }
 
   // A slot newer than every other node's; the caller fills it in and is its first owner.
-  Index push() { return blocks_.push(); }
+  Index push() { return pool_.push(); }
 
   Index leaf(double primal) {
-    const Index i = blocks_.push_leaf();
-    link(i) = {0.0, {due | no_node, no_node}};
+    const Index i = pool_.push_leaf();
+    link(i) = {0.0, {pending_bit | no_node, no_node}};
     cell(i) = {primal, 1, Op::leaf, 0};
     return i;
   }
@@ -55,23 +55,24 @@ class Arena {
     if ((c.owners -= owner) != 0) [[likely]]
       return;
     if (c.op != Op::leaf) destroy(i);
-    else if (c.flags == 0 && !has_extra(i)) blocks_.take_back_leaf(i);
+    else if (c.flags == 0 && !has_list(i)) pool_.reclaim_leaf(i);
     else destroy_rich_leaf(i);
   }
 
-  bool has_extra(Index i) const noexcept { return link(i).operand[1] == in_extra; }
+  bool has_list(Index i) const noexcept { return link(i).operand[1] == in_list; }
 
-  // The Lists of a node that has any: the second is null, or what the first is multiplied by.
-  List* list(Index i) const noexcept { return at(partials(i)[0]); }
-  List* factors(Index i) const noexcept { return at(partials(i)[1]); }
+  // The operand lists of a node that has any: the second is null, or what the first is multiplied
+  // by.
+  OperandList* list(Index i) const noexcept { return at(partials(i)[0]); }
+  OperandList* factors(Index i) const noexcept { return at(partials(i)[1]); }
 
-  // Calls visit(nodes, partials, count) for each stretch of the operands of a node with Lists. With
-  // two, the partials of either are the other's numbers; what the first has beyond the second's
-  // length comes last, with partials of its own.
+  // Calls visit(nodes, partials, count) for each range of the operands of a node with operand
+  // lists. With two, the partials of either are the other's numbers; what the first has beyond the
+  // second's length comes last, with partials of its own.
   template <class Visit>
   void each_span(Index i, Visit visit) const {
-    const List* const own = list(i);
-    const List* const factors = this->factors(i);
+    const OperandList* const own = list(i);
+    const OperandList* const factors = this->factors(i);
     if (factors == nullptr) {
       visit(own->nodes(), own->numbers(), own->size);
       return;
@@ -84,21 +85,21 @@ class Arena {
 
   template <class Visit>
   void each_operand(Index i, Visit visit) const {
-    if (has_extra(i)) {
+    if (has_list(i)) {
       return each_span(i, [&](const Index* nodes, const double* partials, std::size_t count) {
         for (std::size_t k = 0; k < count; ++k)
           if (nodes[k] != no_node) visit(nodes[k], partials[k]);
       });
     }
     const Link& l = link(i);
-    const Index first = l.operand[0] & ~due;
+    const Index first = l.operand[0] & ~pending_bit;
     if (first != no_node) visit(first, partials(i)[0]);
     if (l.operand[1] != no_node) visit(l.operand[1], partials(i)[1]);
   }
 
   bool has_finite_partials(Index i) const {
     bool finite = true;
-    if (has_extra(i)) {
+    if (has_list(i)) {
       each_span(i, [&](const Index*, const double* numbers, std::size_t count) {
         finite = finite && are_finite(numbers, count);
       });
@@ -109,26 +110,28 @@ class Arena {
     return finite;
   }
 
-  // Moves the node's operands into one List of its own, if they do not lie in Lists already.
-  void need_extra(Index i) {
-    if (has_extra(i)) return;
+  // Moves the node's operands into one OperandList of its own, if they do not lie in operand lists
+  // already.
+  void need_list(Index i) {
+    if (has_list(i)) return;
     std::vector<Operand> operands;
     append_operands(i, operands);
     if (cell(i).flags & flag::constant_left) std::swap(operands[0], operands[1]);
-    List* const made = make_list(operands);
+    OperandList* const made = make_list(operands);
     // A sweep may be under way; only a leaf's bit is no mark.
     const Index first = link(i).operand[0];
-    refer(i, made, nullptr, first == (due | no_node) ? 0 : first & due);
+    refer(i, made, nullptr, first == (pending_bit | no_node) ? 0 : first & pending_bit);
   }
 
-  // Gives a node with Lists one that is its own alone, with its partials: it may be written to.
-  List& own_list(Index i) {
-    List* const before = list(i);
-    List* const factors_before = factors(i);
+  // Gives a node with operand lists one that is its own alone, with its partials: it may be written
+  // to.
+  OperandList& own_list(Index i) {
+    OperandList* const before = list(i);
+    OperandList* const factors_before = factors(i);
     if (factors_before == nullptr && before->owners == 1) return *before;
     std::vector<Operand> operands;
     append_operands(i, operands);
-    List* const made = make_list(operands);
+    OperandList* const made = make_list(operands);
     for (const Operand& operand : operands)
       if (operand.node != no_node) own(operand.node);
     refer(i, made, nullptr, link(i).operand[0]);
@@ -139,41 +142,41 @@ class Arena {
 
   // Afterwards each operand of the node counts it as an owner, and none that it shares with others.
   void unshare(Index i) {
-    if (!has_extra(i)) return;
-    const List* const by = factors(i);
+    if (!has_list(i)) return;
+    const OperandList* const by = factors(i);
     if (list(i)->owners > 1 || (by != nullptr && by->owners > 1)) own_list(i);
   }
 
-  // Takes one owner from the List; without any left, its nodes have one less each.
-  void give_up(List* list) noexcept {
+  // Takes one owner from the list; without any left, its nodes have one less each.
+  void give_up(OperandList* list) noexcept {
     if (--list->owners != 0) return;
     for (std::size_t k = 0; k < list->size; ++k)
       if (list->nodes()[k] != no_node) release(list->nodes()[k]);
     lists_.give_back(list);
   }
 
-  Lists& lists() noexcept { return lists_; }
+  OperandPool& lists() noexcept { return lists_; }
 
   Backward* backward_of(Index i) const noexcept {
-    if (!has_extra(i) || (link(i).operand[0] & ~due) != has_function) return nullptr;
-    return notes_.find(i)->second.backward.get();
+    if (!has_list(i) || (link(i).operand[0] & ~pending_bit) != has_function) return nullptr;
+    return extras_.find(i)->second.backward.get();
   }
   void set_backward(Index i, std::unique_ptr<Backward> backward) {
-    need_extra(i);
-    Note& note = need_note(i);
-    std::swap(note.backward, backward);
-    link(i).operand[0] = (link(i).operand[0] & due) | (note.backward ? has_function : 0);
+    need_list(i);
+    NodeExtra& extra = need_extra(i);
+    std::swap(extra.backward, backward);
+    link(i).operand[0] = (link(i).operand[0] & pending_bit) | (extra.backward ? has_function : 0);
     discard(std::move(backward));
   }
 
-  Note& need_note(Index i) {
-    Note& note = notes_[i];
-    cell(i).flags |= flag::noted;
-    return note;
+  NodeExtra& need_extra(Index i) {
+    NodeExtra& extra = extras_[i];
+    cell(i).flags |= flag::extra;
+    return extra;
   }
-  Note* find_note(Index i) noexcept {
-    if (!(cell(i).flags & flag::noted)) return nullptr;
-    return &notes_.find(i)->second;
+  NodeExtra* find_extra(Index i) noexcept {
+    if (!(cell(i).flags & flag::extra)) return nullptr;
+    return &extras_.find(i)->second;
   }
 
   // Destroys the object as soon as the arena is at rest.
@@ -201,21 +204,22 @@ class Arena {
   };
 
   std::size_t bytes() const noexcept {
-    return blocks_.bytes() + lists_.bytes() + notes_.size() * (sizeof(Note) + 2 * sizeof(void*));
+    return pool_.bytes() + lists_.bytes() +
+           extras_.size() * (sizeof(NodeExtra) + 2 * sizeof(void*));
   }
 
   // The operands as the node holds them, constants included.
   void append_operands(Index i, std::vector<Operand>& operands) const {
-    if (has_extra(i)) return append_list(i, operands);
+    if (has_list(i)) return append_list(i, operands);
     const Link& l = link(i);
-    if ((l.operand[0] & ~due) == no_node) return;
-    operands.push_back({l.operand[0] & ~due, partials(i)[0]});
+    if ((l.operand[0] & ~pending_bit) == no_node) return;
+    operands.push_back({l.operand[0] & ~pending_bit, partials(i)[0]});
     if (l.operand[1] != no_node || cell(i).flags & (flag::constant_left | flag::constant_right))
       operands.push_back({l.operand[1], partials(i)[1]});
   }
 
  private:
-  friend class Frontier;
+  friend class PendingNodes;
 
   // Written with integers, of which compilers take several at once: the exponent of an infinity or
   // NaN is all ones, and one more carries into the sign.
@@ -228,10 +232,10 @@ class Arena {
   }
 
   void append_list(Index i, std::vector<Operand>& operands) const {
-    const List& own = *list(i);
+    const OperandList& own = *list(i);
     const std::size_t count = factors(i) != nullptr ? factors(i)->size : 0;
-    const auto append = [&](const List& values, const List& partials, std::size_t from,
-                            std::size_t to) {
+    const auto append = [&](const OperandList& values, const OperandList& partials,
+                            std::size_t from, std::size_t to) {
       for (std::size_t k = from; k < to; ++k) {
         const Index node = values.nodes()[k];
         operands.push_back({node, (node == no_node ? values : partials).numbers()[k]});
@@ -244,8 +248,8 @@ class Arena {
     append(own, own, count, own.size);
   }
 
-  List* make_list(const std::vector<Operand>& operands) {
-    List* const made = lists_.take(operands.size());
+  OperandList* make_list(const std::vector<Operand>& operands) {
+    OperandList* const made = lists_.take(operands.size());
     for (std::size_t k = 0; k < operands.size(); ++k) {
       made->numbers()[k] = operands[k].partial;
       made->nodes()[k] = operands[k].node;
@@ -254,18 +258,19 @@ class Arena {
   }
 
  protected:
-  // Lists lie in the place of partials.
-  static List* at(double bits) noexcept {
-    return reinterpret_cast<List*>(static_cast<std::uintptr_t>(std::bit_cast<std::uint64_t>(bits)));
+  // Operand lists lie in the place of partials.
+  static OperandList* at(double bits) noexcept {
+    return reinterpret_cast<OperandList*>(
+        static_cast<std::uintptr_t>(std::bit_cast<std::uint64_t>(bits)));
   }
-  static double bits_of(const List* list) noexcept {
+  static double bits_of(const OperandList* list) noexcept {
     return std::bit_cast<double>(
         static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(list)));
   }
-  void refer(Index i, const List* own, const List* factors, Index first) noexcept {
+  void refer(Index i, const OperandList* own, const OperandList* factors, Index first) noexcept {
     partials(i) = {bits_of(own), bits_of(factors)};
     link(i).operand[0] = first;
-    link(i).operand[1] = in_extra;
+    link(i).operand[1] = in_list;
   }
 
  private:
@@ -276,12 +281,12 @@ class Arena {
   [[gnu::noinline]] void destroy(Index i) noexcept {
     for (Index here = 0;;) {
       destroy_in_block(i, here);
-      if (doomed_ == Blocks::none) break;
+      if (doomed_ == NodePool::none) break;
       const Index block = doomed_;
-      Blocks::Block& with = blocks_.at(block);
+      NodePool::Block& with = pool_.at(block);
       doomed_ = with.next_doomed;
       here = std::exchange(with.doomed, 0) - 1u;
-      i = block * Blocks::size + with.newest_doomed + 1u;
+      i = block * NodePool::size + with.newest_doomed + 1u;
       do --i;
       while (cell(i).owners != 0);
     }
@@ -297,54 +302,54 @@ class Arena {
 
   // Destroys node `i`, and `here` doomed ones below it in its block.
   [[gnu::always_inline]] void destroy_in_block(Index i, Index here) noexcept {
-    Cell* const cells = blocks_.cells();
-    const Link* const links = blocks_.links();
+    Cell* const cells = pool_.cells();
+    const Link* const links = pool_.links();
     Cell* c = cells + i;
     const Link* l = links + i;
-    const Index block = i / Blocks::size;
-    const Link* const third = links + block * Blocks::size + 2;
+    const Index block = i / NodePool::size;
+    const Link* const third = links + block * NodePool::size + 2;
     const auto drop = [&](Index operand) {
       if (--cells[operand].owners != 0) [[likely]]
         return;
-      if (operand / Blocks::size == block) ++here;
+      if (operand / NodePool::size == block) ++here;
       else doom(operand);
     };
     const auto last_use = [](const Cell& cell) {
-      return cell.owners == 1 && !(cell.flags & flag::noted);
+      return cell.owners == 1 && !(cell.flags & flag::extra);
     };
     for (Index count = 1;; ++count) {
       // A sum of products, recorded product after product: the sum so far and the newest product
       // are the two nodes before. Where it is the last to use them, they go with it, with no mark.
       const auto newest = static_cast<Index>(l - links);
       for (std::uint64_t before = both(newest - 2, newest - 1);
-           both(*l) == before && l >= third && !(c->flags & flag::noted) && last_use(c[-1]) &&
+           both(*l) == before && l >= third && !(c->flags & flag::extra) && last_use(c[-1]) &&
            last_use(c[-2]);
            before -= both(2, 2)) {
-        const Index left = l[-1].operand[0] & ~due;
+        const Index left = l[-1].operand[0] & ~pending_bit;
         const Index right = l[-1].operand[1];
-        if (right >= in_extra) break;
+        if (right >= in_list) break;
         drop(left);
         drop(right);
-        Blocks::bury(c[0]);
-        Blocks::bury(c[-1]);
+        NodePool::mark_dead(c[0]);
+        NodePool::mark_dead(c[-1]);
         l -= 2, c -= 2, count += 2;
       }
-      const Index first = l->operand[0] & ~due;
+      const Index first = l->operand[0] & ~pending_bit;
       const Index second = l->operand[1];
-      if (c->flags & flag::noted && !destroy_note(static_cast<Index>(c - cells))) [[unlikely]] {
+      if (c->flags & flag::extra && !destroy_note(static_cast<Index>(c - cells))) [[unlikely]] {
         --count;  // it lives on
       } else {
-        if (second == in_extra) [[unlikely]] {
+        if (second == in_list) [[unlikely]] {
           const auto node = static_cast<Index>(c - cells);
           drop_list(list(node));
-          if (List* const by = factors(node)) drop_list(by);
+          if (OperandList* const by = factors(node)) drop_list(by);
         } else {
           if (first != no_node) drop(first);
           if (second != no_node) drop(second);
         }
-        Blocks::bury(*c);
+        NodePool::mark_dead(*c);
       }
-      if (here == 0) return blocks_.take_back(static_cast<Index>(c - cells), count);
+      if (here == 0) return pool_.reclaim(static_cast<Index>(c - cells), count);
       --here;
       do --l, --c;
       while (c->owners != 0);
@@ -353,26 +358,26 @@ class Arena {
 
   // Of a node in another block than the one that is scanned, or in any.
   [[gnu::noinline]] void doom(Index i) noexcept {
-    Blocks::Block& block = blocks_.block_of(i);
+    NodePool::Block& block = pool_.block_of(i);
     if (block.leaves) return destroy_leaf(i);
-    const auto offset = static_cast<std::uint16_t>(i % Blocks::size);
+    const auto offset = static_cast<std::uint16_t>(i % NodePool::size);
     if (block.doomed++ == 0) {
       block.newest_doomed = offset;
-      block.next_doomed = std::exchange(doomed_, i / Blocks::size);
+      block.next_doomed = std::exchange(doomed_, i / NodePool::size);
     } else {
       block.newest_doomed = (std::max)(block.newest_doomed, offset);
     }
   }
 
   void destroy_leaf(Index i) noexcept {
-    if (cell(i).flags & flag::noted && !destroy_note(i)) return;
-    if (has_extra(i)) drop_list(list(i));
-    blocks_.take_back_leaf(i);
+    if (cell(i).flags & flag::extra && !destroy_note(i)) return;
+    if (has_list(i)) drop_list(list(i));
+    pool_.reclaim_leaf(i);
   }
 
-  [[gnu::noinline]] void drop_list(List* list) noexcept {
+  [[gnu::noinline]] void drop_list(OperandList* list) noexcept {
     if (--list->owners != 0) return;
-    Cell* const cells = blocks_.cells();
+    Cell* const cells = pool_.cells();
     const Index* const nodes = list->nodes();
     for (std::size_t k = 0, count = list->size; k < count; ++k)
       if (nodes[k] != no_node && --cells[nodes[k]].owners == 0) [[unlikely]]
@@ -382,7 +387,7 @@ class Arena {
 
   // False where the attachment has taken the node over.
   [[gnu::noinline]] bool destroy_note(Index i) noexcept {
-    const auto found = notes_.find(i);
+    const auto found = extras_.find(i);
     if (found->second.attachment && found->second.attachment->take_over(i)) {
       set_aside(std::move(found->second.attachment));
       return false;
@@ -391,7 +396,7 @@ class Arena {
     set_aside(std::move(found->second.attachment));
     set_aside(std::move(found->second.held));
     set_aside(std::move(found->second.origin));
-    notes_.erase(found);
+    extras_.erase(found);
     return true;
   }
 
@@ -411,13 +416,13 @@ class Arena {
     discarding_ = false;
   }
 
-  Blocks blocks_;
-  Index doomed_ = Blocks::none;  // chain of blocks
+  NodePool pool_;
+  Index doomed_ = NodePool::none;  // chain of blocks
   Owned* discarded_ = nullptr;
   bool discarding_ = false;
-  Lists lists_;
-  std::unordered_map<Index, Note> notes_;
-  Frontier* frontier_ = nullptr;  // of the innermost sweep under way
+  OperandPool lists_;
+  std::unordered_map<Index, NodeExtra> extras_;
+  PendingNodes* pending_nodes_ = nullptr;  // of the innermost sweep under way
 };
 
 }  // namespace tapegrad

@@ -62,7 +62,7 @@ double partial_any(std::span<const double> x, double y, std::size_t k) {
 }  // namespace detail
 
 // One operation for callers that know it only at run time.
-struct Dynamic {
+struct OperationFunctions {
   // At least one argument is a node, and their number is right.
   Index (*record)(Tape&, std::span<const Argument>);
   double (*value)(std::span<const double>);
@@ -71,10 +71,10 @@ struct Dynamic {
   double (*stored_partial)(std::span<const double>, double value, std::size_t operand);
 };
 
-inline constexpr auto dynamic = []<std::size_t... K>(std::index_sequence<K...>) {
-  return std::array<Dynamic, ops::count>{Dynamic{detail::record_any<K>, detail::value_any<K>,
-                                                 detail::partial_any<K, false>,
-                                                 detail::partial_any<K, true>}...};
+inline constexpr auto operation_functions = []<std::size_t... K>(std::index_sequence<K...>) {
+  return std::array<OperationFunctions, ops::count>{
+      OperationFunctions{detail::record_any<K>, detail::value_any<K>, detail::partial_any<K, false>,
+                         detail::partial_any<K, true>}...};
 }
 (std::make_index_sequence<ops::count>());
 
@@ -85,7 +85,7 @@ inline void Tape::show_constants(Index i) {
   append_operands(i, operands);
   std::vector<std::size_t> order(operands.size());  // of the node's operands in the operation
   for (std::size_t k = 0; k < order.size(); ++k) order[k] = k;
-  if (cell(i).flags & flag::constant_left && !has_extra(i)) std::swap(order[0], order[1]);
+  if (cell(i).flags & flag::constant_left && !has_list(i)) std::swap(order[0], order[1]);
   bool constant = false;
   std::vector<double> x(operands.size());
   for (std::size_t k = 0; k < operands.size(); ++k) {
@@ -94,17 +94,17 @@ inline void Tape::show_constants(Index i) {
   }
   if (!constant) return;
   const double y = cell(i).primal;
-  // A node that is due passes its adjoint on yet.
-  const double adjoint = link(i).operand[0] & due ? 0.0 : link(i).adjoint;
+  // A node that is pending passes its adjoint on yet.
+  const double adjoint = link(i).operand[0] & pending_bit ? 0.0 : link(i).adjoint;
   for (std::size_t k = 0; k < operands.size(); ++k) {
     if (operands[k].node != no_node) continue;
     const Index node = leaf(operands[k].partial);
     const auto code = static_cast<std::size_t>(cell(i).op);
-    operands[k] = {node, dynamic[code].stored_partial(x, y, order[k])};
+    operands[k] = {node, operation_functions[code].stored_partial(x, y, order[k])};
     if (adjoint != 0.0 && !is_absent(operands[k].partial))
       link(node).adjoint = operands[k].partial * adjoint;
-    if (has_extra(i)) {
-      List& own = own_list(i);
+    if (has_list(i)) {
+      OperandList& own = own_list(i);
       own.nodes()[k] = node;
       own.numbers()[k] = operands[k].partial;
       own.flags |= cell(node).flags & flag::heritable;
@@ -114,7 +114,7 @@ inline void Tape::show_constants(Index i) {
       l.operand[1] = node;
       partials(i)[1] = operands[k].partial;
       if (cell(i).flags & flag::constant_left) {
-        const Index mark = l.operand[0] & due;  // a sweep may be under way
+        const Index mark = l.operand[0] & pending_bit;  // a sweep may be under way
         l.operand[0] ^= mark;
         std::swap(l.operand[0], l.operand[1]);
         l.operand[0] |= mark;

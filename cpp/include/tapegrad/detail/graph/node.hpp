@@ -13,12 +13,12 @@ namespace tapegrad {
 
 using Index = std::uint32_t;
 
-// The first operand's top bit says during a sweep that the node is due. A leaf has it set for good:
-// nothing is below a leaf, so no sweep ever needs to visit one.
-inline constexpr Index due = 0x80000000u;
+// The first operand's top bit says during a sweep that the node is pending. A leaf has it set for
+// good: nothing is below a leaf, so no sweep ever needs to visit one.
+inline constexpr Index pending_bit = 0x80000000u;
 inline constexpr Index no_node = 0x7fffffffu;
-inline constexpr Index in_extra =
-    0x7ffffffeu;                          // operands lie in Lists, a backward function may too
+inline constexpr Index in_list =
+    0x7ffffffeu;  // operands lie in operand lists, a backward function may too
 inline constexpr Index has_function = 1;  // in operand[0], of those with a backward function
 inline constexpr Index max_nodes = 0x7ffffe00u;
 
@@ -58,7 +58,7 @@ inline constexpr std::uint32_t handle_owner = 0x80000000u;
 namespace flag {
 inline constexpr std::uint16_t constant_right = 1;  // the second operand is a number
 inline constexpr std::uint16_t constant_left = 2;   // the first is, and the Link holds the second
-inline constexpr std::uint16_t noted = 4;           // has a Note
+inline constexpr std::uint16_t extra = 4;           // has a NodeExtra
 inline constexpr std::uint16_t dead = 8;            // waits for the rest of its block
 inline constexpr std::uint16_t heritable = 16;      // the embedding's: whoever uses it has it too
 inline constexpr std::uint16_t fresh = 32;          // the embedding's: not handed over yet
@@ -93,7 +93,7 @@ struct Operand {
   double partial;  // and this is its value
 };
 
-struct Note {
+struct NodeExtra {
   std::string label;
   std::unique_ptr<std::string> symbol;  // where it is not the table's
   std::unique_ptr<Backward> backward;

@@ -1,9 +1,9 @@
 // The storage of nodes: blocks of slots in three parallel arrays that never move.
 //
-// Blocks, not slots, are what is used again: a node made later is always in a later block or later
-// in its block, so that the order of creation survives reuse. The newest slots are taken back at
-// once, the others when their whole block is dead. Leaves have no order to keep: they lie in blocks
-// of their own, and each slot is used again.
+// Blocks, not slots, are what is used again: a node made later is always in a later block or
+// later in its block, so that the order of creation survives reuse. The newest slots are taken back
+// at once, the others when their whole block is dead. Leaves have no order to keep: they lie in
+// blocks of their own, and each slot is used again.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@
 
 namespace tapegrad {
 
-class Blocks {
+class NodePool {
  public:
   static constexpr Index size = 512;  // of a block, in nodes
   static constexpr Index none = 0xffffffffu;
@@ -29,7 +29,7 @@ class Blocks {
   struct Block {
     Index previous = none, next = none;  // in order of creation; for leaves, of blocks with room
     std::uint64_t sequence = 0;
-    Index due = 0;  // nodes that a sweep, elsewhere just now, has found to be due here
+    Index pending = 0;  // nodes that a sweep, elsewhere just now, has found to be pending here
     std::uint16_t dead = 0;
     std::uint16_t used = 0;    // in a leaf block: slots ever used
     std::uint16_t slot = 0;    // and, one higher, the first of the chain of those free again
@@ -40,7 +40,7 @@ class Blocks {
   };
 
   // `limit` caps the number of nodes; the environment variable TAPEGRAD_MAX_NODES lowers it.
-  explicit Blocks(Index limit = max_nodes) : limit_((std::min)(limit, max_nodes)) {
+  explicit NodePool(Index limit = max_nodes) : limit_((std::min)(limit, max_nodes)) {
     if (const char* text = std::getenv("TAPEGRAD_MAX_NODES")) {
       const unsigned long long wanted = std::strtoull(text, nullptr, 10);
       if (wanted > 0) limit_ = static_cast<Index>(std::min<unsigned long long>(wanted, limit_));
@@ -76,7 +76,9 @@ class Blocks {
 
   // Whether the next push() needs no new block.
   bool has_room() const noexcept { return top_ != end_; }
-  bool has_leaf_room() const noexcept { return spare_ != none || roomy_ != none; }
+  bool has_leaf_room() const noexcept {
+    return cached_leaf_ != none || partial_leaf_block_ != none;
+  }
 
   Index push() {
     if (top_ == end_) [[unlikely]]
@@ -87,11 +89,11 @@ class Blocks {
   Index push_within() noexcept { return top_++; }
 
   Index push_leaf() {
-    if (spare_ != none) return std::exchange(spare_, none);
-    if (roomy_ == none) [[unlikely]]
+    if (cached_leaf_ != none) return std::exchange(cached_leaf_, none);
+    if (partial_leaf_block_ == none) [[unlikely]]
       begin_leaf_block();
-    Block& block = blocks_[roomy_];
-    const Index base = roomy_ * size;
+    Block& block = blocks_[partial_leaf_block_];
+    const Index base = partial_leaf_block_ * size;
     Index offset;
     if (block.slot != 0) {
       offset = block.slot - 1u;
@@ -100,30 +102,30 @@ class Blocks {
     } else {
       offset = block.used++;
     }
-    if (block.slot == 0 && block.used == size) unlist(roomy_);
+    if (block.slot == 0 && block.used == size) unlist(partial_leaf_block_);
     return base + offset;
   }
 
   // Marks a node as dead, to be taken back with others of its block. No scan takes it for a doomed
   // one, which has no owners.
-  static void bury(Cell& cell) noexcept {
+  static void mark_dead(Cell& cell) noexcept {
     cell.owners = 1;
     cell.op = Op::leaf;
     cell.flags = flag::dead;
   }
 
   // So many nodes of a block were buried, `i` the last of them.
-  void take_back(Index i, Index count) noexcept {
+  void reclaim(Index i, Index count) noexcept {
     const Index id = i / size;
     if (id == current_ && i + count == top_) {
       top_ = i;
-      if (i % size != 0 && cells()[i - 1].flags & flag::dead) take_back_dead();
+      if (i % size != 0 && cells()[i - 1].flags & flag::dead) reclaim_dead();
       return;
     }
     Block& block = blocks_[id];
     block.dead = static_cast<std::uint16_t>(block.dead + count);
     if (id == current_) {
-      take_back_dead();
+      reclaim_dead();
     } else if (block.dead == size) {
       unlink(id);
       free_block(id);
@@ -132,8 +134,8 @@ class Blocks {
 
   // The slot of a dead leaf that nothing refers to any more. One is kept apart for the next leaf,
   // so that a program which makes and drops a number at a time need not go to a block for it.
-  void take_back_leaf(Index i) noexcept {
-    if (spare_ == none) spare_ = i;
+  void reclaim_leaf(Index i) noexcept {
+    if (cached_leaf_ == none) cached_leaf_ = i;
     else return_to_block(i);
   }
 
@@ -161,7 +163,7 @@ class Blocks {
       if (block.leaves) count += static_cast<std::size_t>(block.used) - block.dead;
       else if (block.sequence != 0)
         count += (&block == &blocks_[current_] ? top_ - current_ * size : size) - block.dead;
-    return count - (spare_ != none ? 1 : 0);
+    return count - (cached_leaf_ != none ? 1 : 0);
   }
   Index limit() const noexcept { return limit_; }
   std::size_t capacity() const noexcept { return committed_; }
@@ -212,7 +214,7 @@ class Blocks {
   }
 
   Index take_block() {
-    if (free_ == none && spare_ != none) return_to_block(std::exchange(spare_, none));
+    if (free_ == none && cached_leaf_ != none) return_to_block(std::exchange(cached_leaf_, none));
     if (free_ == none && returned_ != none) get_group();
     if (free_ != none) return use(std::exchange(free_, blocks_[free_].next));
     const auto block = static_cast<Index>(blocks_.size());
@@ -342,7 +344,7 @@ class Blocks {
   }
 
   // The newest slots of the current block, as far down as they are dead.
-  [[gnu::noinline]] void take_back_dead() noexcept {
+  [[gnu::noinline]] void reclaim_dead() noexcept {
     Block& block = blocks_[current_];
     for (const Index base = current_ * size; top_ != base && cells()[top_ - 1].flags & flag::dead;
          --top_)
@@ -358,14 +360,14 @@ class Blocks {
     ++block.dead;
     if (was_full) {
       // One empty block is kept, the first: a second need not be.
-      const Index head = roomy_;
+      const Index head = partial_leaf_block_;
       if (head != none && blocks_[head].dead == blocks_[head].used) {
         unlist(head);
         free_block(head);
       }
       list(id);
     }
-    if (block.dead == block.used && roomy_ != id) {
+    if (block.dead == block.used && partial_leaf_block_ != id) {
       unlist(id);
       free_block(id);
     }
@@ -373,25 +375,25 @@ class Blocks {
 
   void list(Index block) noexcept {
     blocks_[block].previous = none;
-    blocks_[block].next = roomy_;
-    if (roomy_ != none) blocks_[roomy_].previous = block;
-    roomy_ = block;
+    blocks_[block].next = partial_leaf_block_;
+    if (partial_leaf_block_ != none) blocks_[partial_leaf_block_].previous = block;
+    partial_leaf_block_ = block;
   }
 
   void unlist(Index block) noexcept {
-    if (roomy_ == block) roomy_ = blocks_[block].next;
+    if (partial_leaf_block_ == block) partial_leaf_block_ = blocks_[block].next;
     unlink(block);
     blocks_[block].previous = blocks_[block].next = none;
   }
 
   Index top_ = 0, end_ = 0;  // of the current block
-  Column<Link, 0> links_;
-  Column<Partials, skew> partials_;
-  Column<Cell, 2 * skew> cells_;
+  VirtualArray<Link, 0> links_;
+  VirtualArray<Partials, skew> partials_;
+  VirtualArray<Cell, 2 * skew> cells_;
   Index current_ = none;
-  Index free_ = none;   // chain of blocks to use next
-  Index roomy_ = none;  // list of leaf blocks with a free slot
-  Index spare_ = none;  // a leaf's slot
+  Index free_ = none;                // chain of blocks to use next
+  Index partial_leaf_block_ = none;  // list of leaf blocks with a free slot
+  Index cached_leaf_ = none;         // a leaf's slot
   Index limit_;
   Index committed_ = 0;
   std::size_t reserved_ = 0;

@@ -1,4 +1,4 @@
-// Writing a List of operands, one by one, before the node that will own it.
+// Writing an An operand list, one by one, before the node that will own it.
 #pragma once
 
 #include <cstddef>
@@ -8,30 +8,31 @@
 
 namespace tapegrad {
 
-// A List while it is written. It owns the nodes that it has so far; a node recorded with it becomes
-// an owner beside it.
-class Draft {
+// An OperandList while it is written. It owns the nodes that it has so far; a node recorded with it
+// becomes an owner beside it.
+class OperandListBuilder {
  public:
-  Draft(Arena& arena, std::size_t size) : arena_(arena), list_(arena.lists().take(size)) {}
-  Draft(const Draft&) = delete;
-  Draft& operator=(const Draft&) = delete;
-  ~Draft() {
+  OperandListBuilder(Arena& arena, std::size_t size)
+      : arena_(arena), list_(arena.lists().take(size)) {}
+  OperandListBuilder(const OperandListBuilder&) = delete;
+  OperandListBuilder& operator=(const OperandListBuilder&) = delete;
+  ~OperandListBuilder() {
     for (std::size_t k = filled_; k < list_->size; ++k) list_->nodes()[k] = no_node;
     arena_.give_up(list_);
   }
 
   // Writes one operand after the other with what it needs in registers.
-  class Pen {
+  class Writer {
    public:
-    explicit Pen(Draft& draft)
+    explicit Writer(OperandListBuilder& draft)
         : draft_(draft),
-          cells_(draft.arena_.blocks().cells()),
+          cells_(draft.arena_.pool().cells()),
           numbers_(draft.list_->numbers()),
           nodes_(draft.list_->nodes()),
           at_(draft.filled_) {}
-    Pen(const Pen&) = delete;
-    Pen& operator=(const Pen&) = delete;
-    ~Pen() {
+    Writer(const Writer&) = delete;
+    Writer& operator=(const Writer&) = delete;
+    ~Writer() {
       draft_.filled_ = at_;
       draft_.flags_ |= flags_;
       draft_.any_node_ |= any_node_;
@@ -57,7 +58,7 @@ class Draft {
       return cell;
     }
 
-    Draft& draft_;
+    OperandListBuilder& draft_;
     Cell* cells_;
     double* numbers_;
     Index* nodes_;
@@ -66,7 +67,7 @@ class Draft {
     bool any_node_ = false;
   };
 
-  void add(Index node, double number) noexcept { Pen(*this).add(node, number); }
+  void add(Index node, double number) noexcept { Writer(*this).add(node, number); }
   // What a sum of products starts with: beside the factors, and with a partial of its own.
   void add_start(const Argument& start) noexcept {
     add(start.node, start.node == no_node ? start.primal : 1.0);
@@ -77,20 +78,20 @@ class Draft {
   bool any_node() const noexcept { return any_node_; }
 
   // What of its nodes has become heritable since it was added.
-  void look_again() noexcept {
+  void refresh_flags() noexcept {
     for (std::size_t k = 0; k < filled_; ++k)
       if (const Index node = list_->nodes()[k]; node != no_node) flags_ |= arena_.cell(node).flags;
   }
 
   // To be recorded with, once all is there.
-  List& list() noexcept {
+  OperandList& list() noexcept {
     list_->flags = flags_ & flag::heritable;
     return *list_;
   }
 
  private:
   Arena& arena_;
-  List* list_;
+  OperandList* list_;
   std::size_t filled_ = 0;
   std::uint16_t flags_ = 0;
   bool any_node_ = false;

@@ -20,7 +20,7 @@ namespace tapegrad {
 // A header, then `size` numbers, then as many nodes. The number is the operand's partial where a
 // node has this list alone, and the operand's primal where it has two (see Arena::each_span). The
 // number of a constant, which no_node tells, is its value either way.
-struct alignas(double) List {
+struct alignas(double) OperandList {
   std::uint32_t size;
   std::uint32_t owners;  // nodes that have it
   std::uint16_t flags;   // flag::heritable, if any of its nodes has it
@@ -31,10 +31,10 @@ struct alignas(double) List {
   const Index* nodes() const noexcept { return reinterpret_cast<const Index*>(numbers() + size); }
 
   static std::size_t bytes(std::size_t size) noexcept {
-    return sizeof(List) + size * (sizeof(double) + sizeof(Index));
+    return sizeof(OperandList) + size * (sizeof(double) + sizeof(Index));
   }
 };
-static_assert(sizeof(List) % alignof(double) == 0);
+static_assert(sizeof(OperandList) % alignof(double) == 0);
 
 namespace size_class {
 
@@ -54,18 +54,18 @@ constexpr std::size_t bytes(std::size_t place) noexcept {
 
 // Hands out lists by classes of size, four to a power of two. What is given back serves the next of
 // its class, the last first: it is in the cache still. Only long lists go back to the system.
-class Lists {
+class OperandPool {
  public:
   static constexpr std::size_t longest = 16384;  // in bytes, of what is pooled
 
-  Lists() = default;
-  Lists(const Lists&) = delete;
-  Lists& operator=(const Lists&) = delete;
+  OperandPool() = default;
+  OperandPool(const OperandPool&) = delete;
+  OperandPool& operator=(const OperandPool&) = delete;
 
   // A list with one owner, its operands yet to be written.
-  List* take(std::size_t size) {
+  OperandList* take(std::size_t size) {
     if (size > (std::numeric_limits<std::uint32_t>::max)()) throw std::bad_alloc();
-    const std::size_t bytes = List::bytes(size);
+    const std::size_t bytes = OperandList::bytes(size);
     void* memory;
     if (bytes > longest) [[unlikely]] {
       memory = take_long(bytes);
@@ -75,11 +75,11 @@ class Lists {
       memory =
           first != nullptr ? std::exchange(first, first->next) : carve(size_class::bytes(place));
     }
-    return new (memory) List{static_cast<std::uint32_t>(size), 1, 0};
+    return new (memory) OperandList{static_cast<std::uint32_t>(size), 1, 0};
   }
 
-  void give_back(List* list) noexcept {
-    const std::size_t bytes = List::bytes(list->size);
+  void give_back(OperandList* list) noexcept {
+    const std::size_t bytes = OperandList::bytes(list->size);
     if (bytes > longest) [[unlikely]] {
       long_bytes_ -= bytes;
       long_.erase(list);

@@ -1,8 +1,9 @@
 // The reverse sweep: one descending scan from the root.
 //
-// A node is due when a user of it has passed an adjoint on. Since operands are older than their
-// users, the newest due node has nothing more to receive: it passes its own on, and the scan goes
-// down to the next. Blocks with nothing due are passed over; when nothing is due, the sweep ends.
+// A node is pending when a user of it has passed an adjoint on. Since operands are older than their
+// users, the newest pending node has nothing more to receive: it passes its own on, and the scan
+// goes down to the next. Blocks with nothing pending are passed over; when nothing is pending, the
+// sweep ends.
 #pragma once
 
 #include <algorithm>
@@ -14,52 +15,52 @@
 
 namespace tapegrad {
 
-// The nodes that are due, while a sweep is under way. A backward function may begin a sweep inside
-// a sweep, and let another thread go on with its own: whichever sweep goes on has its marks on the
-// nodes, and those of all others are lifted off.
-class Frontier {
+// The nodes that are pending, while a sweep is under way. A backward function may begin a sweep
+// inside a sweep, and let another thread go on with its own: whichever sweep goes on has its marks
+// on the nodes, and those of all others are lifted off.
+class PendingNodes {
  public:
-  Frontier(Arena& arena, Index root)
+  PendingNodes(Arena& arena, Index root)
       : arena_(arena),
-        links_(arena.blocks().links()),
-        partials_(arena.blocks().partials()),
-        block_(root / Blocks::size) {
-    if (arena.frontier_ != nullptr) arena.frontier_->lift();
-    arena.frontier_ = this;
+        links_(arena.pool().links()),
+        partials_(arena.pool().partials()),
+        block_(root / NodePool::size) {
+    if (arena.pending_nodes_ != nullptr) arena.pending_nodes_->suspend();
+    arena.pending_nodes_ = this;
   }
-  Frontier(const Frontier&) = delete;
-  Frontier& operator=(const Frontier&) = delete;
+  PendingNodes(const PendingNodes&) = delete;
+  PendingNodes& operator=(const PendingNodes&) = delete;
 
-  // After an exception, nodes may still be due.
-  ~Frontier() {
-    const bool mine = arena_.frontier_ == this;
+  // After an exception, nodes may still be pending.
+  ~PendingNodes() {
+    const bool mine = arena_.pending_nodes_ == this;
     if (mine) {
       for (Index i = end_of_block(); (i = next(i)) != no_node;) {
       }
     }
     // Written in every case, so that a compiler sees that no address of this object stays behind.
-    arena_.frontier_ = mine ? nullptr : arena_.frontier_;
+    arena_.pending_nodes_ = mine ? nullptr : arena_.pending_nodes_;
   }
 
   // To be called after anything that may have begun or continued another sweep.
-  void go_on() {
-    if (arena_.frontier_ == this) return;
-    if (arena_.frontier_ != nullptr) arena_.frontier_->lift();
-    arena_.frontier_ = this;
-    for (const Index i : lifted_) mark(i);
-    lifted_.clear();
+  void resume() {
+    if (arena_.pending_nodes_ == this) return;
+    if (arena_.pending_nodes_ != nullptr) arena_.pending_nodes_->suspend();
+    arena_.pending_nodes_ = this;
+    for (const Index i : suspended_) mark(i);
+    suspended_.clear();
   }
 
   void mark(Index i) noexcept {
-    if (!(links_[i].operand[0] & due)) mark_new(i);
+    if (!(links_[i].operand[0] & pending_bit)) mark_new(i);
   }
   [[gnu::noinline]] void mark_new(Index i) noexcept {
-    links_[i].operand[0] |= due;
-    if (i / Blocks::size == block_) ++here;
+    links_[i].operand[0] |= pending_bit;
+    if (i / NodePool::size == block_) ++here;
     else count_elsewhere(i);
   }
   void count_elsewhere(Index i) noexcept {
-    ++arena_.blocks().at(i / Blocks::size).due;
+    ++arena_.pool().at(i / NodePool::size).pending;
     ++elsewhere_;
   }
 
@@ -72,24 +73,24 @@ class Frontier {
     });
   }
 
-  // Passes the adjoint of a node on that run() returned: one with Lists, or with a product that was
-  // NaN, where a contribution may be absent.
+  // Passes the adjoint of a node on that run() returned: one with operand lists, or with a product
+  // that was NaN, where a contribution may be absent.
   Index pass(Index i) noexcept {
     const double adjoint = links_[i].adjoint;
-    if (links_[i].operand[1] == in_extra) return pass_lists(i, adjoint);
+    if (links_[i].operand[1] == in_list) return pass_lists(i, adjoint);
     const std::array nodes{links_[i].operand[1], links_[i].operand[0]};
     const std::array partials{partials_[i][1], partials_[i][0]};
     give<true>(nodes.data(), partials.data(), nodes.size(), adjoint);
     return i;
   }
 
-  // Passes the adjoint of a node with Lists on. The rows of a layer, recorded one after the other
-  // and with their factors in common, go together: what the factors get is summed apart and given
-  // once. Returns the last of these nodes; they are due no longer.
+  // Passes the adjoint of a node with operand lists on. The rows of a layer, recorded one after the
+  // other and with their factors in common, go together: what the factors get is summed apart and
+  // given once. Returns the last of these nodes; they are pending no longer.
   Index pass_lists(Index i, double adjoint) noexcept {
-    const List* const factors = arena_.factors(i);
+    const OperandList* const factors = arena_.factors(i);
     if (factors == nullptr) {
-      const List& own = *arena_.list(i);
+      const OperandList& own = *arena_.list(i);
       if (own.size <= most_selected) give<true>(own.nodes(), own.numbers(), own.size, adjoint);
       else give(own.nodes(), own.numbers(), own.size, adjoint);
       return i;
@@ -104,13 +105,14 @@ class Frontier {
     double sums[most_sums];
     std::fill_n(sums, count, 0.0);
     for (;;) {
-      const List& own = *arena_.list(i);
+      const OperandList& own = *arena_.list(i);
       give(own.nodes(), factors->numbers(), count, adjoint);
       give(own.nodes() + count, own.numbers() + count, own.size - count, adjoint);
       for (std::size_t k = 0; k < count; ++k) sums[k] += adjoint * own.numbers()[k];
-      if (i % Blocks::size == 0) break;
+      if (i % NodePool::size == 0) break;
       Link& next = links_[i - 1];
-      if (next.operand[0] != due || next.operand[1] != in_extra || arena_.factors(i - 1) != factors)
+      if (next.operand[0] != pending_bit || next.operand[1] != in_list ||
+          arena_.factors(i - 1) != factors)
         break;
       if (next.adjoint == 0.0 && !arena_.has_finite_partials(i - 1)) break;
       next.operand[0] = 0;
@@ -123,11 +125,11 @@ class Frontier {
   }
 
   // Passes adjoints on from node `i` downwards through its block, as long as operands lie in the
-  // nodes. Returns the first node whose do not, or of which a product is NaN, due no longer; or
+  // nodes. Returns the first node whose do not, or of which a product is NaN, pending no longer; or
   // no_node. Calls nothing, so that the compiler keeps all it needs in registers.
   [[gnu::noinline]] Index run(Index i) noexcept {
     Link* const links = links_;
-    const Index bottom = i / Blocks::size * Blocks::size;
+    const Index bottom = i / NodePool::size * NodePool::size;
     Index here = this->here;
     Index first = links[i].operand[0];
     double adjoint = links[i].adjoint;
@@ -140,7 +142,7 @@ class Frontier {
     for (;;) {
       const Link& l = links[i];
       const Index second = l.operand[1];
-      if (second == in_extra) [[unlikely]] {
+      if (second == in_list) [[unlikely]] {
         this->here = here;
         return i;
       }
@@ -189,7 +191,7 @@ class Frontier {
     }
   }
 
-  // The newest due node below `i`, or no_node. It is due no longer.
+  // The newest pending node below `i`, or no_node. It is pending no longer.
   Index next(Index i) noexcept {
     if (here == 0) i = next_block();
     if (i == no_node) return no_node;
@@ -201,22 +203,22 @@ class Frontier {
     return i;
   }
 
-  // The first operand of a node that is due, its mark taken off: below no_node. Of any other node,
-  // and of a leaf, whose mark is there for good, it is no_node or more.
-  Index unmarked(Index i) const noexcept { return links_[i].operand[0] ^ due; }
+  // The first operand of a node that is pending, its mark taken off: below no_node. Of any
+  // other node, and of a leaf, whose mark is there for good, it is no_node or more.
+  Index unmarked(Index i) const noexcept { return links_[i].operand[0] ^ pending_bit; }
 
-  // Goes to the next block with something due; returns the index past its end, or no_node.
+  // Goes to the next block with something pending; returns the index past its end, or no_node.
   [[gnu::noinline]] Index next_block() noexcept {
     if (elsewhere_ == 0) return no_node;
-    Blocks& blocks = arena_.blocks();
+    NodePool& blocks = arena_.pool();
     do block_ = blocks.before(block_);
-    while (blocks.at(block_).due == 0);
-    here = std::exchange(blocks.at(block_).due, 0);
+    while (blocks.at(block_).pending == 0);
+    here = std::exchange(blocks.at(block_).pending, 0);
     elsewhere_ -= here;
     return end_of_block();
   }
 
-  Index here = 0;  // nodes due in the block that the sweep is in
+  Index here = 0;  // nodes pending in the block that the sweep is in
 
  private:
   static constexpr std::size_t most_sums = 256;
@@ -231,10 +233,10 @@ class Frontier {
   }
   [[gnu::always_inline]] void mark(Index i, Index operand, Index& here) noexcept {
     Link& below = links_[operand];
-    if (below.operand[0] & due) [[likely]]
+    if (below.operand[0] & pending_bit) [[likely]]
       return;
-    below.operand[0] |= due;
-    if ((operand ^ i) < Blocks::size) ++here;
+    below.operand[0] |= pending_bit;
+    if ((operand ^ i) < NodePool::size) ++here;
     else count_elsewhere(operand);
   }
 
@@ -246,17 +248,17 @@ class Frontier {
       const Index i = nodes[k];
       if (i == no_node) continue;
       if (!may_be_absent || !is_absent(partials[k])) links[i].adjoint += adjoint * partials[k];
-      if (!(links[i].operand[0] & due)) [[unlikely]]
+      if (!(links[i].operand[0] & pending_bit)) [[unlikely]]
         mark_new(i);
     }
   }
 
-  // Takes the mark off a node that may be due; returns its first operand.
+  // Takes the mark off a node that may be pending; returns its first operand.
   [[gnu::always_inline]] static Index unmark(Link& link, Index& here) noexcept {
     Index first = link.operand[0];
-    if (first & due) [[unlikely]] {
+    if (first & pending_bit) [[unlikely]] {
       --here;
-      link.operand[0] = first &= ~due;
+      link.operand[0] = first &= ~pending_bit;
     }
     return first;
   }
@@ -276,7 +278,7 @@ class Frontier {
       Link& rest = sum[-2];
       const auto [left, right] = product.operand;
       // A product that another user has marked is counted already.
-      if (right >= in_extra || left & due) [[unlikely]]
+      if (right >= in_list || left & pending_bit) [[unlikely]]
         break;
       const double by_sum = product.adjoint + adjoint * by[0][1];
       const double so_far = rest.adjoint + adjoint * by[0][0];
@@ -289,7 +291,7 @@ class Frontier {
       Link& y = links_[right];
       y.adjoint += by_y;
       x.adjoint += by_x;
-      if (!(x.operand[0] & y.operand[0] & due)) [[unlikely]] {
+      if (!(x.operand[0] & y.operand[0] & pending_bit)) [[unlikely]] {
         const auto node = static_cast<Index>(sum - links_);
         mark(node, right, here);
         mark(node, left, here);
@@ -303,14 +305,14 @@ class Frontier {
     return true;
   }
 
-  Index end_of_block() const noexcept { return (block_ + 1) * Blocks::size; }
+  Index end_of_block() const noexcept { return (block_ + 1) * NodePool::size; }
 
-  void lift() {
-    lifted_.reserve(here + elsewhere_);  // what can fail comes first
+  void suspend() {
+    suspended_.reserve(here + elsewhere_);  // what can fail comes first
     const Index block = block_;
-    for (Index i = end_of_block(); (i = next(i)) != no_node;) lifted_.push_back(i);
+    for (Index i = end_of_block(); (i = next(i)) != no_node;) suspended_.push_back(i);
     block_ = block;  // what is marked again lies here or below
-    arena_.frontier_ = nullptr;
+    arena_.pending_nodes_ = nullptr;
   }
 
   Arena& arena_;
@@ -318,18 +320,18 @@ class Frontier {
   const Partials* partials_;
   Index block_;
   std::size_t elsewhere_ = 0;
-  std::vector<Index> lifted_;
+  std::vector<Index> suspended_;
 };
 
 // Calls visit(node) for the root and every other node with operands that it reaches, users first;
 // through absent partials only with `all`.
 template <bool all = true, class Visit>
 void walk(Arena& arena, Index root, Visit visit) {
-  Frontier frontier(arena, root);
-  for (Index i = root; i != no_node; i = frontier.next(i)) {
+  PendingNodes pending_nodes(arena, root);
+  for (Index i = root; i != no_node; i = pending_nodes.next(i)) {
     visit(i);
-    frontier.go_on();
-    frontier.mark_operands<all>(i);
+    pending_nodes.resume();
+    pending_nodes.mark_operands<all>(i);
   }
 }
 
@@ -345,7 +347,7 @@ class Reach {
     if (arena_.link(i).adjoint != 0.0) return true;
     if (arena_.backward_of(i) == nullptr && arena_.has_finite_partials(i)) return true;
     if (reached_.empty()) {
-      reached_.resize(arena_.blocks().capacity());
+      reached_.resize(arena_.pool().capacity());
       walk<false>(arena_, root_, [this](Index node) { reached_[node] = true; });
     }
     return i < reached_.size() && reached_[i];

@@ -29,7 +29,7 @@ class Tape : public Arena {
     constexpr auto& e = entry<code>;
     const double x = cell(a).primal;
     const double y = e.value(x);
-    return place_of(code, y, 0, {stored(std::get<0>(e.partials)(x, y)), 0.0}, a);
+    return add_node(code, y, 0, {stored(std::get<0>(e.partials)(x, y)), 0.0}, a);
   }
 
   // A plain number makes no node: it lies where the partial of its node would.
@@ -40,13 +40,13 @@ class Tape : public Arena {
     const double y = primal(b);
     const double z = e.value(x, y);
     if constexpr (std::same_as<B, double>)
-      return place_of<quietly>(code, z, flag::constant_right,
+      return add_node<quietly>(code, z, flag::constant_right,
                                {stored(std::get<0>(e.partials)(x, y, z)), y}, a);
     else if constexpr (std::same_as<A, double>)
-      return place_of<quietly>(code, z, flag::constant_left,
+      return add_node<quietly>(code, z, flag::constant_left,
                                {stored(std::get<1>(e.partials)(x, y, z)), x}, b);
     else
-      return place_of<quietly>(
+      return add_node<quietly>(
           code, z, 0,
           {stored(std::get<0>(e.partials)(x, y, z)), stored(std::get<1>(e.partials)(x, y, z))}, a,
           b);
@@ -71,7 +71,7 @@ class Tape : public Arena {
     constexpr auto& e = entry<code>;
     if constexpr (code == op<"dot">()) {
       const std::size_t count = arguments.size() / 2;
-      Draft xs(*this, arguments.size() - count), ys(*this, count);
+      OperandListBuilder xs(*this, arguments.size() - count), ys(*this, count);
       for (const Argument& x : arguments.first(count)) xs.add(x.node, x.primal);
       for (const Argument& y : arguments.subspan(count, count)) ys.add(y.node, y.primal);
       if (xs.filled() != xs.size()) xs.add_start(arguments.back());
@@ -80,7 +80,7 @@ class Tape : public Arena {
       primals_.clear();
       for (const Argument& argument : arguments) primals_.push_back(argument.primal);
       const std::span<const double> x(primals_);
-      Draft operands(*this, x.size());
+      OperandListBuilder operands(*this, x.size());
       const auto add = [&](std::size_t k, double partial) {
         const Index node = arguments[k].node;
         operands.add(node, node == no_node ? x[k] : partial);
@@ -90,23 +90,23 @@ class Tape : public Arena {
         add(0, stored(std::get<0>(e.partials)(x[0], x[1], x[2], y)));
         add(1, stored(std::get<1>(e.partials)(x[0], x[1], x[2], y)));
         add(2, stored(std::get<2>(e.partials)(x[0], x[1], x[2], y)));
-        return place_lists(code, y, operands.list(), nullptr);
+        return add_list_node(code, y, operands.list(), nullptr);
       } else {
         const double y = e.value(x);
         const auto partial = std::get<0>(e.partials)(x, y);
         for (std::size_t k = 0; k < x.size(); ++k) add(k, partial(k));
-        return place_lists(code, y, operands.list(), nullptr);
+        return add_list_node(code, y, operands.list(), nullptr);
       }
     }
   }
 
-  // The sum of the products of two Lists of primals, without copying either: other nodes may have
-  // the same List. Where the first has one operand more, the sum starts with it.
-  Index record_dot(List& xs, List& ys) { return record_dot(xs, ys, dot_of(xs, ys)); }
-  Index record_dot(List& xs, List& ys, double sum) {
-    return place_lists(op<"dot">(), sum, xs, &ys);
+  // The sum of the products of two operand lists of primals, without copying either: other nodes
+  // may have the same list. Where the first has one operand more, the sum starts with it.
+  Index record_dot(OperandList& xs, OperandList& ys) { return record_dot(xs, ys, dot_of(xs, ys)); }
+  Index record_dot(OperandList& xs, OperandList& ys, double sum) {
+    return add_list_node(op<"dot">(), sum, xs, &ys);
   }
-  double dot_of(const List& xs, const List& ys) const {
+  double dot_of(const OperandList& xs, const OperandList& ys) const {
     const std::span<const double> x(xs.numbers(), ys.size), y(ys.numbers(), ys.size);
     double start = ys.size == 0 ? 0.0 : ops::nothing;
     if (xs.size != ys.size) {
@@ -120,21 +120,22 @@ class Tape : public Arena {
   // partial.
   Index open(double primal, std::span<const Operand> operands) {
     if (operands.empty()) return leaf(primal);
-    if (operands.size() > 2) return place_list<never_absent>(Op::open, primal, operands);
+    if (operands.size() > 2) return place_list<never_absent>(Op::custom, primal, operands);
     const Operand first = operands[0];
     const Operand second = operands.size() == 2 ? operands[1] : Operand{no_node, 0.0};
-    return place(Op::open, primal, 0, {never_absent(first.partial), never_absent(second.partial)},
+    return place(Op::custom, primal, 0, {never_absent(first.partial), never_absent(second.partial)},
                  first.node, second.node);
   }
 
   // A node of its own with the same operands, data and adjoint. Notes and backward functions stay.
   Index copy(Index i) {
     const auto [op, primal] = std::pair(cell(i).op, cell(i).primal);
-    const auto flags = static_cast<std::uint16_t>(cell(i).flags & ~(flag::noted | flag::fresh));
+    const auto flags = static_cast<std::uint16_t>(cell(i).flags & ~(flag::extra | flag::fresh));
     const auto [first, second] = link(i).operand;  // the first may have a sweep's mark
     const Index made = op == Op::leaf ? leaf(primal)
-                       : has_extra(i) ? place_lists(op, primal, *list(i), factors(i), flags)
-                                      : place(op, primal, flags, partials(i), first & ~due, second);
+                       : has_list(i)
+                           ? add_list_node(op, primal, *list(i), factors(i), flags)
+                           : place(op, primal, flags, partials(i), first & ~pending_bit, second);
     link(made).adjoint = link(i).adjoint;
     return made;
   }
@@ -173,10 +174,10 @@ class Tape : public Arena {
     const auto give = [&](Index node, double partial) {
       if (!is_absent(partial)) link(node).adjoint += adjoint * partial;
     };
-    if (has_extra(i)) return each_operand(i, give);
+    if (has_list(i)) return each_operand(i, give);
     // In the order of the sweep, so that sums are the same to the last bit.
     const Link& l = link(i);
-    const Index first = l.operand[0] & ~due;
+    const Index first = l.operand[0] & ~pending_bit;
     if (l.operand[1] != no_node) give(l.operand[1], partials(i)[1]);
     if (first != no_node) give(first, partials(i)[0]);
   }
@@ -195,7 +196,7 @@ class Tape : public Arena {
     spare_.pop_back();
     return memory;
   }
-  void take_back(std::vector<Argument> memory) noexcept {
+  void reclaim(std::vector<Argument> memory) noexcept {
     if (memory.capacity() == 0 || memory.capacity() > longest_spare) return;
     if (spare_.size() == spare_.capacity()) return;
     memory.clear();
@@ -207,15 +208,15 @@ class Tape : public Arena {
   static double primal(double number) noexcept { return number; }
 
   Index place(Op code, double primal, std::uint16_t flags, const Partials& by, Index a, Index b) {
-    return b == no_node ? place_of(code, primal, flags, by, a)
-                        : place_of(code, primal, flags, by, a, b);
+    return b == no_node ? add_node(code, primal, flags, by, a)
+                        : add_node(code, primal, flags, by, a, b);
   }
   static Link link_to(Index a, Index b = no_node) noexcept { return {0.0, {a, b}}; }
   // In line, so that an operator's path calls nothing.
   template <bool quietly = false, std::same_as<Index>... Operands>
-  [[gnu::always_inline]] Index place_of(Op code, double primal, unsigned flags, const Partials& by,
+  [[gnu::always_inline]] Index add_node(Op code, double primal, unsigned flags, const Partials& by,
                                         Operands... operands) {
-    const Index i = quietly ? blocks().push_within() : push();
+    const Index i = quietly ? pool().push_within() : push();
     link(i) = link_to(operands...);
     partials(i) = by;
     if constexpr (!quietly) flags |= (cell(operands).flags | ...) & flag::heritable;
@@ -231,13 +232,14 @@ class Tape : public Arena {
 
   template <double (*number)(double) noexcept = as_given>
   Index place_list(Op code, double primal, std::span<const Operand> operands) {
-    Draft draft(*this, operands.size());
+    OperandListBuilder draft(*this, operands.size());
     for (const Operand& operand : operands) draft.add(operand.node, number(operand.partial));
-    return place_lists(code, primal, draft.list(), nullptr);
+    return add_list_node(code, primal, draft.list(), nullptr);
   }
 
-  // The node becomes one of the owners of either List.
-  Index place_lists(Op code, double primal, List& own, List* factors, std::uint16_t flags = 0) {
+  // The node becomes one of the owners of either list.
+  Index add_list_node(Op code, double primal, OperandList& own, OperandList* factors,
+                      std::uint16_t flags = 0) {
     const Index i = push();
     flags |= own.flags;
     ++own.owners;
@@ -259,21 +261,21 @@ class Tape : public Arena {
 inline void Tape::backward(Index root, double seed) {
   link(root).adjoint = seed;
   if (seed == 0.0) return;
-  Frontier frontier(*this, root);
+  PendingNodes pending_nodes(*this, root);
   if (cell(root).op == Op::leaf) return push_adjoint(root);
   Reach reach(*this, root);
-  for (Index i = root; i != no_node; i = frontier.next(i)) {
-    i = frontier.run(i);
+  for (Index i = root; i != no_node; i = pending_nodes.next(i)) {
+    i = pending_nodes.run(i);
     if (i == no_node) continue;
     const bool passes = reach.passes(i);
-    if (passes && (link(i).operand[0] != has_function || link(i).operand[1] != in_extra)) {
-      frontier.go_on();
-      i = frontier.pass(i);
+    if (passes && (link(i).operand[0] != has_function || link(i).operand[1] != in_list)) {
+      pending_nodes.resume();
+      i = pending_nodes.pass(i);
       continue;
     }
     if (passes) push_adjoint(i);
-    frontier.go_on();
-    frontier.mark_operands(i);
+    pending_nodes.resume();
+    pending_nodes.mark_operands(i);
   }
 }
 

@@ -1,4 +1,4 @@
-// Derivatives of a stretch of a recording, backwards and forwards.
+// Derivatives of a range of a recording, backwards and forwards.
 //
 // Over doubles they are numbers; over Symbols they are recorded themselves, and can be
 // differentiated again. Griewank & Walther, "Evaluating Derivatives", 2nd ed., SIAM 2008, sections
@@ -21,42 +21,42 @@ namespace tapegrad {
 
 // The instructions of a recording from its inputs to `end`, and which of them vary with these. None
 // before `from` counts, the inputs apart.
-class Stretch {
+class ActiveRange {
  public:
-  Stretch(Recording& recording, std::span<const Place> inputs, Place end, Place from = 0)
+  ActiveRange(Recording& recording, std::span<const ValueId> inputs, ValueId end, ValueId from = 0)
       : recording_(recording), begin_(end), end_(end) {
-    for (const Place input : inputs)
+    for (const ValueId input : inputs)
       if (input < begin_) begin_ = input;
     from_ = std::clamp(from, begin_, end_);
     varies_.resize(end_ - begin_);
-    for (const Place input : inputs)
+    for (const ValueId input : inputs)
       if (input < end_) varies_[input - begin_] = 1;
-    for (Place i = from_; i < end_; ++i) {
+    for (ValueId i = from_; i < end_; ++i) {
       if (varies_[i - begin_]) continue;
       const Instruction& instruction = recording_[i];
       bool any = false;
-      if (instruction.op == Op::open) {
-        for (const Place operand : recording_.groups()[instruction.operand[0]].operands)
+      if (instruction.op == Op::custom) {
+        for (const ValueId operand : recording_.groups()[instruction.operand[0]].operands)
           any |= varies(operand);
       } else if (instruction.op != op<"stop">()) {
-        for (const Place operand : instruction.operand) any |= varies(operand);
+        for (const ValueId operand : instruction.operand) any |= varies(operand);
       }
       varies_[i - begin_] = any;
     }
   }
 
-  bool varies(Place i) const noexcept { return i >= begin_ && i < end_ && varies_[i - begin_]; }
+  bool varies(ValueId i) const noexcept { return i >= begin_ && i < end_ && varies_[i - begin_]; }
 
   Recording& recording() const noexcept { return recording_; }
-  Place begin() const noexcept { return begin_; }
-  Place from() const noexcept { return from_; }
-  Place end() const noexcept { return end_; }
+  ValueId begin() const noexcept { return begin_; }
+  ValueId from() const noexcept { return from_; }
+  ValueId end() const noexcept { return end_; }
   // Whether there is a rule among them.
   bool has_rule() const noexcept { return recording_.has_group_since(begin_); }
 
  private:
   Recording& recording_;
-  Place begin_, from_, end_;
+  ValueId begin_, from_, end_;
   std::vector<std::uint8_t> varies_;
 };
 
@@ -65,7 +65,7 @@ namespace detail {
 // A number of the recording as the type that a sweep computes with: a constant where that is
 // recorded elsewhere.
 template <class Number>
-Number number_of(const Recording& recording, Place i) {
+Number number_of(const Recording& recording, ValueId i) {
   if constexpr (std::is_same_v<Number, double>) return recording.primal(i);
   else if (&recording == Recording::current) return Symbol::at(recording, i);
   else return recording.primal(i);
@@ -80,14 +80,14 @@ Number as(const Symbol& symbol) {
 // Calls take(operand, partial) for each operand that varies. An instruction's operands are read
 // before anything is recorded, which may move it.
 template <class Number, Op code, class Take>
-void each_partial(const Stretch& stretch, Place i, Take take) {
+void each_partial(const ActiveRange& range, ValueId i, Take take) {
   constexpr const auto& e = entry<code>;
   constexpr Description what = ops::descriptions[static_cast<std::size_t>(code)];
-  const Recording& recording = stretch.recording();
+  const Recording& recording = range.recording();
   const Instruction at = recording[i];
   const auto number = [&](std::size_t k) { return number_of<Number>(recording, at.operand[k]); };
   const auto give = [&]<std::size_t k>(std::integral_constant<std::size_t, k>, auto&&... xs) {
-    if (!stretch.varies(at.operand[k])) return;
+    if (!range.varies(at.operand[k])) return;
     using Partial = std::remove_cvref_t<decltype(std::get<k>(e.partials)(xs...))>;
     if constexpr (!std::is_same_v<Partial, Constant<0>>)
       take(k, at.operand[k], [&] { return std::get<k>(e.partials)(xs...); });
@@ -119,7 +119,7 @@ inline constexpr bool records = std::is_same_v<Number, Symbol>;
 namespace detail {
 
 template <class Number>
-void note_cause(Place i) {
+void note_cause(ValueId i) {
   if constexpr (records<Number>) {
     Recording* const recording = Recording::current;
     if (recording != nullptr && recording->causes != nullptr) [[unlikely]]
@@ -133,70 +133,67 @@ void note_cause(Place i) {
 template <class Number>
 class ReverseSweep {
  public:
-  explicit ReverseSweep(const Stretch& stretch)
-      : stretch_(stretch), adjoints_(stretch.end() - stretch.begin()) {}
+  explicit ReverseSweep(const ActiveRange& range)
+      : range_(range), adjoints_(range.end() - range.begin()) {}
 
   // The result at `root` counts `weight` times. A weight of 0 counts as none, unless it is said to
   // be present.
-  void seed(Place root, const Number& weight) { seed(root, weight, detail::is_present(weight)); }
-  void seed(Place root, const Number& weight, bool present) {
-    if (stretch_.varies(root)) at(root).add(detail::Maybe<Number>::seed(weight, present));
+  void seed(ValueId root, const Number& weight) { seed(root, weight, detail::is_present(weight)); }
+  void seed(ValueId root, const Number& weight, bool present) {
+    if (range_.varies(root)) at(root).add(detail::Maybe<Number>::seed(weight, present));
   }
 
   void run() {
-    for (Place i = stretch_.end(); i-- > stretch_.from();) {
+    for (ValueId i = range_.end(); i-- > range_.from();) {
       detail::note_cause<Number>(i);
-      const Op op = stretch_.recording()[i].op;
-      if (op == Op::open) i = pull_rule(i);
+      const Op op = range_.recording()[i].op;
+      if (op == Op::custom) i = pull_rule(i);
       else if (op != Op::leaf && at(i).there) pulls[static_cast<std::size_t>(op)](*this, i);
     }
   }
 
-  bool reached(Place i) const {
-    return stretch_.varies(i) && adjoints_[i - stretch_.begin()].there;
-  }
-  Number adjoint(Place i) const {
-    return reached(i) ? adjoints_[i - stretch_.begin()].number : Number(0.0);
+  bool reached(ValueId i) const { return range_.varies(i) && adjoints_[i - range_.begin()].there; }
+  Number adjoint(ValueId i) const {
+    return reached(i) ? adjoints_[i - range_.begin()].number : Number(0.0);
   }
 
  private:
-  detail::Maybe<Number>& at(Place i) { return adjoints_[i - stretch_.begin()]; }
+  detail::Maybe<Number>& at(ValueId i) { return adjoints_[i - range_.begin()]; }
 
   template <std::size_t K>
-  static void pull(ReverseSweep& sweep, Place i) {
+  static void pull(ReverseSweep& sweep, ValueId i) {
     constexpr Op code = static_cast<Op>(K);
     const detail::Maybe<Number> adjoint = sweep.at(i);
-    detail::each_partial<Number, code>(sweep.stretch_, i,
-                                       [&](std::size_t, Place operand, auto partial) {
+    detail::each_partial<Number, code>(sweep.range_, i,
+                                       [&](std::size_t, ValueId operand, auto partial) {
                                          sweep.at(operand).add(detail::passed(adjoint, partial()));
                                        });
   }
 
   // Of all outputs of the rule; returns the place of the first.
-  Place pull_rule(Place last) {
-    const Recording::Group group =
-        stretch_.recording().groups()[stretch_.recording()[last].operand[0]];
+  ValueId pull_rule(ValueId last) {
+    const Recording::Group group = range_.recording().groups()[range_.recording()[last].operand[0]];
     detail::RuleInput<Number> cotangents(group.count);
-    for (Place i = (std::max)(group.first, stretch_.begin()); i <= last; ++i)
+    for (ValueId i = (std::max)(group.first, range_.begin()); i <= last; ++i)
       cotangents.set(i - group.first, at(i));
     if (cotangents.any()) {
       if constexpr (records<Number>)
-        stretch_.recording().mark_pulled(stretch_.recording()[last].operand[0]);
+        range_.recording().mark_pulled(range_.recording()[last].operand[0]);
       const std::vector<Symbol> given =
           group.rule->pull(cotangents.numbers, cotangents.present, records<Number>);
       for (std::size_t k = 0; k < given.size(); ++k)
-        if (stretch_.varies(group.operands[k]))
+        if (range_.varies(group.operands[k]))
           at(group.operands[k]).add(cotangents.result(given[k]));
     }
-    return group.first < stretch_.begin() ? stretch_.begin() : group.first;
+    return group.first < range_.begin() ? range_.begin() : group.first;
   }
 
   static constexpr auto pulls = []<std::size_t... K>(std::index_sequence<K...>) {
-    return std::array<void (*)(ReverseSweep&, Place), sizeof...(K)>{pull<K>...};
+    return std::array<void (*)(ReverseSweep&, ValueId), sizeof...(K)>{pull<K>...};
   }
   (std::make_index_sequence<ops::count>());
 
-  const Stretch& stretch_;
+  const ActiveRange& range_;
   std::vector<detail::Maybe<Number>> adjoints_;
 };
 
@@ -206,51 +203,51 @@ class ForwardSweep {
  public:
   // Rules for backward mode alone are passed over where no output depends on them; without
   // outputs, none is.
-  ForwardSweep(const Stretch& stretch, std::size_t directions, std::span<const Place> outputs = {})
-      : stretch_(stretch),
+  ForwardSweep(const ActiveRange& range, std::size_t directions,
+               std::span<const ValueId> outputs = {})
+      : range_(range),
         directions_(directions),
-        tangents_((stretch.end() - stretch.begin()) * directions),
+        tangents_((range.end() - range.begin()) * directions),
         outputs_(outputs) {}
 
   // With a weight of 0 the input does not vary in this direction, unless that is said to be
   // present.
-  void seed(Place input, std::size_t direction, const Number& weight) {
+  void seed(ValueId input, std::size_t direction, const Number& weight) {
     seed(input, direction, weight, detail::is_present(weight));
   }
-  void seed(Place input, std::size_t direction, const Number& weight, bool present) {
-    if (stretch_.varies(input))
+  void seed(ValueId input, std::size_t direction, const Number& weight, bool present) {
+    if (range_.varies(input))
       at(input, direction).add(detail::Maybe<Number>::seed(weight, present));
   }
 
   void run() {
-    for (Place i = stretch_.from(); i < stretch_.end(); ++i) {
+    for (ValueId i = range_.from(); i < range_.end(); ++i) {
       detail::note_cause<Number>(i);
-      const Op op = stretch_.recording()[i].op;
-      if (op == Op::open) i = push_rule(i);
-      else if (op != Op::leaf && stretch_.varies(i)) pushes[static_cast<std::size_t>(op)](*this, i);
+      const Op op = range_.recording()[i].op;
+      if (op == Op::custom) i = push_rule(i);
+      else if (op != Op::leaf && range_.varies(i)) pushes[static_cast<std::size_t>(op)](*this, i);
     }
   }
 
-  bool reached(Place i, std::size_t direction) const {
-    return stretch_.varies(i) && tangents_[(i - stretch_.begin()) * directions_ + direction].there;
+  bool reached(ValueId i, std::size_t direction) const {
+    return range_.varies(i) && tangents_[(i - range_.begin()) * directions_ + direction].there;
   }
-  Number tangent(Place i, std::size_t direction) const {
-    return reached(i, direction)
-               ? tangents_[(i - stretch_.begin()) * directions_ + direction].number
-               : Number(0.0);
+  Number tangent(ValueId i, std::size_t direction) const {
+    return reached(i, direction) ? tangents_[(i - range_.begin()) * directions_ + direction].number
+                                 : Number(0.0);
   }
 
  private:
-  detail::Maybe<Number>& at(Place i, std::size_t direction) {
-    return tangents_[(i - stretch_.begin()) * directions_ + direction];
+  detail::Maybe<Number>& at(ValueId i, std::size_t direction) {
+    return tangents_[(i - range_.begin()) * directions_ + direction];
   }
 
   template <std::size_t K>
-  static void push(ForwardSweep& sweep, Place i) {
+  static void push(ForwardSweep& sweep, ValueId i) {
     constexpr Op code = static_cast<Op>(K);
     // A variable that is copied from another one starts with the tangents it was given.
-    detail::each_partial<Number, code>(sweep.stretch_, i,
-                                       [&](std::size_t, Place operand, auto partial) {
+    detail::each_partial<Number, code>(sweep.range_, i,
+                                       [&](std::size_t, ValueId operand, auto partial) {
                                          const auto slope = partial();
                                          for (std::size_t d = 0; d < sweep.directions_; ++d)
                                            if (const auto& x = sweep.at(operand, d); x.there)
@@ -259,13 +256,13 @@ class ForwardSweep {
   }
 
   // Of all outputs of the rule; returns the place of the last.
-  Place push_rule(Place first) {
+  ValueId push_rule(ValueId first) {
     const Recording::Group group =
-        stretch_.recording().groups()[stretch_.recording()[first].operand[0]];
-    const Place last = group.first + group.count - 1;
+        range_.recording().groups()[range_.recording()[first].operand[0]];
+    const ValueId last = group.first + group.count - 1;
     // Forward over reverse: what the backward rule was applied to is differentiated as computed.
     if (!group.rule->goes_forward() && group.pulled) {
-      for (std::uint32_t k = 0; k < group.count && group.first + k < stretch_.end(); ++k)
+      for (std::uint32_t k = 0; k < group.count && group.first + k < range_.end(); ++k)
         for (std::size_t d = 0; d < directions_; ++d)
           if (reached(group.values[k], d)) at(group.first + k, d) = at(group.values[k], d);
       return last;
@@ -274,13 +271,13 @@ class ForwardSweep {
     for (std::size_t d = 0; d < directions_; ++d) {
       detail::RuleInput<Number> tangents(group.operands.size());
       for (std::size_t k = 0; k < group.operands.size(); ++k)
-        if (const Place operand = group.operands[k]; stretch_.varies(operand))
+        if (const ValueId operand = group.operands[k]; range_.varies(operand))
           tangents.set(k, at(operand, d));
       if (!tangents.any()) continue;
       const std::vector<Symbol> given =
           group.rule->push(tangents.numbers, tangents.present, records<Number>);
       for (std::size_t k = 0; k < given.size(); ++k)
-        if (const Place i = group.first + static_cast<Place>(k); i < stretch_.end())
+        if (const ValueId i = group.first + static_cast<ValueId>(k); i < range_.end())
           at(i, d).add(tangents.result(given[k]));
     }
     return last;
@@ -290,40 +287,39 @@ class ForwardSweep {
   // for, as such rules are rare.
   bool is_needed(const Recording::Group& group) {
     if (outputs_.empty()) return true;
-    const Recording& recording = stretch_.recording();
+    const Recording& recording = range_.recording();
     if (needed_.empty()) {
-      needed_.resize(stretch_.end() - stretch_.begin());
-      const auto need = [&](Place place) {
-        if (place >= stretch_.begin() && place < stretch_.end())
-          needed_[place - stretch_.begin()] = true;
+      needed_.resize(range_.end() - range_.begin());
+      const auto need = [&](ValueId place) {
+        if (place >= range_.begin() && place < range_.end()) needed_[place - range_.begin()] = true;
       };
-      for (const Place output : outputs_) need(output);
-      for (Place i = stretch_.end(); i-- > stretch_.begin();) {
-        if (!needed_[i - stretch_.begin()]) continue;
+      for (const ValueId output : outputs_) need(output);
+      for (ValueId i = range_.end(); i-- > range_.begin();) {
+        if (!needed_[i - range_.begin()]) continue;
         const Instruction& at = recording[i];
-        if (at.op != Op::open) {
-          for (const Place operand : at.operand) need(operand);
+        if (at.op != Op::custom) {
+          for (const ValueId operand : at.operand) need(operand);
           continue;
         }
         const Recording::Group& user = recording.groups()[at.operand[0]];
-        for (const Place operand : user.operands) need(operand);
+        for (const ValueId operand : user.operands) need(operand);
         if (user.pulled) need(user.values[i - user.first]);
       }
     }
-    for (Place i = group.first; i < group.first + group.count && i < stretch_.end(); ++i)
-      if (i >= stretch_.begin() && needed_[i - stretch_.begin()]) return true;
+    for (ValueId i = group.first; i < group.first + group.count && i < range_.end(); ++i)
+      if (i >= range_.begin() && needed_[i - range_.begin()]) return true;
     return false;
   }
 
   static constexpr auto pushes = []<std::size_t... K>(std::index_sequence<K...>) {
-    return std::array<void (*)(ForwardSweep&, Place), sizeof...(K)>{push<K>...};
+    return std::array<void (*)(ForwardSweep&, ValueId), sizeof...(K)>{push<K>...};
   }
   (std::make_index_sequence<ops::count>());
 
-  const Stretch& stretch_;
+  const ActiveRange& range_;
   std::size_t directions_;
   std::vector<detail::Maybe<Number>> tangents_;
-  std::span<const Place> outputs_;
+  std::span<const ValueId> outputs_;
   std::vector<bool> needed_;
 };
 

@@ -33,10 +33,10 @@ class Program {
   std::vector<double> constants;
   std::uint32_t inputs = 0;
   std::vector<Run> runs;
-  std::vector<Place> operands;
+  std::vector<ValueId> operands;
   std::size_t guard_runs = 0;  // of the runs, those that guards need: they come first
   std::vector<Guard> guards;
-  std::vector<Place> outputs;
+  std::vector<ValueId> outputs;
 
   // How many numbers a replay works on, how many operations it does, and the bytes it touches.
   std::size_t values() const noexcept { return constants.size() + inputs + size(); }
@@ -46,8 +46,9 @@ class Program {
     return count;
   }
   std::size_t bytes() const noexcept {
-    return values() * sizeof(double) + runs.size() * sizeof(Run) + operands.size() * sizeof(Place) +
-           guards.size() * sizeof(Guard) + outputs.size() * sizeof(Place);
+    return values() * sizeof(double) + runs.size() * sizeof(Run) +
+           operands.size() * sizeof(ValueId) + guards.size() * sizeof(Guard) +
+           outputs.size() * sizeof(ValueId);
   }
 
   static constexpr std::size_t all_hold = ~std::size_t{0};
@@ -58,21 +59,21 @@ class Program {
     Position at{numbers + constants.size() + inputs, operands.data()};
     at = run(0, guard_runs, numbers, at);
     for (std::size_t k = 0; k < guards.size(); ++k)
-      if (!same(ask(guards[k], numbers), guards[k].outcome)) return k;
+      if (!same(observe(guards[k], numbers), guards[k].outcome)) return k;
     run(guard_runs, runs.size(), numbers, at);
     return all_hold;
   }
 
   // What a guard is told by the numbers of a replay.
-  static double ask(const Guard& guard, const double* numbers) noexcept {
-    return tapegrad::ask(guard.kind, numbers[guard.operand[0]],
-                         guard.operand[1] == no_place ? 0.0 : numbers[guard.operand[1]]);
+  static double observe(const Guard& guard, const double* numbers) noexcept {
+    return tapegrad::observe(guard.kind, numbers[guard.operand[0]],
+                             guard.operand[1] == no_value ? 0.0 : numbers[guard.operand[1]]);
   }
 
  private:
   struct Position {
     double* result;
-    const Place* operand;
+    const ValueId* operand;
   };
 
   Position run(std::size_t first, std::size_t last, const double* numbers,

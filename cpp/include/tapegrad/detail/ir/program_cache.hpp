@@ -14,8 +14,8 @@
 namespace tapegrad {
 
 // The results of a replay lie in `numbers` until the next one.
-struct Path {
-  Path(std::shared_ptr<const Program> program, std::shared_ptr<const void> attachment)
+struct CachedProgram {
+  CachedProgram(std::shared_ptr<const Program> program, std::shared_ptr<const void> attachment)
       : program(std::move(program)), attachment(std::move(attachment)) {
     numbers.resize(this->program->values());
     std::copy(this->program->constants.begin(), this->program->constants.end(), numbers.begin());
@@ -34,50 +34,50 @@ struct Path {
   std::uint64_t used = 0;   // when last, by the clock of whoever has the paths
 };
 
-class Paths {
+class ProgramCache {
  public:
   // The path whose guards all hold for these inputs, replayed; null where there is none.
   //
   // A broken guard says what the function would have been told in its place. Only a path that was
   // told the same up to there, and that there, can be the one.
-  Path* replay(std::span<const double> inputs) {
-    if (paths_.empty()) return nullptr;
+  CachedProgram* replay(std::span<const double> inputs) {
+    if (programs_.empty()) return nullptr;
     const std::uint64_t search = ++searches_;
     for (std::size_t k = 0;;) {
-      Path& path = *paths_[k];
+      CachedProgram& path = *programs_[k];
       path.tried = search;
       const std::size_t broken = path.replay(inputs);
       if (broken == Program::all_hold) {
-        std::rotate(paths_.begin(), paths_.begin() + static_cast<std::ptrdiff_t>(k),
-                    paths_.begin() + static_cast<std::ptrdiff_t>(k) + 1);
+        std::rotate(programs_.begin(), programs_.begin() + static_cast<std::ptrdiff_t>(k),
+                    programs_.begin() + static_cast<std::ptrdiff_t>(k) + 1);
         return &path;
       }
-      const double outcome = Program::ask(path.program->guards[broken], path.numbers.data());
-      const auto next = std::find_if(paths_.begin(), paths_.end(), [&](const auto& other) {
+      const double outcome = Program::observe(path.program->guards[broken], path.numbers.data());
+      const auto next = std::find_if(programs_.begin(), programs_.end(), [&](const auto& other) {
         return other->tried != search && agrees(*other->program, *path.program, broken) &&
                same(other->program->guards[broken].outcome, outcome);
       });
-      if (next == paths_.end()) return nullptr;
-      k = static_cast<std::size_t>(next - paths_.begin());
+      if (next == programs_.end()) return nullptr;
+      k = static_cast<std::size_t>(next - programs_.begin());
     }
   }
 
   void add(std::shared_ptr<const Program> program, std::shared_ptr<const void> attachment,
            std::uint64_t used) {
-    paths_.insert(paths_.begin(),
-                  std::make_unique<Path>(std::move(program), std::move(attachment)));
-    paths_.front()->used = used;
+    programs_.insert(programs_.begin(),
+                     std::make_unique<CachedProgram>(std::move(program), std::move(attachment)));
+    programs_.front()->used = used;
   }
 
   // The path that was used least recently; there must be one. What is dropped is the caller's.
-  const Path* oldest() const { return paths_.back().get(); }
-  std::unique_ptr<Path> drop_oldest() {
-    std::unique_ptr<Path> path = std::move(paths_.back());
-    paths_.pop_back();
+  const CachedProgram* oldest() const { return programs_.back().get(); }
+  std::unique_ptr<CachedProgram> drop_oldest() {
+    std::unique_ptr<CachedProgram> path = std::move(programs_.back());
+    programs_.pop_back();
     return path;
   }
 
-  const std::vector<std::unique_ptr<Path>>& all() const { return paths_; }
+  const std::vector<std::unique_ptr<CachedProgram>>& all() const { return programs_; }
 
  private:
   // Whether both were told the same before guard `count`, and `x` was told anything there.
@@ -88,7 +88,7 @@ class Paths {
     return true;
   }
 
-  std::vector<std::unique_ptr<Path>> paths_;  // the last used first
+  std::vector<std::unique_ptr<CachedProgram>> programs_;  // the last used first
   std::uint64_t searches_ = 0;
 };
 

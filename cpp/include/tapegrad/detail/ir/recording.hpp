@@ -24,17 +24,17 @@
 namespace tapegrad {
 
 // Where a recording has a number: an instruction, or with the top bit a constant.
-using Place = std::uint32_t;
-inline constexpr Place constant_bit = 0x80000000u;
-inline constexpr Place no_place = 0xffffffffu;
+using ValueId = std::uint32_t;
+inline constexpr ValueId constant_tag = 0x80000000u;
+inline constexpr ValueId no_value = 0xffffffffu;
 
 class Symbol;
 
-// An operation, and its value in this run. Inputs are leaves; Op::open is an output of a Rule.
+// An operation, and its value in this run. Inputs are leaves; Op::custom is an output of a Rule.
 struct Instruction {
   double primal;
   Op op;
-  Place operand[3];
+  ValueId operand[3];
 };
 static_assert(sizeof(Instruction) == 24);
 
@@ -69,13 +69,13 @@ struct Guard {
   };
   Kind kind;
   std::uint32_t source;  // the embedding's name for the line that asked
-  Place operand[2];
+  ValueId operand[2];
   double outcome;  // 1 or 0 of a comparison
 };
 
 // What `kind` says of x (and y).
 template <class Number>
-Number ask(Guard::Kind kind, const Number& x, const Number& y) {
+Number observe(Guard::Kind kind, const Number& x, const Number& y) {
   using math::floor_quotient, math::where;
   using std::ceil, std::floor, std::nearbyint, std::trunc;
   switch (kind) {
@@ -126,10 +126,10 @@ struct Rule {
 class Recording {
  public:
   struct Group {
-    Place first;
+    ValueId first;
     std::uint32_t count;
-    std::vector<Place> operands;
-    std::vector<Place> values;  // what each output is a copy of
+    std::vector<ValueId> operands;
+    std::vector<ValueId> values;  // what each output is a copy of
     std::shared_ptr<Rule> rule;
     bool pulled = false;  // a recorded sweep went through it
   };
@@ -138,56 +138,58 @@ class Recording {
   Recording(const Recording&) = delete;
   Recording& operator=(const Recording&) = delete;
 
-  Place input(double primal) { return append({primal, Op::leaf, {no_place, no_place, no_place}}); }
+  ValueId input(double primal) {
+    return append({primal, Op::leaf, {no_value, no_value, no_value}});
+  }
 
-  Place constant(double number) {
+  ValueId constant(double number) {
     if (!constants_.empty() && same(constants_.back(), number))
-      return static_cast<Place>(constants_.size() - 1) | constant_bit;
+      return static_cast<ValueId>(constants_.size() - 1) | constant_tag;
     constants_.push_back(number);
-    return static_cast<Place>(constants_.size() - 1) | constant_bit;
+    return static_cast<ValueId>(constants_.size() - 1) | constant_tag;
   }
 
   template <Op code>
-  Place record(Place x) {
-    return append({entry<code>.value(primal(x)), code, {x, no_place, no_place}});
+  ValueId record(ValueId x) {
+    return append({entry<code>.value(primal(x)), code, {x, no_value, no_value}});
   }
   template <Op code>
-  Place record(Place x, Place y) {
-    return append({entry<code>.value(primal(x), primal(y)), code, {x, y, no_place}});
+  ValueId record(ValueId x, ValueId y) {
+    return append({entry<code>.value(primal(x), primal(y)), code, {x, y, no_value}});
   }
   template <Op code>
-  Place record(Place x, Place y, Place z) {
+  ValueId record(ValueId x, ValueId y, ValueId z) {
     return append({entry<code>.value(primal(x), primal(y), primal(z)), code, {x, y, z}});
   }
 
   // The outputs of a rule whose operands these are, one for each value, in a row.
-  Place record_group(std::vector<Place> operands, std::vector<Place> values,
-                     std::shared_ptr<Rule> rule) {
-    const Place first = size();
-    const auto group = static_cast<Place>(groups_.size());
+  ValueId record_group(std::vector<ValueId> operands, std::vector<ValueId> values,
+                       std::shared_ptr<Rule> rule) {
+    const ValueId first = size();
+    const auto group = static_cast<ValueId>(groups_.size());
     const auto count = static_cast<std::uint32_t>(values.size());
     groups_.push_back({first, count, std::move(operands), std::move(values), std::move(rule)});
     for (std::uint32_t k = 0; k < count; ++k)
-      append({primal(groups_[group].values[k]), Op::open, {group, no_place, no_place}});
+      append({primal(groups_[group].values[k]), Op::custom, {group, no_value, no_value}});
     return first;
   }
 
-  void mark_pulled(Place group) { groups_[group].pulled = true; }
+  void mark_pulled(ValueId group) { groups_[group].pulled = true; }
 
   void guard(const Guard& guard) { guards_.push_back(guard); }
   // Whether x is less than y: what is recorded next holds while the answer is the same. An
   // embedding may answer in its own way.
-  bool is_less(Place x, Place y) {
+  bool is_less(ValueId x, ValueId y) {
     if (asked_ != nullptr) return asked_(*this, Guard::less, x, y) != 0.0;
-    const double outcome = ask(Guard::less, primal(x), primal(y));
+    const double outcome = observe(Guard::less, primal(x), primal(y));
     guard({Guard::less, ~std::uint32_t{0}, {x, y}, outcome});
     return outcome != 0.0;
   }
 
-  Place size() const noexcept { return static_cast<Place>(instructions_.size()); }
-  const Instruction& operator[](Place i) const noexcept { return instructions_[i]; }
-  double primal(Place i) const noexcept {
-    return i & constant_bit ? constants_[i & ~constant_bit] : instructions_[i].primal;
+  ValueId size() const noexcept { return static_cast<ValueId>(instructions_.size()); }
+  const Instruction& operator[](ValueId i) const noexcept { return instructions_[i]; }
+  double primal(ValueId i) const noexcept {
+    return i & constant_tag ? constants_[i & ~constant_tag] : instructions_[i].primal;
   }
   const std::vector<Guard>& guards() const noexcept { return guards_; }
   const std::vector<Group>& groups() const noexcept { return groups_; }
@@ -198,13 +200,13 @@ class Recording {
   bool guarding = true;
 
   // Whether a rule was recorded at this place or after it.
-  bool has_group_since(Place begin) const noexcept {
+  bool has_group_since(ValueId begin) const noexcept {
     return !groups_.empty() && groups_.back().first + groups_.back().count > begin;
   }
 
   // What was recorded from `place` on is forgotten, and all constants but the first ones; nothing
   // may refer to it any more.
-  void rewind(Place place, std::size_t constants) noexcept {
+  void rewind(ValueId place, std::size_t constants) noexcept {
     while (!groups_.empty() && groups_.back().first >= place) groups_.pop_back();
     instructions_.resize(place);
     constants_.resize(constants);
@@ -219,24 +221,24 @@ class Recording {
 
   // Where it is not null, a sweep notes there which instruction it records the derivative of, and
   // from which place on.
-  using Causes = std::vector<std::pair<Place, Place>>;
+  using Causes = std::vector<std::pair<ValueId, ValueId>>;
   Causes* causes = nullptr;
 
   // The one that symbols of this thread are recorded in; null when none is.
   static inline thread_local constinit Recording* current = nullptr;
 
  protected:
-  using Asked = double (*)(Recording&, Guard::Kind, Place, Place);
+  using Asked = double (*)(Recording&, Guard::Kind, ValueId, ValueId);
   Asked asked_ = nullptr;
 
  private:
   static constexpr std::size_t kept_capacity = std::size_t{1} << 20;
 
-  Place append(const Instruction& instruction) {
-    if (instructions_.size() == constant_bit - 1) [[unlikely]]
+  ValueId append(const Instruction& instruction) {
+    if (instructions_.size() == constant_tag - 1) [[unlikely]]
       throw ArenaFull("the recording is full: it has room for 2147483647 operations");
     instructions_.push_back(instruction);
-    return static_cast<Place>(instructions_.size() - 1);
+    return static_cast<ValueId>(instructions_.size() - 1);
   }
 
   std::vector<Instruction> instructions_;
@@ -254,18 +256,18 @@ class Symbol {
   Symbol(Number auto primal) : primal_(static_cast<double>(primal)) {}
   template <int number>
   Symbol(Constant<number>) : primal_(number) {}
-  Symbol(double primal, Place place) : primal_(primal), place_(place) {}
+  Symbol(double primal, ValueId place) : primal_(primal), place_(place) {}
   // A number of this recording as an operand.
-  static Symbol at(const Recording& recording, Place place) {
-    return {recording.primal(place), place & constant_bit ? no_place : place};
+  static Symbol at(const Recording& recording, ValueId place) {
+    return {recording.primal(place), place & constant_tag ? no_value : place};
   }
 
   double primal() const noexcept { return primal_; }
-  bool is_constant() const noexcept { return place_ == no_place; }
+  bool is_constant() const noexcept { return place_ == no_value; }
   bool is(double number) const noexcept { return is_constant() && same(primal_, number); }
-  Place place() const noexcept { return place_; }
+  ValueId place() const noexcept { return place_; }
   // As an operand of `recording`.
-  Place in(Recording& recording) const {
+  ValueId in(Recording& recording) const {
     return is_constant() ? recording.constant(primal_) : place_;
   }
 
@@ -279,7 +281,7 @@ class Symbol {
 
  private:
   double primal_ = 0.0;
-  Place place_ = no_place;
+  ValueId place_ = no_value;
 };
 
 // True where the symbol is not 0. That is never negative, unless it says so: mostly, it is 1 or 0.
@@ -339,7 +341,7 @@ Symbol Symbol::apply(const Symbol& x, const Symbol& y) {
   if constexpr (code == op<"pow">())
     if (y.is_constant()) return apply<op<"pow_const">()>(x, y);
   Recording& r = *Recording::current;
-  const Place a = x.in(r), b = y.in(r);
+  const ValueId a = x.in(r), b = y.in(r);
   return at(r, r.record<code>(a, b));
 }
 
@@ -347,7 +349,7 @@ template <Op code>
 Symbol Symbol::apply(const Symbol& x, const Symbol& y, const Symbol& z) {
   if (const auto symbol = known<code>(x, y, z)) return *symbol;
   Recording& r = *Recording::current;
-  const Place a = x.in(r), b = y.in(r), c = z.in(r);
+  const ValueId a = x.in(r), b = y.in(r), c = z.in(r);
   return at(r, r.record<code>(a, b, c));
 }
 

@@ -1,4 +1,4 @@
-// Sparse derivatives of a stretch of a recording: where they may have nonzeros, and these from as
+// Sparse derivatives of a range of a recording: where they may have nonzeros, and these from as
 // few sweeps as the colouring of that pattern allows.
 //
 // The pattern is found by carrying the set of inputs that each number depends on through the
@@ -47,101 +47,102 @@ inline void join(Dependence& into, Dependence more) {
   std::inplace_merge(std::lower_bound(into->begin(), middle, missing.front()), middle, into->end());
 }
 
-// The sets of all numbers of a stretch, each for as long as somebody needs it.
+// The sets of all numbers of a range, each for as long as somebody needs it.
 class Dependences {
  public:
-  Dependences(const Stretch& stretch, std::span<const Place> outputs)
-      : stretch_(stretch), uses_(stretch.end() - stretch.begin()), sets_(uses_.size()) {
-    for (const Place output : outputs)
-      if (stretch.varies(output)) last_use(output) = no_place;
-    for (Place i = stretch.end(); i-- > stretch.from();)
+  Dependences(const ActiveRange& range, std::span<const ValueId> outputs)
+      : range_(range), uses_(range.end() - range.begin()), sets_(uses_.size()) {
+    for (const ValueId output : outputs)
+      if (range.varies(output)) last_use(output) = no_value;
+    for (ValueId i = range.end(); i-- > range.from();)
       if (last_use(i) != 0)
-        each_operand(i, [&](Place operand) {
+        each_operand(i, [&](ValueId operand) {
           if (last_use(operand) == 0) last_use(operand) = i;
         });
   }
 
-  void add_input(Place place, std::uint32_t input) {
-    if (!stretch_.varies(place) || last_use(place) == 0) return;
+  void add_input(ValueId place, std::uint32_t input) {
+    if (!range_.varies(place) || last_use(place) == 0) return;
     join(set(place), std::make_shared<std::vector<std::uint32_t>>(1, input));
   }
 
   void run() {
-    const Recording& recording = stretch_.recording();
-    Place group = no_place;
+    const Recording& recording = range_.recording();
+    ValueId group = no_value;
     Dependence of_group;
-    for (Place i = stretch_.from(); i < stretch_.end(); ++i) {
+    for (ValueId i = range_.from(); i < range_.end(); ++i) {
       if (last_use(i) == 0) continue;
-      if (const Instruction& at = recording[i]; at.op == Op::open) {
+      if (const Instruction& at = recording[i]; at.op == Op::custom) {
         // All outputs of a rule depend on all its operands.
         if (std::exchange(group, at.operand[0]) != at.operand[0]) {
           of_group = nullptr;
-          each_operand(i, [&](Place operand) { join(of_group, set(operand)); });
+          each_operand(i, [&](ValueId operand) { join(of_group, set(operand)); });
         }
         join(set(i), of_group);
       } else {
-        each_operand(i, [&](Place operand) {
+        each_operand(i, [&](ValueId operand) {
           join(set(i), last_use(operand) == i ? std::move(set(operand)) : set(operand));
         });
       }
     }
   }
 
-  std::span<const std::uint32_t> of(Place i) const {
-    if (!stretch_.varies(i)) return {};
-    const Dependence& inputs = sets_[i - stretch_.begin()];
+  std::span<const std::uint32_t> of(ValueId i) const {
+    if (!range_.varies(i)) return {};
+    const Dependence& inputs = sets_[i - range_.begin()];
     if (inputs == nullptr) return {};
     return *inputs;
   }
 
  private:
-  Place& last_use(Place i) { return uses_[i - stretch_.begin()]; }
-  Dependence& set(Place i) { return sets_[i - stretch_.begin()]; }
+  ValueId& last_use(ValueId i) { return uses_[i - range_.begin()]; }
+  Dependence& set(ValueId i) { return sets_[i - range_.begin()]; }
 
   // The operands that the result varies with, to which the table gives no partial that is 0 always.
   template <class Visit>
-  void each_operand(Place i, Visit visit) const {
-    const Instruction& at = stretch_.recording()[i];
-    if (at.op == Op::open) {
-      for (const Place operand : stretch_.recording().groups()[at.operand[0]].operands)
-        if (stretch_.varies(operand)) visit(operand);
+  void each_operand(ValueId i, Visit visit) const {
+    const Instruction& at = range_.recording()[i];
+    if (at.op == Op::custom) {
+      for (const ValueId operand : range_.recording().groups()[at.operand[0]].operands)
+        if (range_.varies(operand)) visit(operand);
     } else if (at.op != Op::leaf) {
-      std::array<Place, 3> found;
-      const std::size_t count = finders[static_cast<std::size_t>(at.op)](stretch_, i, found.data());
+      std::array<ValueId, 3> found;
+      const std::size_t count = finders[static_cast<std::size_t>(at.op)](range_, i, found.data());
       for (std::size_t k = 0; k < count; ++k) visit(found[k]);
     }
   }
 
   template <std::size_t K>
-  static std::size_t find(const Stretch& stretch, Place i, Place* found) {
+  static std::size_t find(const ActiveRange& range, ValueId i, ValueId* found) {
     std::size_t count = 0;
     each_partial<double, static_cast<Op>(K)>(
-        stretch, i, [&](std::size_t, Place operand, const auto&) { found[count++] = operand; });
+        range, i, [&](std::size_t, ValueId operand, const auto&) { found[count++] = operand; });
     return count;
   }
 
   static constexpr auto finders = []<std::size_t... K>(std::index_sequence<K...>) {
-    return std::array<std::size_t (*)(const Stretch&, Place, Place*), sizeof...(K)>{find<K>...};
+    return std::array<std::size_t (*)(const ActiveRange&, ValueId, ValueId*), sizeof...(K)>{
+        find<K>...};
   }
   (std::make_index_sequence<ops::count>());
 
-  const Stretch& stretch_;
-  std::vector<Place> uses_;  // the last that needs it: no_place for outputs, 0 where none does
+  const ActiveRange& range_;
+  std::vector<ValueId> uses_;  // the last that needs it: no_value for outputs, 0 where none does
   std::vector<Dependence> sets_;
 };
 
 }  // namespace detail
 
 // Which of the inputs each of the outputs depends on: a row for each output. What is no number of
-// the stretch, as no_place, has an empty one.
-inline Pattern jacobian_pattern(const Stretch& stretch, std::span<const Place> inputs,
-                                std::span<const Place> outputs) {
-  detail::Dependences dependences(stretch, outputs);
+// the range, as no_value, has an empty one.
+inline Pattern jacobian_pattern(const ActiveRange& range, std::span<const ValueId> inputs,
+                                std::span<const ValueId> outputs) {
+  detail::Dependences dependences(range, outputs);
   for (std::size_t k = 0; k < inputs.size(); ++k)
     dependences.add_input(inputs[k], static_cast<std::uint32_t>(k));
   dependences.run();
   Pattern pattern{inputs.size(), {0}, {}};
-  for (const Place output : outputs) {
+  for (const ValueId output : outputs) {
     const auto row = dependences.of(output);
     pattern.indices.insert(pattern.indices.end(), row.begin(), row.end());
     pattern.starts.push_back(pattern.indices.size());
@@ -234,8 +235,8 @@ struct Unwatched {
 // sweep for each colour, as numbers or, over Symbols, recorded. `watch` is called with each sweep
 // when it is done, and with its number of directions or, backwards, with its colour.
 template <class Number, class Watch = Unwatched>
-std::vector<Number> nonzeros(const Stretch& stretch, std::span<const Place> inputs,
-                             std::span<const Place> outputs, const Compression& compression,
+std::vector<Number> nonzeros(const ActiveRange& range, std::span<const ValueId> inputs,
+                             std::span<const ValueId> outputs, const Compression& compression,
                              Watch watch = {}) {
   constexpr std::size_t together = 8;  // forward directions: their tangents stay in the cache
   const auto& entries = compression.entries;
@@ -257,7 +258,7 @@ std::vector<Number> nonzeros(const Stretch& stretch, std::span<const Place> inpu
   if (compression.forward) {
     for (std::size_t first = 0; first < count; first += together) {
       const std::size_t directions = (std::min)(together, count - first);
-      ForwardSweep<Number> sweep(stretch, directions);
+      ForwardSweep<Number> sweep(range, directions);
       for (std::size_t j = 0; j < inputs.size(); ++j)
         if (color[j] >= first && color[j] < first + directions)
           sweep.seed(inputs[j], color[j] - first, 1.0);
@@ -268,7 +269,7 @@ std::vector<Number> nonzeros(const Stretch& stretch, std::span<const Place> inpu
     }
   } else {
     for (std::size_t c = 0; c < count; ++c) {
-      ReverseSweep<Number> sweep(stretch);
+      ReverseSweep<Number> sweep(range);
       for (std::size_t i = 0; i < outputs.size(); ++i)
         if (color[i] == c) sweep.seed(outputs[i], 1.0);
       sweep.run();

@@ -25,7 +25,7 @@ using Engine = typename Row::Engine;
 template <class Row>
 using Items = std::span<const typename Row::Item>;
 template <class Row>
-using Held = typename Row::Held;
+using OwnedNumber = typename Row::OwnedNumber;
 
 namespace detail {
 
@@ -43,15 +43,16 @@ enum class Size { ordinary, huge, tiny };
 template <class Row>
 Size normalize_ordinary(Engine<Row>& engine, Items<Row> xs, double eps, Row& out) {
   const auto count = static_cast<double>(xs.size());
-  const Held<Row> squares(engine, sum_of_squares(engine, xs));
-  const Held<Row> mean(engine, apply<op<"div">()>(engine, squares, Row::number(count)));
-  const Held<Row> shifted(engine, apply<op<"add">()>(engine, mean, Row::number(eps)));
+  const OwnedNumber<Row> squares(engine, sum_of_squares(engine, xs));
+  const OwnedNumber<Row> mean(engine, apply<op<"div">()>(engine, squares, Row::number(count)));
+  const OwnedNumber<Row> shifted(engine, apply<op<"add">()>(engine, mean, Row::number(eps)));
   if (eps >= 0.0 && std::isfinite(eps)) {
     if (!is_less(engine, shifted, most_ordinary)) return Size::huge;
     if (eps < least_ordinary && is_less(engine, shifted, least_ordinary) && !all_zero(xs))
       return Size::tiny;
   }
-  const Held<Row> scale(engine, apply<op<"pow_const">()>(engine, shifted, Row::number(-0.5)));
+  const OwnedNumber<Row> scale(engine,
+                               apply<op<"pow_const">()>(engine, shifted, Row::number(-0.5)));
   out.reserve(xs.size());
   for (const auto& x : xs) out.adopt(apply<op<"mul">()>(engine, x, scale));
   return Size::ordinary;
@@ -62,12 +63,13 @@ template <class Row>
 void normalize_any(Engine<Row>& engine, Items<Row> xs, double eps, Row& out) {
   const auto count = static_cast<double>(xs.size());
   Row ratios(engine);
-  const Held<Row> root(engine, divide_by_largest(engine, xs, std::sqrt(eps), ratios));
-  const Held<Row> squares(engine, sum_of_squares(engine, ratios));
-  const Held<Row> mean(engine, apply<op<"div">()>(engine, squares, Row::number(count)));
-  const Held<Row> square(engine, apply<op<"square">()>(engine, root));
-  const Held<Row> shifted(engine, apply<op<"add">()>(engine, mean, square));
-  const Held<Row> scale(engine, apply<op<"pow_const">()>(engine, shifted, Row::number(-0.5)));
+  const OwnedNumber<Row> root(engine, divide_by_largest(engine, xs, std::sqrt(eps), ratios));
+  const OwnedNumber<Row> squares(engine, sum_of_squares(engine, ratios));
+  const OwnedNumber<Row> mean(engine, apply<op<"div">()>(engine, squares, Row::number(count)));
+  const OwnedNumber<Row> square(engine, apply<op<"square">()>(engine, root));
+  const OwnedNumber<Row> shifted(engine, apply<op<"add">()>(engine, mean, square));
+  const OwnedNumber<Row> scale(engine,
+                               apply<op<"pow_const">()>(engine, shifted, Row::number(-0.5)));
   out.reserve(xs.size());
   for (const auto& ratio : ratios) out.adopt(apply<op<"mul">()>(engine, ratio, scale));
 }
@@ -75,8 +77,8 @@ void normalize_any(Engine<Row>& engine, Items<Row> xs, double eps, Row& out) {
 // Appends x minus the mean of all, of each x.
 template <class Row>
 void centre(Engine<Row>& engine, Items<Row> xs, Row& out) {
-  const Held<Row> total(engine, apply<op<"sum">()>(engine, xs));
-  const Held<Row> mean(
+  const OwnedNumber<Row> total(engine, apply<op<"sum">()>(engine, xs));
+  const OwnedNumber<Row> mean(
       engine, apply<op<"div">()>(engine, total, Row::number(static_cast<double>(xs.size()))));
   out.reserve(xs.size());
   for (const auto& x : xs) out.adopt(apply<op<"sub">()>(engine, x, mean));
@@ -100,7 +102,7 @@ void log_softmax(Engine<Row>& engine, Items<Row> xs, Row& out) {
   if (xs.empty()) return;
   Row shifted(engine);
   subtract_largest(engine, xs, shifted);
-  const Held<Row> total(engine, log_total(engine, shifted));
+  const OwnedNumber<Row> total(engine, log_total(engine, shifted));
   out.reserve(xs.size());
   for (const auto& x : shifted) out.adopt(apply<op<"sub">()>(engine, x, total));
 }
@@ -112,7 +114,7 @@ void softmax(Engine<Row>& engine, Items<Row> xs, Row& out) {
   subtract_largest(engine, xs, shifted);
   powers.reserve(xs.size());
   for (const auto& x : shifted) powers.adopt(apply<op<"exp">()>(engine, x));
-  const Held<Row> total(engine, apply<op<"sum">()>(engine, powers));
+  const OwnedNumber<Row> total(engine, apply<op<"sum">()>(engine, powers));
   out.reserve(xs.size());
   for (const auto& power : powers) out.adopt(apply<op<"div">()>(engine, power, total));
 }
@@ -164,7 +166,7 @@ void reduce(Engine<Row>& engine, const Row& terms, Reduction reduction, Row& out
     for (const auto& term : terms) out.add(term);
     return;
   }
-  const Held<Row> total(engine, apply<op<"sum">()>(engine, terms));
+  const OwnedNumber<Row> total(engine, apply<op<"sum">()>(engine, terms));
   if (reduction == Reduction::sum) out.add(total);
   else detail::add_mean(engine, total, terms.size(), out);
 }
@@ -176,13 +178,14 @@ void mse_loss(Engine<Row>& engine, Items<Row> both, Reduction reduction, Row& ou
   if (reduction == Reduction::none) {
     out.reserve(count);
     for (std::size_t k = 0; k < count; ++k) {
-      const Held<Row> difference(engine, apply<op<"sub">()>(engine, both[k], both[count + k]));
+      const OwnedNumber<Row> difference(engine,
+                                        apply<op<"sub">()>(engine, both[k], both[count + k]));
       out.adopt(apply<op<"square">()>(engine, difference));
     }
     return;
   }
   out.reserve(1);
-  const Held<Row> total(engine, apply<op<"squared_distance">()>(engine, both));
+  const OwnedNumber<Row> total(engine, apply<op<"squared_distance">()>(engine, both));
   if (reduction == Reduction::sum) out.add(total);
   else detail::add_mean(engine, total, count, out);
 }
@@ -194,8 +197,8 @@ void hinge_loss(Engine<Row>& engine, Items<Row> scores, Items<Row> targets, Redu
   Row terms(engine);
   terms.reserve(scores.size());
   for (std::size_t k = 0; k < scores.size(); ++k) {
-    const Held<Row> product(engine, apply<op<"mul">()>(engine, scores[k], targets[k]));
-    const Held<Row> margin(engine, apply<op<"sub">()>(engine, Row::number(1.0), product));
+    const OwnedNumber<Row> product(engine, apply<op<"mul">()>(engine, scores[k], targets[k]));
+    const OwnedNumber<Row> margin(engine, apply<op<"sub">()>(engine, Row::number(1.0), product));
     terms.adopt(apply<op<"relu">()>(engine, margin));
   }
   reduce(engine, terms, reduction, out);
@@ -207,7 +210,7 @@ namespace detail {
 template <class Row>
 typename Row::Item softplus_of(Engine<Row>& engine, const typename Row::Item& x, bool negated) {
   if (!negated) return apply<op<"softplus">()>(engine, x);
-  const Held<Row> minus(engine, apply<op<"neg">()>(engine, x));
+  const OwnedNumber<Row> minus(engine, apply<op<"neg">()>(engine, x));
   return apply<op<"softplus">()>(engine, minus);
 }
 
@@ -219,12 +222,13 @@ typename Row::Item binary_surprisal(Engine<Row>& engine, const typename Row::Ite
                                     const typename Row::Item& target) {
   if (is_plain(target, 1.0)) return softplus_of<Row>(engine, x, true);
   if (is_plain(target, 0.0)) return softplus_of<Row>(engine, x, false);
-  const Held<Row> minus(engine, apply<op<"neg">()>(engine, x));
-  const Held<Row> other(engine, apply<op<"sub">()>(engine, Row::number(1.0), target));
-  const Held<Row> minus_target(engine, apply<op<"neg">()>(engine, target));
-  const Held<Row> small(engine, apply<op<"softplus">()>(engine, below_zero(engine, x, x, minus)));
+  const OwnedNumber<Row> minus(engine, apply<op<"neg">()>(engine, x));
+  const OwnedNumber<Row> other(engine, apply<op<"sub">()>(engine, Row::number(1.0), target));
+  const OwnedNumber<Row> minus_target(engine, apply<op<"neg">()>(engine, target));
+  const OwnedNumber<Row> small(engine,
+                               apply<op<"softplus">()>(engine, below_zero(engine, x, x, minus)));
   const auto weight = below_zero(engine, x, minus_target, other);
-  const Held<Row> large(engine, weighted(engine, weight, x));
+  const OwnedNumber<Row> large(engine, weighted(engine, weight, x));
   return apply<op<"add">()>(engine, small, large);
 }
 
@@ -270,7 +274,7 @@ void cross_entropy(Engine<Row>& engine, Items<Row> logits, Items<Row> targets, R
     }
   }
   for (const auto& share : shares) both.add(share);
-  const Held<Row> total(engine, apply<op<"dot">()>(engine, both));
+  const OwnedNumber<Row> total(engine, apply<op<"dot">()>(engine, both));
   out.reserve(1);
   out.adopt(apply<op<"neg">()>(engine, total));
 }

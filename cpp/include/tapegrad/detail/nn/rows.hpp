@@ -12,12 +12,12 @@
 namespace tapegrad {
 
 // One argument that is owned while it is on the way.
-class Held {
+class OwnedArgument {
  public:
-  Held(Tape& tape, const Argument& argument) noexcept : tape_(tape), argument_(argument) {}
-  Held(const Held&) = delete;
-  Held& operator=(const Held&) = delete;
-  ~Held() {
+  OwnedArgument(Tape& tape, const Argument& argument) noexcept : tape_(tape), argument_(argument) {}
+  OwnedArgument(const OwnedArgument&) = delete;
+  OwnedArgument& operator=(const OwnedArgument&) = delete;
+  ~OwnedArgument() {
     if (argument_.node != no_node) tape_.release(argument_.node);
   }
   operator const Argument&() const noexcept { return argument_; }
@@ -34,7 +34,7 @@ class Row {
   // What layers are templates over: SymbolRow has the same for a recording.
   using Engine = Tape;
   using Item = Argument;
-  using Held = tapegrad::Held;
+  using OwnedNumber = tapegrad::OwnedArgument;
   static Argument number(double x) noexcept { return {no_node, x}; }
 
   explicit Row(Tape& tape) : tape_(&tape), items_(tape.lend()) {}
@@ -43,7 +43,7 @@ class Row {
   ~Row() {
     for (const Argument& item : items_)
       if (item.node != no_node) tape_->release(item.node);
-    tape_->take_back(std::move(items_));
+    tape_->reclaim(std::move(items_));
   }
 
   // The node gets an owner more.
@@ -99,13 +99,15 @@ Argument apply(Tape& tape, const Argument& x, const Argument& y) {
 // each other, and writing goes on meanwhile.
 class Products {
  public:
-  Products(Tape& tape, Draft& row, Draft& x, const Argument* start)
+  Products(Tape& tape, OperandListBuilder& row, OperandListBuilder& x, const Argument* start)
       : tape_(tape), row_(row), x_(x), at_(x.list().numbers()), start_(start) {
     if (start != nullptr) total_ = start->primal;
     else if (x.size() == 0) total_ = 0.0;
   }
 
-  void write(Draft::Pen& pen, auto item) noexcept { total_ = total_ + pen.add(item) * *at_++; }
+  void write(OperandListBuilder::Writer& pen, auto item) noexcept {
+    total_ = total_ + pen.add(item) * *at_++;
+  }
 
   // The sum, a node that the caller owns, or of numbers alone a number.
   Argument record() {
@@ -116,21 +118,21 @@ class Products {
 
  private:
   Tape& tape_;
-  Draft &row_, &x_;
+  OperandListBuilder &row_, &x_;
   const double* at_;
   const Argument* start_;
   double total_ = ops::nothing;
 };
 
 // The sum of the products of two rows; where the first has one more, the sum starts with it.
-inline Argument inner_product(Tape& tape, Draft& xs, Draft& ys) {
+inline Argument inner_product(Tape& tape, OperandListBuilder& xs, OperandListBuilder& ys) {
   if (!xs.any_node() && !ys.any_node()) return {no_node, tape.dot_of(xs.list(), ys.list())};
   const Index i = tape.record_dot(xs.list(), ys.list());
   return {i, tape.cell(i).primal};
 }
 
 inline Argument sum_of_squares(Tape& tape, std::span<const Argument> xs) {
-  Draft same(tape, xs.size());
+  OperandListBuilder same(tape, xs.size());
   for (const Argument& x : xs) same.add(x.node, x.primal);
   return inner_product(tape, same, same);
 }
@@ -189,7 +191,8 @@ inline Argument divide_by_largest(Tape& tape, std::span<const Argument> xs, doub
   const double size = std::fabs(xs[at].primal);
   const bool small = size < least;
   const bool defined = !small && size > 0.0 && !std::isinf(size);
-  const Held top(tape, small ? Argument{no_node, least} : apply<op<"abs">()>(tape, xs[at]));
+  const OwnedArgument top(tape,
+                          small ? Argument{no_node, least} : apply<op<"abs">()>(tape, xs[at]));
   out.reserve(xs.size());
   for (std::size_t k = 0; k < xs.size(); ++k) {
     if (k == at && defined) out.adopt({no_node, std::copysign(1.0, xs[k].primal)});

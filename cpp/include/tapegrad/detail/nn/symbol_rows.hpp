@@ -15,8 +15,8 @@ class SymbolRow {
   using Engine = Recording;
   using Item = Symbol;
 
-  struct Held : Symbol {
-    Held(Recording&, const Symbol& symbol) noexcept : Symbol(symbol) {}
+  struct OwnedNumber : Symbol {
+    OwnedNumber(Recording&, const Symbol& symbol) noexcept : Symbol(symbol) {}
   };
   static Symbol number(double x) noexcept { return x; }
 

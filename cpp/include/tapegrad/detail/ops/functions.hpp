@@ -1,4 +1,4 @@
-// Operators and functions of numbers that are recorded: Value's and Traced's.
+// Operators and functions of numbers that are recorded: Value's and Active's.
 //
 // Such a type T names itself as T::Whole and has static members T::apply<code>(...), for each way
 // in which T and plain numbers can be an operation's arguments. What they return is a T, or an

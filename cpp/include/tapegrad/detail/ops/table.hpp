@@ -473,7 +473,7 @@ inline constexpr auto descriptions = std::apply(
 // An operation is its place in the table; two kinds of nodes have no entry there.
 enum class Op : std::uint16_t {
   leaf = static_cast<std::uint16_t>(ops::count),
-  open,  // partials or a backward function given by the caller
+  custom,  // partials or a backward function given by the caller
 };
 
 template <std::size_t N>

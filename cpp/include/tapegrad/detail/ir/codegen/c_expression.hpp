@@ -51,17 +51,18 @@ inline std::string c_literal(double number) {
 }
 
 // An expression of C.
-class CText {
+class CExpression {
  public:
-  using Whole = CText;
+  using Whole = CExpression;
 
-  CText(Number auto number)
+  CExpression(Number auto number)
       : text_(c_literal(static_cast<double>(number))), is_one_word_(text_[0] != '-') {}
 
-  static CText variable(std::string name) { return {std::move(name), true}; }
-  static CText composed(std::string text) { return {std::move(text), false}; }
+  static CExpression variable(std::string name) { return {std::move(name), true}; }
+  static CExpression composed(std::string text) { return {std::move(text), false}; }
   template <class... Operands>
-  static CText call(std::string_view name, const CText& first, const Operands&... rest) {
+  static CExpression call(std::string_view name, const CExpression& first,
+                          const Operands&... rest) {
     return {c_name(name) + "(" + (first.text_ + ... + (", " + rest.text_)) + ")", true};
   }
 
@@ -70,12 +71,12 @@ class CText {
   std::string operand() const { return is_one_word_ ? text_ : "(" + text_ + ")"; }
 
   template <Op code>
-  static CText apply(const CText& x) {
+  static CExpression apply(const CExpression& x) {
     if constexpr (code == op<"neg">()) return composed("-" + x.operand());
     else return call(description(code)->name, x);
   }
   template <Op code>
-  static CText apply(const CText& x, const CText& y) {
+  static CExpression apply(const CExpression& x, const CExpression& y) {
     constexpr std::string_view symbol = ops::descriptions[static_cast<std::size_t>(code)].symbol;
     if constexpr (symbol == "+" || symbol == "-" || symbol == "*" || symbol == "/")
       return composed(x.operand() + " " + std::string(symbol) + " " + y.operand());
@@ -83,7 +84,8 @@ class CText {
   }
 
  private:
-  CText(std::string text, bool is_one_word) : text_(std::move(text)), is_one_word_(is_one_word) {}
+  CExpression(std::string text, bool is_one_word)
+      : text_(std::move(text)), is_one_word_(is_one_word) {}
 
   std::string text_;
   bool is_one_word_;
@@ -91,15 +93,15 @@ class CText {
 
 // An expression of C that is true or false.
 struct CCondition {
-  CText text;
+  CExpression text;
 };
 
-inline CCondition c_condition(const CText& x, std::string_view sign, const CText& y) {
-  return {CText::composed(x.operand() + " " + std::string(sign) + " " + y.operand())};
+inline CCondition c_condition(const CExpression& x, std::string_view sign, const CExpression& y) {
+  return {CExpression::composed(x.operand() + " " + std::string(sign) + " " + y.operand())};
 }
 
 template <class X, class Y>
-concept CTextPair = Pair<X, Y> &&(std::same_as<X, CText> || std::same_as<Y, CText>);
+concept CTextPair = Pair<X, Y> &&(std::same_as<X, CExpression> || std::same_as<Y, CExpression>);
 
 // clang-format off
 template <class X, class Y> requires CTextPair<X, Y> CCondition operator<(const X& x, const Y& y) { return c_condition(x, "<", y); }
@@ -111,34 +113,34 @@ template <class X, class Y> requires CTextPair<X, Y> CCondition operator!=(const
 inline CCondition operator&&(const CCondition& x, const CCondition& y) { return c_condition(x.text, "&&", y.text); }
 inline CCondition operator||(const CCondition& x, const CCondition& y) { return c_condition(x.text, "||", y.text); }
 
-inline CText where(const CCondition& condition, const CText& x, const CText& y) {
-  return CText::composed(condition.text.operand() + " ? " + x.operand() + " : " + y.operand());
+inline CExpression where(const CCondition& condition, const CExpression& x, const CExpression& y) {
+  return CExpression::composed(condition.text.operand() + " ? " + x.operand() + " : " + y.operand());
 }
-inline CText scaled(const CText& presence, const CText& x, const CText& slope) { return where(presence != 0.0, x * slope, 0.0); }
-inline CText power(const CText& x, const CText& exponent) { return CText::call("power", x, exponent); }
-inline CText remainder(const CText& x, const CText& y) { return CText::call("remainder", x, y); }
-inline CText sigmoid_slope(const CText& x) { return CText::call("sigmoid_slope", x); }
-inline CText tanh_slope(const CText& x, const CText& y) { return CText::call("tanh_slope", x, y); }
-inline CText tanh_curve(const CText&, const CText& y, const CText& slope) { return -2.0 * y * slope; }
-inline CText tanh_derivative(const CText& x, const CText& order) { return CText::call("tanh_derivative", x, order); }
-inline CText expm1_slope(const CText& x, const CText& y) { return CText::call("expm1_slope", x, y); }
-inline CText complement(const CText& x) { return CText::call("complement", x); }
-inline CText asinh_slope(const CText& x) { return CText::call("asinh_slope", x); }
-inline CText cbrt_derivative(const CText& x, const CText& order) { return CText::call("cbrt_derivative", x, order); }
-inline CText acosh_derivative(const CText& x, const CText& order) { return CText::call("acosh_derivative", x, order); }
-inline CText gaussian(const CText& x, const CText& order) { return CText::call("gaussian", x, order); }
-inline CText gelu_derivative(const CText& x, const CText& order) { return CText::call("gelu_derivative", x, order); }
-inline CText silu_derivative(const CText& x, const CText& order) { return CText::call("silu_derivative", x, order); }
-inline CText quotient(const CText& x, const CText& y, const CText& n) { return CText::call("quotient", x, y, n); }
-inline CText pow_derivative(const CText& x, const CText& y, const CText& order) { return CText::call("pow_derivative", x, y, order); }
-inline CText atan2_derivative(const CText& y, const CText& x, const CText& order) { return CText::call("atan2_derivative", y, x, order); }
-inline CText hypot_derivative(const CText& x, const CText& y, const CText& order) { return CText::call("hypot_derivative", x, y, order); }
-inline CText polygamma(const CText& x, const CText& order) { return CText::call("polygamma", x, order); }
-inline CText trunc(const CText& x) { return CText::call("trunc", x); }
-inline CText floor(const CText& x) { return CText::call("floor", x); }
-inline CText ceil(const CText& x) { return CText::call("ceil", x); }
-inline CText nearbyint(const CText& x) { return CText::call("nearbyint", x); }
-inline CText floor_quotient(const CText& x, const CText& y) { return CText::call("floor_quotient", x, y); }
+inline CExpression scaled(const CExpression& presence, const CExpression& x, const CExpression& slope) { return where(presence != 0.0, x * slope, 0.0); }
+inline CExpression power(const CExpression& x, const CExpression& exponent) { return CExpression::call("power", x, exponent); }
+inline CExpression remainder(const CExpression& x, const CExpression& y) { return CExpression::call("remainder", x, y); }
+inline CExpression sigmoid_slope(const CExpression& x) { return CExpression::call("sigmoid_slope", x); }
+inline CExpression tanh_slope(const CExpression& x, const CExpression& y) { return CExpression::call("tanh_slope", x, y); }
+inline CExpression tanh_curve(const CExpression&, const CExpression& y, const CExpression& slope) { return -2.0 * y * slope; }
+inline CExpression tanh_derivative(const CExpression& x, const CExpression& order) { return CExpression::call("tanh_derivative", x, order); }
+inline CExpression expm1_slope(const CExpression& x, const CExpression& y) { return CExpression::call("expm1_slope", x, y); }
+inline CExpression complement(const CExpression& x) { return CExpression::call("complement", x); }
+inline CExpression asinh_slope(const CExpression& x) { return CExpression::call("asinh_slope", x); }
+inline CExpression cbrt_derivative(const CExpression& x, const CExpression& order) { return CExpression::call("cbrt_derivative", x, order); }
+inline CExpression acosh_derivative(const CExpression& x, const CExpression& order) { return CExpression::call("acosh_derivative", x, order); }
+inline CExpression gaussian(const CExpression& x, const CExpression& order) { return CExpression::call("gaussian", x, order); }
+inline CExpression gelu_derivative(const CExpression& x, const CExpression& order) { return CExpression::call("gelu_derivative", x, order); }
+inline CExpression silu_derivative(const CExpression& x, const CExpression& order) { return CExpression::call("silu_derivative", x, order); }
+inline CExpression quotient(const CExpression& x, const CExpression& y, const CExpression& n) { return CExpression::call("quotient", x, y, n); }
+inline CExpression pow_derivative(const CExpression& x, const CExpression& y, const CExpression& order) { return CExpression::call("pow_derivative", x, y, order); }
+inline CExpression atan2_derivative(const CExpression& y, const CExpression& x, const CExpression& order) { return CExpression::call("atan2_derivative", y, x, order); }
+inline CExpression hypot_derivative(const CExpression& x, const CExpression& y, const CExpression& order) { return CExpression::call("hypot_derivative", x, y, order); }
+inline CExpression polygamma(const CExpression& x, const CExpression& order) { return CExpression::call("polygamma", x, order); }
+inline CExpression trunc(const CExpression& x) { return CExpression::call("trunc", x); }
+inline CExpression floor(const CExpression& x) { return CExpression::call("floor", x); }
+inline CExpression ceil(const CExpression& x) { return CExpression::call("ceil", x); }
+inline CExpression nearbyint(const CExpression& x) { return CExpression::call("nearbyint", x); }
+inline CExpression floor_quotient(const CExpression& x, const CExpression& y) { return CExpression::call("floor_quotient", x, y); }
 // clang-format on
 
 }  // namespace tapegrad

@@ -19,12 +19,12 @@ namespace detail {
 
 // The value of each operation as C, of its operands. Programs have none of variadic ones.
 inline constexpr auto c_values = []<std::size_t... K>(std::index_sequence<K...>) {
-  using Function = CText (*)(const CText*);
+  using Function = CExpression (*)(const CExpression*);
   return std::array<Function, sizeof...(K)>{[]() -> Function {
     constexpr std::size_t arity = operand_count(static_cast<Op>(K));
     if constexpr (arity == 0) return nullptr;
     else
-      return [](const CText* x) -> CText {
+      return [](const CExpression* x) -> CExpression {
         const auto& value = std::get<K>(ops::table).value;
         if constexpr (arity == 1) return value(x[0]);
         else if constexpr (arity == 2) return value(x[0], x[1]);
@@ -67,9 +67,9 @@ class CProgram {
   std::string variable(std::size_t place) const {
     return "v" + std::to_string(place - program_.constants.size());
   }
-  CText at(std::size_t place) const {
+  CExpression at(std::size_t place) const {
     if (place < program_.constants.size()) return program_.constants[place];
-    return CText::variable(variable(place));
+    return CExpression::variable(variable(place));
   }
   void define(std::size_t place, const std::string& value) {
     text_ += "  const double " + variable(place) + " = " + value + ";\n";
@@ -83,10 +83,10 @@ class CProgram {
     const auto use = [&](std::size_t place) {
       if (place >= first && place < end) used[place - first] = any = true;
     };
-    for (const Place operand : program_.operands) use(operand);
-    for (const Place output : program_.outputs) use(output);
+    for (const ValueId operand : program_.operands) use(operand);
+    for (const ValueId output : program_.outputs) use(output);
     for (const Guard& guard : program_.guards)
-      for (const Place operand : guard.operand) use(operand);
+      for (const ValueId operand : guard.operand) use(operand);
     for (std::size_t k = 0; k < used.size(); ++k)
       if (used[k]) define(first + k, "inputs[" + std::to_string(k) + "]");
     if (!any) text_ += "  (void)inputs;\n";
@@ -97,7 +97,7 @@ class CProgram {
     for (std::size_t k = first; k < last; ++k) {
       const auto code = static_cast<std::size_t>(program_.runs[k].op);
       for (std::uint32_t j = 0; j < program_.runs[k].count; ++j) {
-        std::vector<CText> operands;
+        std::vector<CExpression> operands;
         for (std::size_t i = operand_count(program_.runs[k].op); i-- > 0;)
           operands.push_back(at(*operand_++));
         define(result_++, c_values[code](operands.data()).text());
@@ -107,16 +107,16 @@ class CProgram {
 
   void check(std::size_t k) {
     const Guard& guard = program_.guards[k];
-    const CText y = guard.operand[1] == no_place ? CText(0.0) : at(guard.operand[1]);
-    const CText told = ask(guard.kind, at(guard.operand[0]), y);
-    const CText kept = CText::call("same", told, CText(guard.outcome));
+    const CExpression y = guard.operand[1] == no_value ? CExpression(0.0) : at(guard.operand[1]);
+    const CExpression told = observe(guard.kind, at(guard.operand[0]), y);
+    const CExpression kept = CExpression::call("same", told, CExpression(guard.outcome));
     text_ += "  if (!" + kept.text() + ") return " + std::to_string(k + 1) + "; /* " +
              in_comment(sources_[k]) + " */\n";
   }
 
   const Program& program_;
   std::span<const std::string> sources_;
-  const Place* operand_;
+  const ValueId* operand_;
   std::size_t result_ = 0;
   std::string text_;
 };

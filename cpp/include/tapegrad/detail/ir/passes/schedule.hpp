@@ -14,20 +14,20 @@
 namespace tapegrad::detail {
 
 // An operation of which only the result will be known.
-struct Operation {
+struct Computation {
   Op op;
-  Place operand[3];
-  bool operator==(const Operation&) const = default;
+  ValueId operand[3];
+  bool operator==(const Computation&) const = default;
 };
 
 // Memory of a simplification that the next one uses again: new pages would be a third of its time.
 // Whoever works on it holds it by spans: the address of what is a thread's own is looked up anew
 // wherever it is used.
 struct Scratch {
-  std::vector<Operation> code;
+  std::vector<Computation> code;
   std::vector<double> folded;
   std::vector<Program::Run> runs;
-  std::vector<Place> slots, places, final_place, part, order, position;
+  std::vector<ValueId> slots, places, final_place, part, order, position;
   std::vector<std::uint8_t> wanted;
 
   // What a large recording took is given back.
@@ -92,10 +92,10 @@ class Ready {
 
 // The order in which instructions run: those of one operation together as far as a window of the
 // recorded order allows. Further, results would be read long after they have left the cache.
-inline std::span<const Place> scheduled(std::span<const Operation> code,
-                                        std::span<const Place> wanted, std::size_t window) {
+inline std::span<const ValueId> scheduled(std::span<const Computation> code,
+                                          std::span<const ValueId> wanted, std::size_t window) {
   scratch.order.resize(wanted.size());
-  const std::span<Place> order = scratch.order;
+  const std::span<ValueId> order = scratch.order;
   std::size_t done = 0;
   window = (std::min)(window, wanted.size());
   Ready ready(window);
@@ -112,15 +112,15 @@ inline std::span<const Place> scheduled(std::span<const Operation> code,
   scratch.position.assign(code.size(), none);
   const std::span<std::uint32_t> position = scratch.position;
   for (std::size_t begin = 0; begin < wanted.size(); begin += window) {
-    const std::span<const Place> part(wanted.data() + begin,
-                                      (std::min)(window, wanted.size() - begin));
+    const std::span<const ValueId> part(wanted.data() + begin,
+                                        (std::min)(window, wanted.size() - begin));
     users.clear();
     for (std::uint32_t k = 0; k < part.size(); ++k) {
       position[part[k]] = k;
       waiting[k] = {0, none};
-      const Operation& instruction = code[part[k]];
-      for (const Place operand : instruction.operand) {
-        if (operand >= constant_bit || operand < part[0] || position[operand] == none) continue;
+      const Computation& instruction = code[part[k]];
+      for (const ValueId operand : instruction.operand) {
+        if (operand >= constant_tag || operand < part[0] || position[operand] == none) continue;
         Waiting& on = waiting[position[operand]];
         ++waiting[k].operands;
         users.push_back({k, on.first_user});

@@ -22,9 +22,9 @@ namespace detail {
 
 // Operations by number: each once. A slot has the place of one, and in the bits that places do not
 // need some of its hash, so that others are mostly told apart without being read.
-class Numbering {
+class ValueNumbering {
  public:
-  Numbering(std::vector<std::uint32_t>& slots, std::size_t most)
+  ValueNumbering(std::vector<std::uint32_t>& slots, std::size_t most)
       : place_mask_(static_cast<std::uint32_t>(std::bit_ceil(std::uint64_t{most} + 2) - 1)) {
     slots.assign(std::bit_ceil(2 * most + 2), empty);
     slots_ = slots;
@@ -32,15 +32,15 @@ class Numbering {
   }
 
   // The place of the equal operation that is there already, or of this one at the end of `code`.
-  Place place_of(std::vector<Operation>& code, const Operation& wanted) {
+  ValueId place_of(std::vector<Computation>& code, const Computation& wanted) {
     const std::uint64_t mix = hash(wanted);
     const std::uint32_t tag = static_cast<std::uint32_t>(mix) & ~place_mask_;
     std::size_t k = mix >> shift_;
     for (; slots_[k] != empty; k = (k + 1) & (slots_.size() - 1)) {
-      const Place place = slots_[k] & place_mask_;
+      const ValueId place = slots_[k] & place_mask_;
       if ((slots_[k] & ~place_mask_) == tag && code[place] == wanted) return place;
     }
-    const auto place = static_cast<Place>(code.size());
+    const auto place = static_cast<ValueId>(code.size());
     code.push_back(wanted);
     slots_[k] = tag | place;
     return place;
@@ -50,7 +50,7 @@ class Numbering {
   static constexpr std::uint32_t empty = ~std::uint32_t{0};  // no place is the whole mask
 
   // Products that do not wait for each other; the top bits depend on all of them.
-  static std::uint64_t hash(const Operation& operation) {
+  static std::uint64_t hash(const Computation& operation) {
     const std::uint64_t sum = static_cast<std::uint64_t>(operation.op) * 0x9e3779b97f4a7c15u +
                               operation.operand[0] * 0xc2b2ae3d27d4eb4fu +
                               operation.operand[1] * 0x165667b19e3779f9u +
@@ -66,18 +66,18 @@ class Numbering {
 // Symbols of the simplified code, whose primals nobody reads.
 class Simplifier {
  public:
-  Simplifier(const Recording& recording, std::span<const Place> inputs)
+  Simplifier(const Recording& recording, std::span<const ValueId> inputs)
       : recording_(recording), numbering_(scratch.slots, recording.size()) {
-    scratch.places.assign(recording.size(), no_place);
+    scratch.places.assign(recording.size(), no_value);
     places_ = scratch.places;
     code_.reserve(recording.size());
-    for (const Place input : inputs) {
-      places_[input] = static_cast<Place>(code_.size());
-      code_.push_back({Op::leaf, {no_place, no_place, no_place}});
+    for (const ValueId input : inputs) {
+      places_[input] = static_cast<ValueId>(code_.size());
+      code_.push_back({Op::leaf, {no_value, no_value, no_value}});
     }
-    inputs_ = static_cast<Place>(code_.size());
-    for (Place i = 0; i < recording.size(); ++i)
-      if (places_[i] == no_place) places_[i] = place_of(simplified(recording[i], i));
+    inputs_ = static_cast<ValueId>(code_.size());
+    for (ValueId i = 0; i < recording.size(); ++i)
+      if (places_[i] == no_value) places_[i] = place_of(simplified(recording[i], i));
   }
 
   Simplifier(const Simplifier&) = delete;
@@ -87,24 +87,24 @@ class Simplifier {
   Symbol operator[](const Symbol& symbol) const {
     return symbol.is_constant() ? symbol : (*this)(symbol.place());
   }
-  Symbol operator()(Place i) const {
-    if (i & constant_bit) return recording_.primal(i);
-    const Place place = places_[i];
-    return place & constant_bit ? Symbol(folded_[place & ~constant_bit]) : Symbol(0.0, place);
+  Symbol operator()(ValueId i) const {
+    if (i & constant_tag) return recording_.primal(i);
+    const ValueId place = places_[i];
+    return place & constant_tag ? Symbol(folded_[place & ~constant_tag]) : Symbol(0.0, place);
   }
-  std::span<const Operation> code() const { return code_; }
-  Place inputs() const { return inputs_; }
+  std::span<const Computation> code() const { return code_; }
+  ValueId inputs() const { return inputs_; }
   std::vector<double>& constants() { return constants_; }
 
-  Place in_code(const Symbol& symbol) {
+  ValueId in_code(const Symbol& symbol) {
     return symbol.is_constant() ? constant(symbol.primal()) : symbol.place();
   }
 
  private:
-  Symbol simplified(const Instruction& given, Place i) {
+  Symbol simplified(const Instruction& given, ValueId i) {
     if (given.op == Op::leaf) return given.primal;
     // An output of a rule has the value that was computed for it.
-    if (given.op == Op::open) {
+    if (given.op == Op::custom) {
       const Recording::Group& group = recording_.groups()[given.operand[0]];
       return (*this)(group.values[i - group.first]);
     }
@@ -113,10 +113,10 @@ class Simplifier {
   }
 
   // As places_ has it: constants are kept one by one, since few of them come to be operands.
-  Place place_of(const Symbol& symbol) {
+  ValueId place_of(const Symbol& symbol) {
     if (!symbol.is_constant()) return symbol.place();
     folded_.push_back(symbol.primal());
-    return static_cast<Place>(folded_.size() - 1) | constant_bit;
+    return static_cast<ValueId>(folded_.size() - 1) | constant_tag;
   }
 
   template <std::size_t K>
@@ -135,7 +135,7 @@ class Simplifier {
   Symbol put(const Symbol& x) {
     if (const auto symbol = known<code>(x)) return *symbol;
     if (code == op<"neg">() && is<op<"neg">()>(x)) return operand(x, 0);
-    return {0.0, numbering_.place_of(code_, {code, {x.place(), no_place, no_place}})};
+    return {0.0, numbering_.place_of(code_, {code, {x.place(), no_value, no_value}})};
   }
 
   template <Op code>
@@ -151,9 +151,9 @@ class Simplifier {
     } else if constexpr (code == op<"sub">()) {
       if (is<op<"neg">()>(y)) return put<op<"add">()>(x, operand(y, 0));
     }
-    Place a = in_code(x), b = in_code(y);
+    ValueId a = in_code(x), b = in_code(y);
     if ((code == op<"add">() || code == op<"mul">()) && b < a) std::swap(a, b);
-    return {0.0, numbering_.place_of(code_, {code, {a, b, no_place}})};
+    return {0.0, numbering_.place_of(code_, {code, {a, b, no_value}})};
   }
 
   template <Op code>
@@ -161,7 +161,7 @@ class Simplifier {
     if (const auto symbol = known<code>(x, y, z)) return *symbol;
     if constexpr (code == op<"scaled">() || code == op<"selected">())
       if (x.is_constant()) return x.primal() != 0.0 ? put<op<"mul">()>(y, z) : Symbol(0.0);
-    const Place a = in_code(x), b = in_code(y), c = in_code(z);
+    const ValueId a = in_code(x), b = in_code(y), c = in_code(z);
     if (code == op<"where">() && b == c) return y;
     return {0.0, numbering_.place_of(code_, {code, {a, b, c}})};
   }
@@ -174,8 +174,8 @@ class Simplifier {
     if (exponent.is(-1.0)) return put<op<"div">()>(1.0, x);
     if (exponent.is(0.5)) return put<op<"sqrt">()>(x);
     if (exponent.is(-0.5)) return put<op<"div">()>(1.0, put<op<"sqrt">()>(x));
-    const Place a = in_code(x), b = in_code(exponent);
-    return {0.0, numbering_.place_of(code_, {op<"pow_const">(), {a, b, no_place}})};
+    const ValueId a = in_code(x), b = in_code(exponent);
+    return {0.0, numbering_.place_of(code_, {op<"pow_const">(), {a, b, no_value}})};
   }
 
   template <Op code>
@@ -183,23 +183,23 @@ class Simplifier {
     return !x.is_constant() && code_[x.place()].op == code;
   }
   Symbol operand(const Symbol& x, std::size_t k) const {
-    const Place place = code_[x.place()].operand[k];
-    return place & constant_bit ? Symbol(constants_[place & ~constant_bit]) : Symbol(0.0, place);
+    const ValueId place = code_[x.place()].operand[k];
+    return place & constant_tag ? Symbol(constants_[place & ~constant_tag]) : Symbol(0.0, place);
   }
 
   // Most constants are among the last few.
-  Place constant(double number) {
+  ValueId constant(double number) {
     const auto bits = std::bit_cast<std::uint64_t>(number);
     Recent& recent = recent_[(bits * 0x9e3779b97f4a7c15u) >> 60];
-    if (recent.place == no_place || recent.bits != bits) recent = {bits, place_of_constant(number)};
+    if (recent.place == no_value || recent.bits != bits) recent = {bits, place_of_constant(number)};
     return recent.place;
   }
 
-  Place place_of_constant(double number) {
+  ValueId place_of_constant(double number) {
     const auto [at, is_new] = constant_places_.try_emplace(std::bit_cast<std::uint64_t>(number),
-                                                           static_cast<Place>(constants_.size()));
+                                                           static_cast<ValueId>(constants_.size()));
     if (is_new) constants_.push_back(number);
-    return at->second | constant_bit;
+    return at->second | constant_tag;
   }
 
   static constexpr auto rewrites = []<std::size_t... K>(std::index_sequence<K...>) {
@@ -208,18 +208,18 @@ class Simplifier {
   (std::make_index_sequence<ops::count>());
 
   const Recording& recording_;
-  std::vector<Operation>& code_ = scratch.code;
+  std::vector<Computation>& code_ = scratch.code;
   std::vector<double> constants_;
-  std::unordered_map<std::uint64_t, Place> constant_places_;
+  std::unordered_map<std::uint64_t, ValueId> constant_places_;
   struct Recent {
     std::uint64_t bits = 0;
-    Place place = no_place;
+    ValueId place = no_value;
   };
   std::array<Recent, 16> recent_{};
-  Numbering numbering_;
-  std::span<Place> places_;
+  ValueNumbering numbering_;
+  std::span<ValueId> places_;
   std::vector<double>& folded_ = scratch.folded;
-  Place inputs_ = 0;
+  ValueId inputs_ = 0;
 };
 
 }  // namespace detail
@@ -228,10 +228,10 @@ class Simplifier {
 inline constexpr std::size_t schedule_window = 4096;
 
 // The program that computes `outputs` from `inputs`; other inputs of the recording are constants.
-inline Program simplified(const Recording& recording, std::span<const Place> inputs,
+inline Program simplified(const Recording& recording, std::span<const ValueId> inputs,
                           std::span<const Symbol> outputs, std::size_t window = schedule_window) {
   detail::Simplifier simplifier(recording, inputs);
-  const std::span<const detail::Operation> code = simplifier.code();
+  const std::span<const detail::Computation> code = simplifier.code();
   Program program;
   program.inputs = simplifier.inputs();
 
@@ -239,57 +239,57 @@ inline Program simplified(const Recording& recording, std::span<const Place> inp
   for (const Symbol& output : outputs) results.push_back(simplifier[output]);
   for (const Guard& guard : recording.guards()) {
     const Symbol x = simplifier(guard.operand[0]);
-    const Symbol y = guard.operand[1] == no_place ? Symbol() : simplifier(guard.operand[1]);
+    const Symbol y = guard.operand[1] == no_value ? Symbol() : simplifier(guard.operand[1]);
     if (x.is_constant() && y.is_constant()) continue;
     program.guards.push_back(
         {guard.kind,
          guard.source,
-         {simplifier.in_code(x), guard.operand[1] == no_place ? no_place : simplifier.in_code(y)},
+         {simplifier.in_code(x), guard.operand[1] == no_value ? no_value : simplifier.in_code(y)},
          guard.outcome});
   }
-  std::vector<Place> at;
+  std::vector<ValueId> at;
   for (const Symbol& result : results) at.push_back(simplifier.in_code(result));
 
   // Those that guards need, then those that results need beside them.
   detail::scratch.wanted.assign(code.size(), 0);
   const std::span<std::uint8_t> wanted = detail::scratch.wanted;
-  const auto want = [&](Place i, std::uint8_t mark) {
-    if (i != no_place && !(i & constant_bit) && wanted[i] == 0) wanted[i] = mark;
+  const auto want = [&](ValueId i, std::uint8_t mark) {
+    if (i != no_value && !(i & constant_tag) && wanted[i] == 0) wanted[i] = mark;
   };
   const auto want_operands = [&](std::uint8_t mark) {
-    for (Place i = static_cast<Place>(code.size()); i-- > program.inputs;)
+    for (ValueId i = static_cast<ValueId>(code.size()); i-- > program.inputs;)
       if (wanted[i] == mark)
-        for (const Place operand : code[i].operand) want(operand, mark);
+        for (const ValueId operand : code[i].operand) want(operand, mark);
   };
   for (const Guard& guard : program.guards)
-    for (const Place operand : guard.operand) want(operand, 1);
+    for (const ValueId operand : guard.operand) want(operand, 1);
   if (!program.guards.empty()) want_operands(1);
-  for (const Place i : at) want(i, 2);
+  for (const ValueId i : at) want(i, 2);
   want_operands(2);
 
   program.constants = std::move(simplifier.constants());
   detail::scratch.final_place.resize(code.size());
-  const std::span<Place> final_place = detail::scratch.final_place;
-  Place next = static_cast<Place>(program.constants.size());
-  for (Place i = 0; i < program.inputs; ++i) final_place[i] = next++;
-  const auto moved = [&](Place i) {
-    if (i == no_place) return i;
-    return i & constant_bit ? i & ~constant_bit : final_place[i];
+  const std::span<ValueId> final_place = detail::scratch.final_place;
+  ValueId next = static_cast<ValueId>(program.constants.size());
+  for (ValueId i = 0; i < program.inputs; ++i) final_place[i] = next++;
+  const auto moved = [&](ValueId i) {
+    if (i == no_value) return i;
+    return i & constant_tag ? i & ~constant_tag : final_place[i];
   };
   std::size_t operands = 0;
-  for (Place i = program.inputs; i < code.size(); ++i)
+  for (ValueId i = program.inputs; i < code.size(); ++i)
     if (wanted[i] != 0) operands += operand_count(code[i].op);
   program.operands.resize(operands);
-  Place* operand = program.operands.data();
+  ValueId* operand = program.operands.data();
   detail::Runs runs;
-  std::vector<Place>& part = detail::scratch.part;
+  std::vector<ValueId>& part = detail::scratch.part;
   for (const std::uint8_t mark : {1, 2}) {
     if (mark == 1 && program.guards.empty()) continue;
     part.clear();
-    for (Place i = program.inputs; i < code.size(); ++i)
+    for (ValueId i = program.inputs; i < code.size(); ++i)
       if (wanted[i] == mark) part.push_back(i);
     runs.begin_part();
-    for (const Place i : detail::scheduled(code, part, window)) {
+    for (const ValueId i : detail::scheduled(code, part, window)) {
       int carry = 0;
       for (std::size_t k = 0, count = operand_count(code[i].op); k < count; ++k, ++operand) {
         *operand = moved(code[i].operand[k]);
@@ -302,7 +302,7 @@ inline Program simplified(const Recording& recording, std::span<const Place> inp
   }
   program.runs.assign(runs.all().begin(), runs.all().end());
   for (Guard& guard : program.guards)
-    for (Place& operand : guard.operand) operand = moved(operand);
+    for (ValueId& operand : guard.operand) operand = moved(operand);
   // Asked twice, a guard says the same twice.
   std::vector<Guard> distinct;
   for (const Guard& guard : program.guards) {
@@ -313,7 +313,7 @@ inline Program simplified(const Recording& recording, std::span<const Place> inp
     if (distinct.empty() || !is_same(distinct.back())) distinct.push_back(guard);
   }
   program.guards = std::move(distinct);
-  for (const Place i : at) program.outputs.push_back(moved(i));
+  for (const ValueId i : at) program.outputs.push_back(moved(i));
   return program;
 }
 
