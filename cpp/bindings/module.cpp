@@ -10,7 +10,8 @@ namespace {
 
 constexpr char refusal[] = "tapegrad does not support subinterpreters";
 
-// pybind11 reports that there was no memory for a list or a tuple as a RuntimeError.
+// Rethrows an exception unless a MemoryError is set. pybind11 reports a lack of memory for a list
+// or tuple as a RuntimeError.
 void keep_memory_error(std::exception_ptr thrown) {
   try {
     std::rethrow_exception(thrown);
@@ -23,11 +24,11 @@ bool is_main_interpreter() { return PyInterpreterState_Get() == PyInterpreterSta
 
 }  // namespace
 
-// May run again in one process, for a program that drops the module and imports it anew: nodes, the
-// type and classes are then those of the first time.
+// Initialises the module. It may run again in one process, for a program that removes the module
+// and imports it anew. Nodes, types and classes of the first import then remain in use.
 PYBIND11_MODULE(_core_of_main_interpreter, module) {
   using namespace tapegrad::python;
-  // Asked again: since Python 3.12 the function below may run in the main interpreter first.
+  // A second check: since Python 3.12, the function below may run in the main interpreter first.
   if (!is_main_interpreter()) throw pybind11::import_error(refusal);
   module.doc() = "The compiled core of tapegrad.";
   if (value_type == nullptr) new (&module_state.hot) HotState;
@@ -50,8 +51,8 @@ PYBIND11_MODULE(_core_of_main_interpreter, module) {
   register_c_text(module);
 }
 
-// Nodes belong to one interpreter. Asked before pybind11 begins, which waits for ever in a
-// subinterpreter of Python 3.11 and before.
+// Refuses subinterpreters, since nodes belong to one interpreter. The check comes before pybind11's
+// initialisation, which never returns in a subinterpreter of Python 3.11 or earlier.
 PyMODINIT_FUNC PyInit__core() {
   if (!is_main_interpreter()) {
     PyErr_SetString(PyExc_ImportError, refusal);

@@ -1,4 +1,4 @@
-// One registration function per subject.
+// The registration functions of the extension module, one for each subject.
 #pragma once
 
 #include <pybind11/pybind11.h>

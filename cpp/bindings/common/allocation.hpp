@@ -1,16 +1,16 @@
-// Classes of pybind11's that survive a lack of memory.
+// An attribute for pybind11 classes that makes them raise MemoryError.
 #pragma once
 
 #include <pybind11/pybind11.h>
 
 namespace tapegrad::python {
 
-// pybind11 does not ask whether there was memory for a new object, and writes into it. A class with
-// this attribute raises MemoryError.
+// A class attribute that checks allocations. pybind11 does not check whether it got memory for a
+// new object before it writes to it. A class with this attribute raises MemoryError instead.
 inline pybind11::custom_type_setup checked_allocation() {
   return pybind11::custom_type_setup([](PyHeapTypeObject* heap_type) {
     PyTypeObject* const type = &heap_type->ht_type;
-    // Called by pybind11 alone, through which it may throw: by casts, and by what follows.
+    // Only pybind11 calls tp_alloc, in casts and in the tp_new below. It lets exceptions pass.
     type->tp_alloc = [](PyTypeObject* self, Py_ssize_t items) -> PyObject* {
       PyObject* const object = PyType_GenericAlloc(self, items);
       if (object == nullptr) throw pybind11::error_already_set();

@@ -1,11 +1,12 @@
-// NumPy's array type, and which arrays are read.
+// NumPy's array type, and the test for arrays that are read.
 #include "common/arrays.hpp"
 
 namespace tapegrad::python {
 
 namespace {
 
-// Null before NumPy is imported: then there are no arrays.
+// numpy.ndarray, a reference kept for ever. Null before the program imports NumPy: there are no
+// arrays then.
 PyTypeObject* array_type() {
   static PyTypeObject* type = nullptr;
   if (type == nullptr) type = numpy_type("ndarray");

@@ -1,4 +1,4 @@
-// NumPy's array type, which is there once a program has imported NumPy.
+// NumPy's types, available once a program has imported NumPy.
 #pragma once
 
 #include <Python.h>
@@ -7,13 +7,15 @@
 
 namespace tapegrad::python {
 
-// A type of NumPy's by name; null before a program has imported NumPy.
+// A type of NumPy's by name. Null if the program has not imported NumPy or NumPy has no such type.
 PyTypeObject* numpy_type(const char* name);
-// A plain array.
+// True for an instance of exactly numpy.ndarray.
 bool is_array(PyObject* object);
-// A masked array, a np.matrix or another subclass: its arithmetic is its own, and would be lost.
+// True for a masked array, a np.matrix or an instance of another subclass. Such an array has an
+// arithmetic of its own, which would be lost.
 bool is_array_subclass(PyObject* object);
-// True, with a TypeError set that names the argument and the class, for one of these.
+// Refuses such an array. Returns true, with a TypeError set that names the argument and the class,
+// if the object is one.
 bool refuse_array_subclass(PyObject* object, const std::string& name);
 
 }  // namespace tapegrad::python

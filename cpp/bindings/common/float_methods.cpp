@@ -1,5 +1,6 @@
-// What a float and NumPy's scalars can be asked beside the operations of the table: the methods and
-// attributes that Values and traced numbers both have. NumPy calls a ufunc's name on objects.
+// The methods and attributes of float and of NumPy's scalars that are not operations of the table.
+// Values and traced numbers share them. NumPy applies a ufunc to an object by a call of the method
+// with the ufunc's name.
 #include "common/float_methods.hpp"
 
 #include <cmath>
@@ -37,7 +38,8 @@ PyObject* float_degrees(PyObject* self, PyObject*) {
   return multiplied(self, 180.0 / std::numbers::pi);
 }
 
-// Its derivative is 0: a constant of the same type, so that NumPy finds the methods of that.
+// Rounds to an integer. The derivative is 0, so that the result is a constant. It has the type of
+// `self`, since NumPy calls further methods on it.
 PyObject* float_rint(PyObject* self, PyObject*) {
   if (!usable(self)) return nullptr;
   return guarded([&]() -> PyObject* {
@@ -57,7 +59,8 @@ PyObject* float_is_integer(PyObject* self, PyObject*) {
   });
 }
 
-// A Value may have an attribute of such a name for itself, as a class that counts real numbers.
+// The instance's own attribute of the given name, a borrowed reference; null if it has none. A
+// class of Values may use such a name for itself, for example to count real numbers.
 PyObject* own_attribute(PyObject* self, void* name) {
   PyObject* const dict = is_traced(self) ? nullptr : attributes_of(as_handle(self));
   return dict != nullptr ? PyDict_GetItemString(dict, static_cast<const char*>(name)) : nullptr;

@@ -1,4 +1,4 @@
-// Methods and attributes of floats that Values and traced numbers both have.
+// The methods and attributes of float that Values and traced numbers share.
 #pragma once
 
 #include <Python.h>
@@ -8,7 +8,8 @@
 namespace tapegrad::python {
 
 std::vector<PyMethodDef> float_methods();
-// `writable` where an instance may have another attribute of the name.
+// The attributes `real` and `imag`. With `writable`, an instance may have an attribute of its own
+// under either name.
 std::vector<PyGetSetDef> float_attributes(bool writable);
 
 }  // namespace tapegrad::python

@@ -1,4 +1,4 @@
-// tapegrad.exp(x), tapegrad.sum(values), ...: the table's operations as functions.
+// The operations of the table as functions: tapegrad.exp(x), tapegrad.sum(values), ...
 #include <deque>
 #include <string>
 #include <vector>
@@ -31,7 +31,8 @@ PyObject* not_a_number(const Description& what, std::string_view parameter, PyOb
   return nullptr;
 }
 
-// The arguments of an n-ary operation, each node kept alive while the iterables go on.
+// The arguments of an n-ary operation. Each node among them is owned, since the iteration over the
+// iterables may run code that drops it.
 class Gathered {
  public:
   Gathered() = default;
@@ -83,7 +84,7 @@ class Gathered {
   }
 
   std::vector<Argument> arguments;
-  std::vector<Symbol> symbols;  // the same, where some are traced
+  std::vector<Symbol> symbols;  // the same arguments, for a recording
   OpenRecording* recording = nullptr;
   bool any_node = false;
 };
@@ -123,7 +124,8 @@ PyObject* call_n_ary(std::size_t k, PyObject* const* given, Py_ssize_t parameter
   return apply_to_symbols(k, *gathered.recording, gathered.symbols);
 }
 
-// Of arguments some of which are traced; those not given are null.
+// Applies an operation to arguments of which at least one is traced. An argument that is not given
+// is null.
 PyObject* call_traced(std::size_t k, PyObject* const* given, Py_ssize_t parameters) {
   const Description& what = ops::descriptions[k];
   OpenRecording* recording = nullptr;

@@ -1,4 +1,4 @@
-// What the core says of itself: the table of operations, the arena, the build.
+// Information about the core for Python: the table of operations, the arena, and the build.
 #include <string>
 
 #include <pybind11/pybind11.h>
@@ -50,7 +50,7 @@ py::dict build() {
 
 py::dict arena() {
   py::dict entry;
-  entry["nodes"] = tape().pool().alive() - 1;  // without unset_node
+  entry["nodes"] = tape().pool().alive() - 1;  // excludes unset_node
   entry["capacity"] = tape().pool().capacity();
   entry["limit"] = tape().pool().limit();
   entry["bytes"] = tape().bytes();

@@ -1,4 +1,4 @@
-// Which line of Python runs.
+// The search for the line of Python that runs.
 #include "common/lines.hpp"
 
 #include <string_view>
@@ -17,7 +17,7 @@ std::string_view file_of(PyObject* code) {
   return text != nullptr ? std::string_view(text, static_cast<std::size_t>(size)) : "?";
 }
 
-// The folder of the package, with a separator at its end; empty where it is not known.
+// The folder of the package, with a separator at its end; empty if it is not known.
 std::string folder_of_package() {
   const auto name = py::reinterpret_steal<py::object>(PyUnicode_FromString("tapegrad"));
   const auto package =
@@ -54,7 +54,7 @@ Line Line::here() {
     if (!own) break;
     frame = py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(PyFrame_GetBack(raw)));
   }
-  if (!failed) PyErr_Clear();  // for want of memory there is no frame, and the line stays unknown
+  if (!failed) PyErr_Clear();  // without memory there is no frame, and the line stays unknown
   return line;
 }
 

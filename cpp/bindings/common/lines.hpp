@@ -1,4 +1,4 @@
-// Lines of the user's program, and which of them recorded what.
+// Lines of the user's program, and the map from recorded numbers to these lines.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -11,15 +11,15 @@
 
 namespace tapegrad::python {
 
-// A line of Python, or none.
+// A line of Python code; it may be unknown.
 class Line {
  public:
   Line() = default;
-  // The one that this thread is at: of the innermost frame that is not of tapegrad's own files.
+  // The current line of this thread: that of the innermost frame outside tapegrad's own files.
   static Line here();
 
   bool is_known() const { return static_cast<bool>(code_); }
-  // "file.py:12".
+  // The file and the number, as in "file.py:12". Requires is_known().
   std::string text() const;
 
  private:
@@ -27,16 +27,17 @@ class Line {
   int number_ = 0;
 };
 
-// The line that a node was made at, for as long as the node is.
+// The line that made a node. The node owns this object.
 struct Origin : Owned {
   explicit Origin(Line line) : line(std::move(line)) {}
   Line line;
 };
 
-// The lines that the places of a recording were recorded at, as far as somebody noted them.
+// The lines that recorded the values of a recording. Only values recorded while detect_anomaly()
+// was on have one.
 class Lines {
  public:
-  // Of the places from `begin` to `end` that have none yet.
+  // Sets the line of each value from `begin` to `end` that has none yet.
   void add(ValueId begin, ValueId end, const Line& line) {
     if (begin >= end || !line.is_known()) return;
     split(begin);
@@ -50,7 +51,7 @@ class Lines {
     return next != from_.begin() ? std::prev(next)->second : Line();
   }
 
-  // What was recorded from `place` on is forgotten.
+  // Removes the lines of all values from `place` on.
   void rewind(ValueId place) {
     from_.erase(from_.lower_bound(place), from_.end());
     if (!from_.empty()) from_[place] = Line();
@@ -63,7 +64,7 @@ class Lines {
     if (is_new && at != from_.begin()) at->second = std::prev(at)->second;
   }
 
-  std::map<ValueId, Line> from_;  // each up to the next
+  std::map<ValueId, Line> from_;  // each line holds up to the next key
 };
 
 }  // namespace tapegrad::python

@@ -1,4 +1,4 @@
-// Modes of threads, counted: how often each was entered and not yet left.
+// Counters of the entries of threads into modes.
 #include "common/modes.hpp"
 
 #include <algorithm>
@@ -21,11 +21,12 @@ namespace py = pybind11;
 
 namespace {
 
-// The counts of a thread. Only a thread with the GIL reads or writes them. A block may be left in
-// another thread than it was entered in, and after that thread's end: it then refers to them still.
+// The counters of a thread. All but `ended` are read and written with the GIL only. A block may be
+// left in another thread than the one that entered it, even after the end of that thread. The
+// counters are therefore shared.
 struct Counts {
   std::array<std::size_t, 2> of{};
-  std::size_t suspended = 0;  // so many of the entries into no_grad have no effect
+  std::size_t suspended = 0;  // number of entries into no_grad without effect
   std::atomic<bool> ended = false;
 
   std::size_t& operator[](Mode mode) { return of[static_cast<std::size_t>(mode)]; }
@@ -33,15 +34,16 @@ struct Counts {
 };
 using SharedCounts = std::shared_ptr<Counts>;
 
-// Of the threads with a mode on.
+// The counters of all threads that have a mode on.
 std::vector<SharedCounts>& all_on() {
   static auto& counts = *new std::vector<SharedCounts>;
   return counts;
 }
 
-// Set by a thread that ends, which has no GIL: its modes end with it.
+// Set when a thread ends, which happens without the GIL. The modes of that thread end with it.
 std::atomic<bool> some_ended = false;
 
+// Removes threads without a mode, and recomputes `watching` and the fast path.
 void count_again() {
   std::erase_if(all_on(),
                 [](const SharedCounts& counts) { return counts->ended.load() || !counts->any(); });
@@ -49,7 +51,7 @@ void count_again() {
   update_fast_path();
 }
 
-// This thread's, made when it first enters a mode.
+// The counters of this thread, created when it first enters a mode.
 struct Own {
   ~Own() {
     if (counts == nullptr) return;
@@ -59,7 +61,7 @@ struct Own {
   SharedCounts counts;
 };
 thread_local Own own;
-thread_local constinit Counts* own_counts = nullptr;  // the same, without a check for each look
+thread_local constinit Counts* own_counts = nullptr;  // a plain pointer to the same, cheap to read
 
 SharedCounts counts_here() {
   if (own.counts == nullptr) {
@@ -75,7 +77,7 @@ Mode mode_named(const std::string& name) {
   throw py::value_error("there is no mode '" + name + "'");
 }
 
-// How often one object of Python's has entered a mode, and in which threads.
+// The entries of one Python object into a mode, each with the thread's counters.
 class Entries {
  public:
   explicit Entries(const std::string& name) : name_(name), mode_(mode_named(name)) {}
@@ -89,15 +91,15 @@ class Entries {
     count_again();
   }
 
-  // The last entry of this thread; where it has none, as of a generator that another thread
-  // finishes, the last of any.
+  // Removes this thread's last entry. If it has none, as when it finishes a generator of another
+  // thread, removes the last entry of any thread.
   void leave() {
     if (entries_.empty()) throw std::runtime_error(name_ + " is left, but was not entered");
     auto last = std::find_if(entries_.rbegin(), entries_.rend(),
                              [](const SharedCounts& counts) { return counts.get() == own_counts; });
     if (last == entries_.rend()) last = entries_.rbegin();
     --(**last)[mode_];
-    if (mode_ == Mode::no_grad)  // an entry that was suspended is left
+    if (mode_ == Mode::no_grad)  // the entry may have been suspended
       (*last)->suspended = std::min((*last)->suspended, (**last)[mode_]);
     entries_.erase(std::next(last).base());
     count_again();
@@ -109,15 +111,16 @@ class Entries {
   std::vector<SharedCounts> entries_;
 };
 
-// After a fork this thread is the only one.
+// Ends the modes of all other threads. After a fork, this thread is the only one.
 void forget_other_threads() {
   for (const SharedCounts& counts : all_on())
     if (counts.get() != own_counts) counts->ended = true;
   count_again();
 }
 
-// Suspends this thread's entries into no_grad, not those to come. Returns how many were suspended
-// before, for resume_no_grad(). Entries stay counted, since they may be left meanwhile.
+// Suspends this thread's entries into no_grad, but not later ones. Returns the number of entries
+// suspended before, for resume_no_grad(). The entries stay counted, since they may be left
+// meanwhile.
 std::size_t suspend_no_grad() {
   if (own_counts == nullptr) return 0;
   return std::exchange(own_counts->suspended, (*own_counts)[Mode::no_grad]);

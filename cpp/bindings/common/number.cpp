@@ -1,4 +1,4 @@
-// What counts as a plain number, and as text.
+// The reading of plain numbers and of text from Python objects.
 #include "traced/traced.hpp"
 
 #include <cstring>
@@ -9,6 +9,7 @@ namespace tapegrad::python {
 
 namespace {
 
+// True if the dtype's kind is one of the given characters. Sets no error.
 bool has_kind(PyObject* dtype, const char* kinds) {
   PyObject* kind = PyObject_GetAttrString(dtype, "kind");
   if (kind == nullptr) {
@@ -22,7 +23,7 @@ bool has_kind(PyObject* dtype, const char* kinds) {
   return found;
 }
 
-// Whether it has no dimensions, or none that it knows of.
+// True if the `ndim` of the object is 0, missing or not an int.
 bool has_no_axes(PyObject* object) {
   PyObject* ndim = PyObject_GetAttrString(object, "ndim");
   if (ndim == nullptr) {
@@ -34,15 +35,17 @@ bool has_no_axes(PyObject* object) {
   return dimensions == 0;
 }
 
-// NumPy's scalars and 0-d arrays are numbers; longer arrays, complex numbers and objects are none,
-// though all of them have __float__. Nor is np.ma.masked, which is an array.
+// True for NumPy's scalars and 0-d arrays of real numbers, and for objects without a dtype. Longer
+// arrays, complex numbers and arrays of objects are not numbers, though all of them have __float__.
+// Nor is np.ma.masked, which is an array. False with an error set for an array of a subclass
+// without axes, and for errors such as KeyboardInterrupt.
 bool is_real_array_scalar(PyObject* object) {
-  // Of one with axes NumPy knows what to do; np.ma.masked would be read as NaN.
+  // Arrays with axes are left to NumPy. np.ma.masked would be read as NaN.
   if (is_array_subclass(object) && has_no_axes(object))
     return !refuse_array_subclass(object, "a number");
   PyObject* dtype = PyObject_GetAttrString(object, "dtype");
   if (dtype == nullptr) {
-    if (!PyErr_ExceptionMatches(PyExc_Exception)) return false;  // KeyboardInterrupt and its like
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) return false;  // KeyboardInterrupt and similar
     PyErr_Clear();
     return true;
   }

@@ -1,4 +1,4 @@
-// What Python is told of an operation: its names, its signature, its sentence.
+// The Python interface of an operation: its names, signature and docstring.
 #pragma once
 
 #include <Python.h>
@@ -11,18 +11,19 @@
 
 namespace tapegrad::python {
 
-// Calls the operation `k` of the table on Values and numbers; plain numbers alone give a float.
-// `self`, if any, is the first argument.
+// Calls operation `k` of the table on Values, traced numbers and plain numbers. If all arguments
+// are plain numbers, the result is a float. `self` is the first argument if it is not null. Returns
+// a new reference, or null with an error set.
 PyObject* call_operation(std::size_t k, PyObject* self, PyObject* const* args, Py_ssize_t count,
                          PyObject* keywords);
 
-// The Python names: math's, then NumPy's.
+// The operation's names in Python: that of the math module, then NumPy's if it differs.
 std::vector<std::string_view> names_of(const Description& what);
 
-// A docstring that starts with the text signature, as `help()` and `inspect` read it.
+// The docstring of an operation. It begins with the text signature, which help() and inspect read.
 std::string documentation(const Description& what, std::string_view name, bool method);
 
-// A C string that lives as long as the interpreter.
+// A copy of the text as a C string that lives as long as the interpreter.
 const char* kept(std::string text);
 
 }  // namespace tapegrad::python

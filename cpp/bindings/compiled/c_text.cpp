@@ -1,4 +1,4 @@
-// Programs as C text, for Python.
+// The Python interface of the C code generator.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 

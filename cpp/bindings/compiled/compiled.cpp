@@ -1,4 +1,4 @@
-// Compiled functions: what they keep of their calls, and how they replay it.
+// Compiled functions: the cache of their programs, and its replay.
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
@@ -13,36 +13,38 @@ namespace tapegrad::python {
 
 namespace {
 
-// What a compiled function keeps for each structure of its arguments.
+// The cached programs for one structure of the arguments.
 struct Signature {
   std::shared_ptr<const TreeDef> inputs;
   ProgramCache paths;
 };
 
+// The cache of a compiled function, and its bounds.
 struct Kept {
-  std::vector<std::shared_ptr<Signature>> signatures;  // the last used first
+  std::vector<std::shared_ptr<Signature>> signatures;  // most recently used first
   Exceptions exceptions;
   std::size_t most_programs = 0;
   std::size_t most_bytes = 0;
-  std::uint64_t clock = 0;  // of replays
+  std::uint64_t clock = 0;  // number of replays and additions so far
 
-  // Where the signature is now: calls of foreign code may have moved it, or dropped it.
+  // The position of a signature. Calls of foreign code may have moved the signature or removed it.
   auto find(const TreeDef* inputs) {
     return std::find_if(signatures.begin(), signatures.end(),
                         [&](const auto& signature) { return signature->inputs.get() == inputs; });
   }
 };
 
+// The Python object for a compiled function. It owns the cache and a reference to the function.
 struct Function {
   PyObject_HEAD
   Kept* kept;
   PyObject* function;
-  Py_ssize_t misses;  // one more for each recording, one less for each replay
+  Py_ssize_t misses;  // plus one for each recording, minus one for each replay
 };
 
 Function* as_function(PyObject* object) { return reinterpret_cast<Function*>(object); }
 
-// A result that was replayed; null, with no error set, where nothing fits.
+// The result of a replay. Null, with no error set, if no program matches the arguments.
 py::object replayed(Kept& kept, py::handle args, py::handle keywords) {
   std::array<double, 32> few;
   std::vector<double> many;
@@ -60,7 +62,8 @@ py::object replayed(Kept& kept, py::handle args, py::handle keywords) {
     CachedProgram* const path = kept.signatures[0]->paths.replay({numbers, count});
     if (path == nullptr) return {};
     path->used = ++kept.clock;
-    // Making objects may run code that replays the same path: first, all is copied.
+    // All numbers are copied first, since creating objects may run code that replays the same
+    // program.
     const auto output = std::static_pointer_cast<const TreeDef>(path->attachment);
     const auto& places = path->program->outputs;
     std::array<double, 32> few_results;
@@ -72,12 +75,14 @@ py::object replayed(Kept& kept, py::handle args, py::handle keywords) {
   return {};
 }
 
-// What is dropped goes last, once all is in order: it may be Python objects, and run any code.
+// Removed signatures and programs. They are destroyed after the cache is consistent again, since
+// they may own Python objects whose destruction runs any code.
 struct Dropped {
   std::vector<std::shared_ptr<Signature>> signatures;
   std::vector<std::unique_ptr<CachedProgram>> paths;
 };
 
+// Removes the signatures with a dead constant, which no call matches.
 void drop_dead(Kept& kept, Dropped& dropped) {
   std::vector<bool> dead;
   for (const auto& signature : kept.signatures) dead.push_back(signature->inputs->is_dead());
@@ -89,8 +94,8 @@ void drop_dead(Kept& kept, Dropped& dropped) {
   });
 }
 
-// Drops the programs used least recently until the others are within bounds. The one used last
-// stays: a call that recorded it replays it.
+// Removes the least recently used programs until the others are within the bounds. The most
+// recently used one stays, since the call that recorded it replays it.
 void drop_oldest(Kept& kept, Dropped& dropped) {
   std::size_t count = 0, bytes = 0;
   for (const auto& signature : kept.signatures)
@@ -112,7 +117,8 @@ void drop_oldest(Kept& kept, Dropped& dropped) {
   }
 }
 
-// Runs what may throw pybind11's way, or the standard library's.
+// Runs a call that may throw. Translates exceptions of pybind11 and the standard library into
+// Python errors and then returns `failed`.
 template <class Call, class Result = decltype(std::declval<Call>()())>
 Result translated(Call call, Result failed = {}) {
   try {
@@ -138,7 +144,8 @@ bool read_positions(PyObject* tuple, std::vector<Py_ssize_t>& positions) {
   return true;
 }
 
-// What `floating` chooses: None stands for all arguments.
+// Reads the descriptions of static and floating arguments into `exceptions`. `floating` is a tuple
+// of positions, or None for all arguments. Returns false with an error set.
 bool read_exceptions(PyObject* positions, PyObject* names, PyObject* floating,
                      Exceptions& exceptions) {
   exceptions.all_floating = floating == Py_None;
@@ -222,7 +229,7 @@ PyObject* function_call(PyObject* object, PyObject* args, PyObject* keywords) {
     PyErr_SetString(PyExc_RuntimeError, "the compiled function was collected");
     return nullptr;
   }
-  // Inside a trace it is part of what is recorded there.
+  // During a recording, the call is part of the function being recorded.
   if (Recording::current != nullptr) {
     const py::object function = py::reinterpret_borrow<py::object>(self->function);
     return PyObject_Call(function.ptr(), args, keywords);
@@ -252,7 +259,7 @@ PyObject* function_call(PyObject* object, PyObject* args, PyObject* keywords) {
   });
 }
 
-// The numbers among the arguments of a call, and its structure.
+// Returns the numbers among the arguments of a call, and the tree definition of the call.
 PyObject* function_flatten(PyObject* object, PyObject* arguments) {
   PyObject *args = nullptr, *keywords = nullptr;
   const char* name = nullptr;
@@ -283,7 +290,7 @@ PyObject* function_add(PyObject* object, PyObject* args) {
     Kept& kept = *as_function(object)->kept;
     Dropped dropped;
     drop_dead(kept, dropped);
-    // A key that says what it is equal to may call this function: the list may change meanwhile.
+    // A key with its own equality may call this function, which changes the list.
     std::shared_ptr<Signature> signature;
     for (const auto& each : std::vector(kept.signatures))
       if (*each->inputs == *structure) {
@@ -306,7 +313,7 @@ PyObject* function_add(PyObject* object, PyObject* args) {
 
 PyObject* function_programs(PyObject* object, void*) {
   return translated([&]() -> PyObject* {
-    // Making objects may run code that calls this function: first, all is copied.
+    // All is copied first, since creating objects may run code that calls this function.
     using Each =
         std::tuple<std::shared_ptr<TreeDef>, std::shared_ptr<Program>, std::shared_ptr<TreeDef>>;
     std::vector<Each> each;

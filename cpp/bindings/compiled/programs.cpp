@@ -1,4 +1,4 @@
-// Programs as Python sees them.
+// The Python interface of programs.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 

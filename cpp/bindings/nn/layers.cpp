@@ -1,4 +1,4 @@
-// tapegrad.linear(w, x, b), softmax(xs), rmsnorm(xs), ...: layers as single calls.
+// The Python interface of layers: linear(w, x, b), softmax(xs), rmsnorm(xs), ...
 #include "tapegrad/detail/nn/layers.hpp"
 
 #include <string>
@@ -15,10 +15,11 @@ namespace {
 
 PyObject* given_or_null(PyObject* given) { return given == Py_None ? nullptr : given; }
 
-// The products of rows with x, one by one.
+// The products of matrix rows with a vector x, computed row by row.
 template <class Row>
 class Multiplication;
 
+// The products of Values and numbers. Reading a row and recording its product take one pass.
 template <>
 class Multiplication<Row> {
  public:
@@ -26,12 +27,14 @@ class Multiplication<Row> {
 
   bool read_x(const Sequence& x, const ArgumentName& place) { return read_all(x, place, xs_); }
 
-  // Appends the product with a row, beginning with `start`, if any.
+  // Appends the product with a row to `out`. The sum starts with `start` if it is not null. Returns
+  // false with an error set.
   [[gnu::always_inline]] bool add_row(const Sequence& row, const ArgumentName& place,
                                       const Argument* start, Row& out) {
     OperandListBuilder numbers(tape(), row.size() + (start != nullptr ? 1 : 0));
     Products products(tape(), numbers, xs_, start);
     if (!read_products(row, place, numbers, products)) return false;
+    // Reading may have run code that made nodes heritable after they were read.
     if (inheritances != heirs_) [[unlikely]] {
       xs_.refresh_flags();
       numbers.refresh_flags();
@@ -51,6 +54,7 @@ class Multiplication<Row> {
   std::uint64_t heirs_ = inheritances;
 };
 
+// The products of traced and plain numbers.
 template <>
 class Multiplication<SymbolRow> {
  public:
@@ -72,7 +76,8 @@ class Multiplication<SymbolRow> {
   SymbolRow xs_;
 };
 
-// The rows of w times x, each sum beginning with its element of b.
+// The product of the matrix w and the vector x, as a list. Each sum starts with its element of b,
+// if b is not null.
 template <class Row>
 PyObject* matrix_product(typename Row::Engine& engine, const char* function, PyObject* given_w,
                          PyObject* given_x, PyObject* given_b) {
@@ -110,6 +115,7 @@ PyObject* matvec(typename Row::Engine& engine, PyObject* const* given) {
   return matrix_product<Row>(engine, "matvec", given[0], given[1], nullptr);
 }
 
+// Applies a layer that takes one row, `xs`.
 template <class Row, auto layer>
 PyObject* of_one_row(typename Row::Engine& engine, const char* function, PyObject* given) {
   Row xs(engine), out(engine);
@@ -126,7 +132,8 @@ PyObject* log_softmax(typename Row::Engine& engine, PyObject* const* given) {
   return of_one_row<Row, layers::log_softmax<Row>>(engine, "log_softmax", given[0]);
 }
 
-// Reads an optional row that goes with `xs`, element by element.
+// Reads an optional row that has one element for each element of `xs`. Returns false with an error
+// set.
 template <class Row>
 bool read_partner(PyObject* given, const ArgumentName& place, const ArgumentName& xs_place,
                   const Row& xs, Row& row) {
@@ -134,7 +141,7 @@ bool read_partner(PyObject* given, const ArgumentName& place, const ArgumentName
   return read_row(given, place, row) && !lengths_differ(place, row.size(), xs_place, xs.size());
 }
 
-// rmsnorm and layernorm; `eps` may be null.
+// Applies rmsnorm or layernorm. `given_eps` may be null.
 template <class Row, class Layer>
 PyObject* normalized(typename Row::Engine& engine, const char* function, PyObject* given_xs,
                      PyObject* given_weight, PyObject* given_bias, PyObject* given_eps,

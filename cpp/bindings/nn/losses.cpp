@@ -1,4 +1,4 @@
-// tapegrad.mse_loss(predictions, targets), cross_entropy(logits, target), ...
+// The Python interface of losses: mse_loss(), cross_entropy(), ...
 #include <string>
 
 #include <pybind11/pybind11.h>
@@ -38,7 +38,8 @@ PyObject* result_of(Row& out, Reduction reduction) {
   return reduction == Reduction::none ? list_of(out) : scalar_of(out);
 }
 
-// A loss of two rows, term by term; `check` may refuse what was read.
+// A loss of two rows with one term for each pair of elements. `check` returns false, with an error
+// set, for targets that the loss does not accept.
 template <class Row, class Loss, class Check>
 PyObject* of_pairs(typename Row::Engine& engine, const char* function,
                    const char* const (&names)[4], PyObject* const* given, Loss loss, Check check) {
@@ -60,7 +61,8 @@ double number_of(const Argument& x) { return x.primal; }
 double number_of(const Symbol& x) { return x.primal(); }
 
 bool is_sign(Tape&, const Argument& x) { return x.primal == 1.0 || x.primal == -1.0; }
-// As a guard where guards are kept: a program that was compiled for a sign takes any other.
+// In a recording with guards, the answer is a guard on the magnitude: a program recorded for one
+// sign accepts the other.
 bool is_sign(Recording& recording, const Symbol& x) {
   const Symbol size = apply<op<"abs">()>(recording, x);
   if (size.is_constant()) return size.primal() == 1.0;
@@ -111,17 +113,17 @@ PyObject* binary_cross_entropy(typename Row::Engine& engine, PyObject* const* gi
 
 constexpr char cross_entropy_name[] = "cross_entropy";
 
-// Whether it is one number; a Value counts as one, and so does a traced number.
+// True for one number, Values and traced numbers included. Sets no error.
 bool is_scalar(PyObject* object) {
   if (is_traced(object)) return true;
   Argument argument;
   const Reading reading = read_operand(object, argument);
-  if (reading == Reading::error) PyErr_Clear();  // told again where it is read for its value
+  if (reading == Reading::error) PyErr_Clear();  // reading the object again reports the error
   return reading != Reading::unknown;
 }
 
-// A class, of any type that is an integer; Values and floats are none; a traced number
-// tells Python whether it is whole.
+// True for a class index: an instance of any integer type, but no Value or float. A traced number
+// counts as one, and its conversion to an index checks that it is whole.
 bool is_class(PyObject* target) {
   return PyLong_Check(target) || (PyIndex_Check(target) && !is_value(target) && is_scalar(target));
 }
@@ -139,7 +141,7 @@ bool read_class(PyObject* target, const ArgumentName& place, std::size_t classes
   return true;
 }
 
-// Appends the loss of one row of logits.
+// Appends the loss of one row of logits. Returns false with an error set.
 template <class Row>
 bool add_cross_entropy(typename Row::Engine& engine, PyObject* given_logits,
                        const ArgumentName& place, PyObject* target,
@@ -162,7 +164,7 @@ bool add_cross_entropy(typename Row::Engine& engine, PyObject* given_logits,
   return true;
 }
 
-// Rows of logits, a target for each.
+// The loss of a batch: rows of logits with one target each.
 template <class Row>
 PyObject* of_batch(typename Row::Engine& engine, const Sequence& logits, const Sequence& targets,
                    const ArgumentName& place, const ArgumentName& target_place,

@@ -1,4 +1,4 @@
-// Update rules over groups of parameters, and gradient clipping.
+// The Python interface of update rules for groups of parameters, and of gradient clipping.
 #include <cmath>
 #include <memory>
 #include <string>
@@ -20,7 +20,8 @@ namespace py = pybind11;
 
 namespace {
 
-// The options of one group, as Python has them.
+// The options of one parameter group, a dict. The functions throw an error that names the group and
+// the option.
 class Options {
  public:
   Options(py::handle group, std::size_t index) : place_("param_groups[" + std::to_string(index)) {
@@ -106,13 +107,15 @@ void read_options(const Options& from, optim::Adagrad& rule) {
           .maximize = from.flag("maximize")};
 }
 
-// The memory of a rule for a group, and its parameters. Whoever calls add() keeps these alive,
-// where the collector can see it: those here are only compared with the list in the group's dict.
+// A parameter group: the state of its rule, and its parameters. These are borrowed references, used
+// only for a comparison with the list in the group's dict. The caller of add() keeps the parameters
+// alive, in an object that the collector sees.
 struct Group {
   optim::State state;
   std::vector<PyObject*> parameters;
 };
 
+// An update rule and its parameter groups, as Python uses them.
 class UpdateRule {
  public:
   UpdateRule() = default;
@@ -151,10 +154,12 @@ void need_unchanged(const Group& group, const py::list& params, const std::strin
   throw py::error_already_set();
 }
 
+// The implementation of UpdateRule for one rule of the core.
 template <class Rule>
 class RuleOf final : public UpdateRule {
  public:
-  // Options are read first: that may run Python code, and nothing after it does.
+  // Updates the parameters of all groups. Options are read first: that may run Python code, and no
+  // step after it does.
   void step(const py::list& param_groups) override {
     const py::list groups = copy(param_groups);
     std::vector<Rule> rules(groups.size());
@@ -184,9 +189,9 @@ class RuleOf final : public UpdateRule {
       });
   }
 
-  // For each group the number of steps and the buffers that a step has written to.
+  // A dict for each group: the number of steps, and the buffers that a step has written.
   py::list state() const override {
-    std::vector<optim::State> now;  // a copy: making objects may run the collector and so anything
+    std::vector<optim::State> now;  // creating objects may run any code
     for (const Group& group : groups_) now.push_back(group.state);
     py::list states;
     for (const optim::State& state : now) {
@@ -277,7 +282,8 @@ std::unique_ptr<UpdateRule> make_rule(const std::string& name) {
   throw py::value_error("there is no update rule '" + name + "'");
 }
 
-// Raises TypeError for what is no Value and ValueError for what is no leaf.
+// Raises TypeError for an object that is not a Value, and ValueError for a Value that is not a
+// leaf.
 void check_parameters(const py::list& params) {
   const Parameters checked(params, "params");
   checked.check();

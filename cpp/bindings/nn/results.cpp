@@ -1,4 +1,4 @@
-// What a layer or a loss gives to Python.
+// Conversion of the results of layers and losses to Python objects.
 #include "nn/results.hpp"
 
 #include <algorithm>
@@ -15,12 +15,12 @@ namespace py = pybind11;
 
 namespace {
 
-// A list of what make(k) gives.
+// A list of the objects make(0), make(1), ..., each a new reference. Null with an error set.
 template <class Make>
 PyObject* list_from(std::size_t size, Make make) {
   const auto list = py::reinterpret_steal<py::object>(PyList_New(static_cast<Py_ssize_t>(size)));
   if (!list) return nullptr;
-  PyObject_GC_UnTrack(list.ptr());  // nobody may find it before it is full
+  PyObject_GC_UnTrack(list.ptr());  // no other code may find it before it is full
   for (std::size_t k = 0; k < size; ++k) {
     PyObject* item = make(k);
     if (item == nullptr) return nullptr;
@@ -43,19 +43,20 @@ PyObject* wrapped(OpenRecording& recording, const Symbol& item, bool any_traced)
 
 OpenRecording& live(const SymbolRow& row) { return static_cast<OpenRecording&>(row.recording()); }
 
-// A list or tuple as it is, or a tuple of what another iterable gives; of rows, a tuple of such.
-// Anything else as it is. Empty, with an error set, where an iterable breaks off.
+// The argument itself if it is a list or tuple, and a tuple of the items of another iterable; with
+// `rows`, a tuple of such rows. Any other object is returned as it is; its reader may refuse it.
+// Empty, with an error set, if an iterable raises an error.
 py::object settled(PyObject* given, bool rows) {
   const auto itself = py::reinterpret_borrow<py::object>(given);
   if (PyFloat_Check(given) || PyLong_Check(given) || PyUnicode_Check(given) || is_value(given))
     return itself;
   py::object items = itself;
   if (!PyList_CheckExact(given) && !PyTuple_CheckExact(given)) {
-    if (is_array_subclass(given)) return itself;  // refused where it is read
+    if (is_array_subclass(given)) return itself;  // the reader refuses it
     const auto iterator = py::reinterpret_steal<py::object>(PyObject_GetIter(given));
     if (!iterator) {
       if (!PyErr_ExceptionMatches(PyExc_TypeError)) return {};
-      PyErr_Clear();  // said where it is read
+      PyErr_Clear();  // the reader reports the error
       return itself;
     }
     items = py::reinterpret_steal<py::object>(PySequence_Tuple(iterator.ptr()));

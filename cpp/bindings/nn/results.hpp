@@ -1,4 +1,4 @@
-// How a layer or a loss is called from Python, and what it gives.
+// Calls of layers and losses from Python, and their results.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -10,26 +10,28 @@
 
 namespace tapegrad::python {
 
-// A list of Values; of floats, where no element is a node. Null with an error set.
+// The elements as a list of Values, or of floats if no element is a node. Null with an error set.
 PyObject* list_of(Row& row);
-// The one element, a Value or a float.
+// The single element as a Value or a float. Null with an error set.
 PyObject* scalar_of(Row& row);
-// The same of traced numbers, and of floats.
+// The counterparts for a recording: traced numbers, or floats if no element is traced.
 PyObject* list_of(SymbolRow& row);
 PyObject* scalar_of(SymbolRow& row);
 
-// What a function of Python's does: it takes one argument for each name, null where not given.
+// The body of a Python function. `given` has one argument for each parameter, null if not given. A
+// Body computes on Values, a RecordedBody on traced numbers. Returns a new reference, or null with
+// an error set.
 using Body = PyObject*(Tape& tape, PyObject* const* given);
 using RecordedBody = PyObject*(Recording& recording, PyObject* const* given);
 
-// Of traced numbers, `recorded` is called.
+// The description of a Python function, and its two bodies.
 template <Body* body, RecordedBody* recorded>
 struct Signature {
   const char* name;
   const char* parameters[4];
   Py_ssize_t required;
   const char* documentation;
-  Py_ssize_t matrices = 0;  // how many of the arguments, from the first, may be rows of numbers
+  Py_ssize_t matrices = 0;  // the first so many arguments may be lists of rows
 };
 
 constexpr Py_ssize_t count_of(const char* const (&parameters)[4]) {
@@ -38,12 +40,15 @@ constexpr Py_ssize_t count_of(const char* const (&parameters)[4]) {
   return count;
 }
 
-// Calls the one or the other, while a recording is open.
+// Calls `recorded` if an argument contains a traced number, otherwise `body`. For use while a
+// recording is open.
 PyObject* call_in_recording(PyObject* const (&given)[4], Py_ssize_t matrices, Body* body,
                             RecordedBody* recorded);
 
+// Adds a function to the module and to its __all__.
 void add_function(pybind11::module_& module, PyMethodDef& definition);
 
+// Adds the function that a signature describes. The signature must have static storage.
 template <Body* body, RecordedBody* recorded>
 void add(pybind11::module_& module, const Signature<body, recorded>& signature) {
   static const Signature<body, recorded>* const known = &signature;

@@ -1,4 +1,4 @@
-// Sequences of Values and numbers, read into the core.
+// Reading of sequences of Values and numbers.
 #include "nn/sequences.hpp"
 
 #include "common/arrays.hpp"
@@ -12,7 +12,7 @@ bool Sequence::open(PyObject* given, const ArgumentName& place, const char* what
     return true;
   }
   if (refuse_array_subclass(given, place.text(k))) return false;
-  object_ = Py_NewRef(given);  // what holds it may let go of it while its own code runs
+  object_ = Py_NewRef(given);  // its owner may drop it while its own code runs
   PyObject* iterator = PyObject_GetIter(given);
   if (iterator == nullptr) {
     if (PyErr_ExceptionMatches(PyExc_TypeError))

@@ -1,4 +1,4 @@
-// Sequences of Values and numbers, read into the core.
+// Sequences of Values and numbers, and functions that read them into the core.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace tapegrad::python {
 
-// Where something was found, for messages: "linear(): w[2][3]".
+// A name for a position in the arguments of a function, for messages such as "linear(): w[2][3]".
 struct ArgumentName {
   const char* function;
   const char* argument;
@@ -23,8 +23,8 @@ struct ArgumentName {
   }
 };
 
-// A list or tuple as it is, or a tuple of what any other iterable gives. Reading an item may run
-// code that changes a list: its length is asked for again each time.
+// A list or tuple as it was given, or a tuple of the items of another iterable. Reading an item may
+// run code that changes a list. The readers therefore check its length after each such item.
 class Sequence {
  public:
   Sequence() = default;
@@ -32,7 +32,8 @@ class Sequence {
   Sequence& operator=(const Sequence&) = delete;
   ~Sequence() { Py_XDECREF(object_); }
 
-  // False, with an error set that names the place, where it is none; `what` is what it should be.
+  // Opens a sequence. Otherwise returns false, with an error set that names the argument and `what`
+  // it should contain.
   bool open(PyObject* given, const ArgumentName& place, const char* what = "Values and numbers",
             Py_ssize_t k = -1);
 
@@ -44,17 +45,19 @@ class Sequence {
   PyObject* object_ = nullptr;
 };
 
-// Reads an item that is no plain Value or float. False with an error set, also where the sequence
-// has another length afterwards.
+// Reads any item. Returns false with an error set. It may run Python code that changes the
+// sequence; the caller must check the length afterwards.
 bool read_item(const Sequence& sequence, std::size_t k, const ArgumentName& place,
                Argument& argument);
 
-bool changed(const ArgumentName& place);  // sets the error, and is false
+bool changed(const ArgumentName& place);  // sets the error and returns false
+// True, with a ValueError set that names both arguments, if the lengths differ.
 bool lengths_differ(const ArgumentName& one, std::size_t count, const ArgumentName& other,
                     std::size_t wanted);
 
-// Calls take(node) or take(number) from the k-th item on, while they are plain Values and floats;
-// returns the first that is not. Nothing else is called, so that all stays in registers.
+// Calls take(node) or take(number) for the items from the k-th on, as long as they are exact Values
+// and floats. Returns the index of the first other item. It calls no other function, so that all
+// variables stay in registers.
 template <class Take>
 [[gnu::always_inline]] inline std::size_t read_plain(PyObject* const* items, std::size_t k,
                                                      std::size_t count, Take& take) {
@@ -69,7 +72,7 @@ template <class Take>
   return k;
 }
 
-// The same for every item.
+// Calls take(node) or take(number) for every item. Returns false with an error set.
 template <class Take>
 [[gnu::always_inline]] inline bool read_each(const Sequence& sequence, const ArgumentName& place,
                                              Take take) {
@@ -85,7 +88,7 @@ template <class Take>
   }
 }
 
-// The same into a row or a list.
+// Reads every item into a row or a list of operands. Returns false with an error set.
 inline bool read_all(const Sequence& sequence, const ArgumentName& place, Row& row) {
   row.reserve(sequence.size());
   return read_each(sequence, place, [&](auto item) {
@@ -98,10 +101,10 @@ inline bool read_all(const Sequence& sequence, const ArgumentName& place,
   OperandListBuilder::Writer pen(draft);
   return read_each(sequence, place, [&](auto item) { pen.add(item); });
 }
-// Traced and plain numbers, in a recording.
+// Reads traced and plain numbers into a row of symbols. Returns false with an error set.
 bool read_all(const Sequence& sequence, const ArgumentName& place, SymbolRow& row);
 
-// Opens and reads.
+// Opens a sequence and reads it into a row. Returns false with an error set.
 template <class Row>
 bool read_row(PyObject* given, const ArgumentName& place, Row& row) {
   Sequence sequence;

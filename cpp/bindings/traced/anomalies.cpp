@@ -1,4 +1,4 @@
-// Looking for NaN and infinities, in values and derivatives, and saying where they were made.
+// Search for NaN and infinities in values and derivatives, and messages that name their origin.
 #include "traced/anomalies.hpp"
 
 #include <algorithm>
@@ -26,7 +26,7 @@ std::string labelled(Index node) {
   return extra != nullptr && !extra->label.empty() ? " (label '" + extra->label + "')" : "";
 }
 
-// What text(k) says of each, with commas.
+// The texts text(0), text(1), ... with commas between them; at most eight.
 template <class Text>
 std::string listed(std::size_t count, Text text) {
   constexpr std::size_t most = 8;
@@ -39,7 +39,7 @@ double primal_of(const Operand& operand) {
   return operand.node == no_node ? operand.partial : tape().cell(operand.node).primal;
 }
 
-// "log of -1.0 (label 'price')" and so on.
+// A description such as "log of -1.0 (label 'price')".
 std::string told(Index node) {
   const Description* const what = description(tape().cell(node).op);
   std::vector<Operand> operands;
@@ -64,7 +64,7 @@ void note_line(Index node) {
   if (extra.origin == nullptr) extra.origin = std::make_unique<Origin>(Line::here());
 }
 
-// The operands of an instruction, those of a rule among them.
+// The operands of an instruction, or of its rule.
 std::vector<ValueId> operands_of(const Recording& recording, ValueId i) {
   const Instruction& at = recording[i];
   if (at.op == Op::custom) return recording.groups()[at.operand[0]].operands;
@@ -84,7 +84,8 @@ std::string line_of(const Recording& recording, ValueId i) {
   return line.is_known() ? ", at " + line.text() : "";
 }
 
-// Whether what the operation passes on to its operand `k` is finite; of a rule nobody knows.
+// True if the operation passes a finite adjoint to its operand `k`. False for a rule, for which the
+// answer is not known.
 bool passes_finite(const Recording& recording, ValueId i, std::size_t k, double adjoint) {
   const Instruction& at = recording[i];
   if (description(at.op) == nullptr) return false;
@@ -113,7 +114,8 @@ bool check_node(Index node) {
 }
 
 bool check_nodes(std::span<const Argument> results) {
-  // Those without a handle or a line were made just now, or before the mode was on.
+  // The results, and the nodes below them that have neither a handle nor a known line. They were
+  // recorded just now, or before the mode was on.
   std::vector<Index> found, waiting;
   std::unordered_set<Index> seen;
   const auto visit = [&](Index node) {
@@ -134,7 +136,7 @@ bool check_nodes(std::span<const Argument> results) {
   const NodePool& blocks = tape().pool();
   std::sort(found.begin(), found.end(),
             [&](Index a, Index b) { return blocks.order(a) < blocks.order(b); });
-  // What is not finite on the way counts where it is part of a result that is not.
+  // A number that is not finite matters only if it contributes to a result that is not finite.
   std::unordered_set<Index> counts;
   for (const Argument& result : results)
     if (result.node != no_node) counts.insert(result.node);
@@ -162,6 +164,7 @@ Index watched(Index node) {
 }
 
 void checked_backward(Index root, double seed) {
+  // An operand, with its adjoint before the sweep visits its user.
   struct Before {
     Index node;
     double partial, adjoint;
@@ -183,7 +186,8 @@ void checked_backward(Index root, double seed) {
     for (const auto& [operand, partial, was] : before) {
       const double adjoint = tape().link(operand).adjoint;
       if (std::isfinite(adjoint)) continue;
-      // What a function has added nobody knows; nor is a sum inherited of which no term is.
+      // The term that a Python function adds is unknown. A sum of finite terms that is not finite
+      // is not inherited from a term.
       const double added = own * partial;
       const bool by_sum = by_function || std::isfinite(added);
       const double made = by_sum ? adjoint : added;
@@ -237,8 +241,7 @@ void check_adjoints(const ActiveRange& range, const Slopes& adjoints,
   for (std::size_t k = 0; k < roots.size(); ++k)
     if (is_bad(roots[k]) && accounts_for(seeds[k], *adjoint_of(roots[k])))
       inherited.insert(roots[k]);
-  // Operations and those of their operands whose adjoints are not finite, in the order of the
-  // sweep.
+  // An operation and an operand of it whose adjoint is not finite.
   struct Use {
     ValueId user, operand;
     std::size_t k;
@@ -259,7 +262,8 @@ void check_adjoints(const ActiveRange& range, const Slopes& adjoints,
   }
   std::erase_if(uses, [&](const Use& use) { return inherited.contains(use.operand); });
   if (uses.empty()) return;
-  // The first that passes on what is not finite; where a sum became so, the first of its terms.
+  // The first operation that passes on a term that is not finite. If there is none, a sum has
+  // overflowed: the first of its terms.
   auto made = std::find_if(uses.begin(), uses.end(), [&](const Use& use) {
     return !passes_finite(recording, use.user, use.k, *adjoint_of(use.user));
   });
@@ -276,7 +280,7 @@ void check_tangents(const ActiveRange& range, const Slopes& tangents,
   const auto tangent_of = [&](ValueId i) {
     return range.varies(i) ? tangents[i - range.begin()] : std::nullopt;
   };
-  // What is not finite on the way counts where it is part of a result that is not.
+  // A number that is not finite matters only if it contributes to a result that is not finite.
   std::vector<bool> counts(range.end() - range.begin());
   const auto count = [&](ValueId i) {
     if (const auto tangent = tangent_of(i); tangent && !std::isfinite(*tangent))
@@ -319,7 +323,7 @@ SweepLines::~SweepLines() {
     }
     in_.lines.add(begin_, in_.size(), Line::here());
   } catch (const std::bad_alloc&) {
-    // Messages will not name these lines.
+    // Without memory, messages do not name these lines.
   }
 }
 

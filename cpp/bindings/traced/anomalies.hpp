@@ -1,8 +1,8 @@
-// What detect_anomaly() looks for: NaN and infinities made of numbers that are none.
+// The checks of detect_anomaly() for NaN and infinities.
 //
-// A number that is not finite is inherited where one that it was computed from accounts for it, and
-// else made here, which raises FloatingPointError. All functions are for a thread with that mode
-// on; they return false, or throw, with the error set.
+// A number that is not finite is inherited if an operand accounts for it. Otherwise the operation
+// has made it, which raises FloatingPointError. All functions are for a thread with the mode on. On
+// an anomaly or another error, they return false or throw, with the error set.
 #pragma once
 
 #include <cmath>
@@ -16,25 +16,27 @@
 
 namespace tapegrad::python {
 
-// Whether `x`, which `result` was computed from, accounts for what is not finite of it.
+// True if the operand `x` accounts for a `result` that is not finite.
 inline bool accounts_for(double x, double result) {
   return std::isnan(x) || (std::isinf(result) && std::isinf(x));
 }
 
-// Values of nodes. Notes the line that made them.
+// Checks the number of a node, and notes the current line as its origin.
 bool check_node(Index node);
-// The same of results that wrap() has not seen, and of the nodes on the way to them.
+// Checks result nodes that wrap() has not seen, and the nodes recorded on the way to them.
 bool check_nodes(std::span<const Argument> results);
-// Tape::backward(), with a look at each gradient.
+// The same as Tape::backward(), with a check of each gradient.
 void checked_backward(Index root, double seed);
 
-// Values of what was recorded from `begin` on, as far as the results come of them. Notes the line.
+// Checks the values recorded from `begin` on that contribute to a result, and notes the current
+// line as theirs.
 bool check_recorded(OpenRecording& recording, ValueId begin, std::span<const ValueId> results);
 
-// An adjoint or a tangent for each place of a range; none where the sweep did not come by.
+// An adjoint or tangent for each value of a range; empty for a value that the sweep did not reach.
 using Slopes = std::vector<std::optional<double>>;
 
-// Of a reverse sweep that began with `seeds` at the roots; of a forward sweep.
+// Checks of the adjoints of a reverse sweep that began with `seeds` at `roots`, and of the tangents
+// of a forward sweep.
 void check_adjoints(const ActiveRange& range, const Slopes& adjoints,
                     std::span<const ValueId> roots, std::span<const double> seeds);
 void check_tangents(const ActiveRange& range, const Slopes& tangents,
@@ -60,8 +62,9 @@ void check_sweep(const ActiveRange& range, const ForwardSweep<Number>& sweep,
   }
 }
 
-// While it lives, what sweeps over `of` record in `in` is extra as of the line whose derivative it
-// is.
+// A scope for sweeps over the recording `of` that record in `in`. Each value recorded in the scope
+// gets the line of the instruction whose derivative it computes. It has no effect unless
+// detect_anomaly() is on.
 class SweepLines {
  public:
   SweepLines(OpenRecording& in, const OpenRecording& of)

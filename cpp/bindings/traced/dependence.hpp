@@ -1,4 +1,4 @@
-// Which numbers of a recording depend on the variables of the transforms that are open.
+// Dependence of recorded numbers on the variables of the open transforms.
 #pragma once
 
 #include <algorithm>
@@ -11,14 +11,14 @@
 
 namespace tapegrad::python {
 
-// The open transforms of a recording, the innermost last, and the inputs of a function that is
-// being compiled. Each instruction has a set of bits: one for each transform, and one for these
-// inputs, that its number depends on. Sets are computed when first asked for, from the last
-// instruction that has one onwards, so that all questions together take one pass.
+// The open transforms of a recording, innermost last, and the inputs of the function that is being
+// compiled. Each instruction has a set of bits, one for each transform and one for the inputs: a
+// bit is set if the number depends on these variables. The sets are computed on demand, from the
+// last instruction with a set onwards, so that all queries together take one pass.
 class Dependence {
  public:
-  // `first` to `end` are the variables of a transform; all that was recorded before cannot depend
-  // on them. A transform of order two is two that have the same variables.
+  // Opens a transform whose variables are `first` to `end`. Nothing recorded before can depend on
+  // them. A transform of order two counts as two with the same variables.
   void open(ValueId first, ValueId end) {
     forget_from(first);
     transforms_.push_back({first, end});
@@ -32,7 +32,7 @@ class Dependence {
   }
   std::size_t depth() const noexcept { return transforms_.size(); }
 
-  // What was recorded from `place` on is no longer there.
+  // Forgets the sets of all instructions from `place` on, which the recording has removed.
   void forget_from(ValueId place) noexcept {
     if (sets_.size() > place) sets_.resize(place);
   }
@@ -44,44 +44,47 @@ class Dependence {
     inputs_ = {};
   }
 
-  // While a rule's own function runs, the transforms that are open already do not differentiate it:
-  // the rule stands for its derivative. With `once`, that holds of the first derivative alone, and
-  // a number that two of them depend on is still differentiated.
+  // Begins the function of a rule. The transforms that are open now do not differentiate it, since
+  // the rule defines its derivative. With `once`, this applies to the first derivative only: a
+  // number that depends on two of these transforms is still differentiated.
   void begin_rule(bool once) { rules_.push_back({once ? free() : depth(), depth()}); }
   void end_rule() noexcept {
     if (!rules_.empty()) rules_.pop_back();
   }
 
-  // Whether a derivative is lost where the number at `place` becomes a constant.
+  // True if a derivative is lost if the number at `place` becomes a constant.
   bool is_differentiated(const Recording& recording, ValueId place) {
     if (depth() == free()) return false;
     const Set set = set_of(recording, place) & ~input_bit & ~below(free());
     const Set once = below(rules_.empty() ? 0 : rules_.back().once);
     return (set & ~once) != 0 || std::popcount(set) > 1;
   }
-  // Whether one would be lost if the program that is being recorded were differentiated.
+  // True if a derivative of the program that is being recorded would be lost if the number at
+  // `place` became a constant.
   bool depends_on_inputs(const Recording& recording, ValueId place) {
     return inputs_.first != inputs_.end && (set_of(recording, place) & input_bit) != 0;
   }
 
  private:
   using Set = std::uint64_t;
+  // A range of instructions, which are the variables of a transform or the inputs.
   struct Range {
     ValueId first = 0, end = 0;
     bool has(ValueId place) const noexcept { return place >= first && place < end; }
   };
+  // The transforms that the function of a rule excludes, counted from the outermost.
   struct Rule {
-    std::size_t free, once;  // the number of transforms that do not count; that count in pairs
+    std::size_t free, once;  // those that do not count; those that count in pairs only
   };
   static constexpr Set input_bit = Set{1} << 63;
   static constexpr std::size_t kept_capacity = std::size_t{1} << 20;
-  static constexpr std::size_t last_bit = 62;  // shared by all transforms deeper than that
+  static constexpr std::size_t last_bit = 62;  // shared by all deeper transforms
 
   std::size_t free() const noexcept { return rules_.empty() ? 0 : rules_.back().free; }
   static Set below(std::size_t count) noexcept { return (Set{1} << std::min(count, last_bit)) - 1; }
 
-  // The bits of transforms that have ended do not count, nor where others have their place now:
-  // these began after the number was recorded.
+  // The part of a set that is still valid. A bit counts only if its transform is open and began
+  // before the number was recorded; another transform may have had that bit before.
   Set now(ValueId place, Set set) const noexcept {
     const std::size_t known = std::min(depth(), last_bit + 1);
     Set open = input_bit;
@@ -108,7 +111,7 @@ class Dependence {
       for (const ValueId operand : recording.groups()[instruction.operand[0]].operands)
         add(operand);
     } else if (instruction.op != op<"stop">()) {
-      for (const ValueId operand : instruction.operand) add(operand);  // no_value has the bit too
+      for (const ValueId operand : instruction.operand) add(operand);  // no_value has the tag too
     }
     return set;
   }

@@ -1,4 +1,4 @@
-// Reading numbers out of nested containers, and rebuilding these.
+// Flattening of pytrees into numbers and tree definitions, and the reverse.
 #include "traced/pytree.hpp"
 
 #include <pybind11/stl.h>
@@ -15,9 +15,10 @@ namespace tapegrad::python {
 
 using Kind = TreeDef::Kind;
 
+// See the declaration. The outer position must outlive this one.
 struct TreeDef::Where {
   enum Entry : std::uint8_t { tree, argument, keyword, index, key, field };
-  const std::string* name = nullptr;  // of the tree, or of the function that is called
+  const std::string* name = nullptr;  // of the tree, or of the called function
   const Where* outer = nullptr;
   Entry entry = tree;
   std::size_t k = 0;
@@ -69,9 +70,9 @@ bool is_dataclass(py::handle object) {
   throw py::error_already_set();
 }
 
-// A float or a traced number as it is, another real number as a float; null for what is none.
-// Integers that lose digits are refused; where `constants` can hold them, those above 2**53 are no
-// numbers.
+// The object as a float or a traced number; null if it is not a number. Raises OverflowError for an
+// integer that no float represents exactly. With `constants`, integers above 2**53 are constants,
+// for which the result is null.
 template <class Where>
 py::object number_of(py::handle object, bool constants, const Where& where) {
   if (PyFloat_CheckExact(object.ptr())) return py::reinterpret_borrow<py::object>(object);
@@ -105,7 +106,7 @@ bool is_integral(const py::array& array) {
   return std::string_view("iub").find(array.dtype().kind()) != std::string_view::npos;
 }
 
-// A copy in C order of exact type ndarray.
+// A copy in C order, of exactly the type ndarray.
 py::object copy_of(const py::array& array) {
   const auto flat = py::array::ensure(array, py::array::c_style);
   if (!flat) throw py::error_already_set();
@@ -280,6 +281,7 @@ void TreeDef::add_array(py::handle tree, const Where& where, Holding holding, bo
 void TreeDef::add(py::handle tree, const Where& where, Holding holding, bool floating,
                   std::vector<py::object>& numbers) {
   if (Py_EnterRecursiveCall(" in a tree of numbers")) throw py::error_already_set();
+  // The end of the recursive call.
   struct Leave {
     ~Leave() { Py_LeaveRecursiveCall(); }
   } leave;
@@ -295,7 +297,8 @@ void TreeDef::add(py::handle tree, const Where& where, Holding holding, bool flo
       numbers.push_back(std::move(number));
       return;
     }
-  // Reading an item may run code that changes the container: its items are kept.
+  // Adds a container. Its items are kept in a vector, since reading one may run code that changes
+  // the container.
   const auto add_items = [&](Kind kind, const py::object& object, const py::object& more,
                              const std::vector<py::object>& items, Where::Entry entry,
                              py::handle names) {
@@ -378,7 +381,7 @@ py::object TreeDef::build(std::size_t& at, Take& take) const {
       return dict;
     }
     case Kind::dataclass: {
-      // As copy does: what __init__ and __post_init__ would make of the numbers is not asked.
+      // As in the copy module, neither __init__ nor __post_init__ runs.
       py::object made = node.object.attr("__new__")(node.object);
       const py::object set =
           py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(&PyBaseObject_Type))

@@ -1,4 +1,4 @@
-// Trees: numbers in nested containers, as arguments and results of transformed functions.
+// Pytrees: numbers in nested containers, as arguments and results of transformed functions.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -16,8 +16,8 @@ namespace tapegrad::python {
 
 namespace py = pybind11;
 
-// Which arguments of a call are not read as others are: by position, negative ones from the end,
-// and by name.
+// The arguments of a call that are static or read as floats. Positions may be negative, which
+// counts from the end; static arguments may also have names.
 struct Exceptions {
   std::vector<Py_ssize_t> static_positions;
   std::vector<py::object> static_names;  // of exact type str
@@ -41,70 +41,74 @@ struct Exceptions {
   }
 };
 
-// How numbers are nested: a tree's nodes in the order in which they are met.
+// A tree definition: the structure of a pytree, as a list of its nodes in depth-first order.
 class TreeDef {
  public:
+  // The kinds of nodes.
   enum class Kind : std::uint8_t {
     number,
     array,
     list,
     tuple,
     named_tuple,   // of the class `object`
-    dict,          // with the keys `object`
+    dict,          // with the keys `object`, of the class `more`
     dataclass,     // of the class `object`, with its fields in `more`
-    constant,      // anything else: `object` itself, or a weak reference to it
-    integers,      // an array of integers or booleans by its content: `object` is a copy of it
-    static_value,  // a static argument: what equals `object`
+    constant,      // anything else: `object` itself or a weak reference to it
+    integers,      // an array of integers or booleans, compared by content: `object` is a copy
+    static_value,  // a static argument, equal to `object`
   };
+  // A node. Its children follow it in the list.
   struct Node {
     Kind kind;
-    std::size_t count = 0;  // of children; of an array's elements; the hash of a static argument
+    std::size_t count = 0;  // of children or elements; the hash of a static argument
     py::object object{}, more{};
     std::vector<py::ssize_t> shape{};
     bool floating = false;  // integers are read as floats
     bool weak = false;      // `object` is a weak reference
   };
 
-  // What besides numbers a tree may hold.
+  // The objects that a tree may hold besides numbers.
   enum class Holding : std::uint8_t {
-    numbers,    // nothing else: anything else is a TypeError
-    constants,  // anything; integers above 2**53 are among the constants
-    arguments,  // the same, and arrays of integers and booleans and named constants are too
+    numbers,    // nothing: another object raises TypeError
+    constants,  // anything; integers above 2**53 are constants
+    arguments,  // the same; arrays of integers and named constants are constants, too
   };
 
-  // A place in a tree, for messages: the name of the tree, or an entry of an outer place.
+  // A position in a tree, for messages: the tree's name, or an entry of an outer position.
   struct Where;
 
-  // Appends what `tree` is, and the numbers in it: floats and traced numbers. `name` is for
-  // messages.
+  // Appends the structure of `tree`, and its numbers, which are floats and traced numbers. `name`
+  // appears in messages.
   void add(py::handle tree, const std::string& name, Holding holding,
            std::vector<py::object>& numbers);
-  // The same for a call of the function `name`: a pair of its arguments and keywords.
+  // The same for a call of the function `name`: the pair of its arguments and keywords.
   void add_call(py::handle args, py::handle keywords, const Exceptions& exceptions,
                 const std::string& name, std::vector<py::object>& numbers);
 
-  // The tree with these numbers in it; blocks of arrays become arrays of floats, or of objects
-  // where one of them is traced. ValueError for a wrong number of them.
+  // The tree with these numbers. An array becomes one of floats, or one of objects if an element is
+  // traced. Raises ValueError for a wrong number of numbers.
   py::object unflatten(const std::vector<py::object>& numbers) const;
   py::object unflatten(const double* numbers) const;
-  // The tree with an object in the place of every number and array.
+  // The tree with these objects in place of its numbers and arrays.
   py::object rebuild(const std::vector<py::object>& blocks) const;
 
-  // Reads the numbers of a call whose structure is that of its arguments and keywords, which may
-  // be null. False, with no error set, where it has another one or holds anything that takes longer
-  // to read. May run any code.
+  // Reads the numbers of a call into `numbers`, if its structure is this one; `keywords` may be
+  // null. Returns false, with no error set, for another structure or an object that takes longer to
+  // read. May run any code.
   bool read_call(py::handle args, py::handle keywords, double*& numbers) const;
 
-  // Keeps constants that can have weak references by these: what a function was called with is not
-  // kept alive by its programs. A tree with a dead constant in it never comes again.
+  // Replaces constants by weak references where their types allow it, so that the programs of a
+  // function do not keep its arguments alive. No call matches a tree definition with a dead
+  // constant.
   void weaken();
   bool is_dead() const;
 
-  std::size_t size() const { return size_; }  // how many numbers
+  std::size_t size() const { return size_; }  // of its numbers
   const std::vector<Node>& nodes() const { return nodes_; }
-  // May run any code, as keys and static arguments say what they are equal to.
+  // True for equal structures. May run any code, since keys and static arguments define their own
+  // equality.
   bool operator==(const TreeDef& other) const { return equals(other, true); }
-  // Whether numbers are nested in the same way, whatever the constants are.
+  // True if numbers are nested in the same way; constants may differ.
   bool nests_as(const TreeDef& other) const { return equals(other, false); }
   int traverse(visitproc visit, void* arg) const;
 
@@ -121,29 +125,31 @@ class TreeDef {
   bool equals(const TreeDef& other, bool constants) const;
 
   std::vector<Node> nodes_;
-  // The constants among the arguments of a call: nodes and positions.
+  // The arguments of a call that are constants, by node and position.
   std::vector<std::pair<std::size_t, Py_ssize_t>> leading_;
   std::size_t size_ = 0;
 };
 
-// Constants of all kinds, and whether an object is one. The latter may run any code.
+// True for the three kinds of constants.
 bool is_constant(TreeDef::Kind kind);
+// True if the object is the constant of the node. May run any code.
 bool same_constant(const TreeDef::Node& node, py::handle object);
-// None where it is dead.
+// The referent of a weak reference; None if it is dead.
 py::object referent_of(py::handle reference);
 
 bool is_numpy_integer(py::handle object);
-// Whether a number among the arguments of a compiled function is a constant all the same: NumPy's
-// booleans and the members of enumerations, which programs tell apart by `is`.
+// True for a number that is a constant among the arguments of a compiled function: a NumPy boolean
+// or a member of an enumeration. Programs compare these by `is`.
 bool is_named_constant(py::handle object);
-// The elements of an array of objects in C order, whatever its class says of itself.
+// The elements of an array of objects in C order, regardless of methods that its class overrides.
 std::vector<py::object> elements_of(const py::array& array);
-// Whether an array has integers that no float holds.
+// True if the array has an integer that no float represents exactly.
 bool loses_digits(const py::array& array);
 
-// How an integer looks as a float: below 2**53 in magnitude all are exact, beyond it some.
+// The precision of an integer as a float. Up to 2**53 in magnitude all are exact, beyond it only
+// some.
 enum class Digits : std::uint8_t { small, exact, lost };
-// Small for what is no integer. Sets no error.
+// The precision of an object; `small` for one that is not an integer. Sets no error.
 Digits digits_of(py::handle object);
 
 }  // namespace tapegrad::python

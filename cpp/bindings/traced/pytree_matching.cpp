@@ -1,4 +1,4 @@
-// Whether a tree has a structure that is known: what a compiled function asks of its arguments.
+// Comparison of the arguments of a compiled function with known tree definitions.
 #include <algorithm>
 #include <cstring>
 #include <string_view>
@@ -12,8 +12,8 @@ using Kind = TreeDef::Kind;
 
 namespace {
 
-// Whether it is a number that is not traced, and which. Integers are the numbers that
-// TreeDef::add takes for such.
+// Reads a number that is not traced. Returns false, with no error set, for other objects, among
+// them integers that TreeDef::add treats as constants or refuses.
 bool read_plain(py::handle object, bool floating, double& number) {
   if (PyFloat_CheckExact(object.ptr())) {
     number = PyFloat_AS_DOUBLE(object.ptr());
@@ -28,15 +28,16 @@ bool read_plain(py::handle object, bool floating, double& number) {
   return false;
 }
 
-// Whether a class can be trusted with the equality of its instances, which have no identity.
+// True for an instance of a built-in class, or a NumPy integer, that is compared by value and not
+// by identity.
 bool is_compared(PyObject* object) {
   return PyUnicode_CheckExact(object) || PyBytes_CheckExact(object) ||
          PyComplex_CheckExact(object) || PyRange_Check(object) || PyLong_CheckExact(object) ||
          is_numpy_integer(object);
 }
 
-// Whether a static argument is the one that was recorded: of one type and equal, where 0.0 is not
-// -0.0, nor 1 True, in tuples too.
+// True if two static arguments have the same type and are equal. 0.0 differs from -0.0 and 1 from
+// True, also inside tuples.
 bool same_static(py::handle x, py::handle y) {
   if (x.ptr() == y.ptr()) return true;
   if (Py_TYPE(x.ptr()) != Py_TYPE(y.ptr())) return false;
@@ -54,7 +55,8 @@ bool same_static(py::handle x, py::handle y) {
   return equal == 1;
 }
 
-// Whether an array has the type and the bytes of another, a plain one in C order of its shape.
+// True if the object is a plain array with the dtype, shape and content of the node's array, which
+// lies in C order.
 bool same_integers(py::handle object, const TreeDef::Node& node) {
   if (!is_array(object.ptr())) return false;
   const auto array = py::reinterpret_borrow<py::array>(object);
@@ -96,7 +98,7 @@ bool is_constant(Kind kind) {
 bool same_constant(const TreeDef::Node& node, py::handle object) {
   switch (node.kind) {
     case Kind::constant: {
-      // None has no weak references: a dead one is nobody's.
+      // No weak reference refers to None: None stands for a dead constant, which nothing matches.
       const py::object kept = node.weak ? referent_of(node.object) : node.object;
       if (kept.is(object)) return !node.weak || !kept.is_none();
       return Py_TYPE(kept.ptr()) == Py_TYPE(object.ptr()) && is_compared(kept.ptr()) &&
@@ -109,7 +111,7 @@ bool same_constant(const TreeDef::Node& node, py::handle object) {
       if (Py_TYPE(node.object.ptr()) != Py_TYPE(object.ptr())) return false;
       const Py_hash_t hash = PyObject_Hash(object.ptr());
       if (hash == -1) {
-        PyErr_Clear();  // recording says so
+        PyErr_Clear();  // the following recording reports the error
         return false;
       }
       return static_cast<std::size_t>(hash) == node.count && same_static(node.object, object);
@@ -144,7 +146,7 @@ bool TreeDef::read_call(py::handle args, py::handle keywords, double*& numbers) 
   std::size_t at = 2;
   const std::size_t count = nodes_[1].count;
   if (PyTuple_GET_SIZE(args.ptr()) != static_cast<Py_ssize_t>(count)) return false;
-  // First the constants, which say of most structures that it is another.
+  // First the constants, which rule out most structures.
   for (const auto& [node, position] : leading_)
     if (!same_constant(nodes_[node], PyTuple_GET_ITEM(args.ptr(), position))) return false;
   for (std::size_t k = 0; k < count; ++k)
@@ -216,7 +218,7 @@ bool TreeDef::read(std::size_t& at, py::handle tree, double*& numbers) const {
           !owned(PySequence_Tuple(object)).equal(node.object))
         return false;
       for (const py::handle key : py::reinterpret_borrow<py::tuple>(node.object)) {
-        // A key that says what it is equal to may change the dict.
+        // A key with its own equality may change the dict.
         const auto item =
             py::reinterpret_borrow<py::object>(PyDict_GetItemWithError(object, key.ptr()));
         if (!item && PyErr_Occurred()) throw py::error_already_set();

@@ -1,4 +1,4 @@
-// Recordings as Python opens them: inputs, derivatives, rules, programs.
+// The Python interface of recordings: inputs, sweeps, rules and programs.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -22,7 +22,7 @@ namespace {
 
 using Numbers = std::vector<py::object>;
 
-// Recordings that nobody has open, for the next.
+// Closed recordings for reuse.
 std::vector<OpenRecording*> spare;
 std::uint64_t last_id = 0;
 
@@ -46,7 +46,8 @@ py::object object(OpenRecording& recording, const Symbol& symbol) {
 }
 py::object object(OpenRecording&, double number) { return py::float_(number); }
 
-// What is recorded while it lives is forgotten, unless Python kept a number of it.
+// A scope whose instructions are rolled back at its end, unless Python keeps one of their values or
+// the recording has guards.
 class RollbackScope {
  public:
   explicit RollbackScope(OpenRecording& recording)
@@ -60,7 +61,8 @@ class RollbackScope {
   std::uint32_t level_;
 };
 
-// While it lives, nothing is lost where a number becomes a constant: derivatives are numbers.
+// A scope for the function of a rule that computes with plain numbers. The open transforms do not
+// differentiate it, so that no conversion to a constant loses a derivative.
 class Ruling {
  public:
   explicit Ruling(OpenRecording& recording) : recording_(recording) {
@@ -74,8 +76,8 @@ class Ruling {
   OpenRecording& recording_;
 };
 
-// A rule that Python functions know: of a list of numbers, of which of these are there, and of
-// whether to record.
+// A rule made of two Python functions. Each takes a list of numbers, a list of flags that tell
+// which of these are present, and a flag that asks for recording.
 struct PythonRule : Rule {
   PythonRule(py::object pull, py::object push, bool forward, std::size_t operands,
              std::size_t outputs)
@@ -126,14 +128,15 @@ struct PythonRule : Rule {
   std::size_t operands, outputs;
 };
 
-// A program, and the lines that its guards name.
+// A program, and a lease on the lines of its guards.
 struct RecordedProgram : Program {
   RecordedProgram(Program program, const SourceLease& sources)
       : Program(std::move(program)), sources(sources) {}
   SourceLease sources;
 };
 
-// What Python holds: open until it is closed, and there for sweeps until it goes.
+// The Python object for a recording. The recording is open until close(); sweeps can use it until
+// this object is destroyed.
 class RecordingObject {
  public:
   explicit RecordingObject(bool guarding) {
@@ -177,8 +180,9 @@ class RecordingObject {
     return as_traced(number.ptr())->place;
   }
 
-  // Variables of as many transforms, until these are closed; or inputs of the function that is
-  // being compiled.
+  // Creates variables that equal the numbers. They belong to `transforms` nested transforms, open
+  // until close_transforms(). With 0 transforms in a recording with guards, they are the inputs of
+  // the compiled function.
   Numbers inputs(const Numbers& numbers, std::size_t transforms) {
     Numbers made;
     const ValueId first = recording_->size();
@@ -195,8 +199,8 @@ class RecordingObject {
     return made;
   }
 
-  // Runs `sweep(zero of a number type, the recording that its symbols are of)`: over doubles, or
-  // where `record` says so over symbols of this thread's open recording.
+  // Runs `sweep(zero, recording)`. With `record`, the sweep computes with symbols of this thread's
+  // open recording; otherwise it computes with doubles. `zero` is a number of that type.
   template <class Sweep>
   auto derive(bool record, Sweep sweep) {
     if (record && Recording::current == nullptr)
@@ -206,7 +210,8 @@ class RecordingObject {
       const SweepLines lines(in, *recording_);
       return sweep(Symbol(), in);
     }
-    // Rules may record, behind what is there, and open no recording of their own.
+    // A scope that opens this recording again. During the sweep, rules may record after its end,
+    // and must not open a recording of their own.
     struct Again {
       explicit Again(RecordingObject& opened)
           : recording(*opened),
@@ -231,7 +236,8 @@ class RecordingObject {
     return places;
   }
 
-  // Where each of these is in this recording, which may be closed; no_value for plain numbers.
+  // The values of these numbers in this recording, which may be closed; no_value for a plain
+  // number.
   std::vector<ValueId> roots(const Numbers& numbers) const {
     std::vector<ValueId> places;
     for (const py::object& number : numbers) {
@@ -249,7 +255,8 @@ class RecordingObject {
     return end;
   }
 
-  // Which weights are there, `present` says; if it does not, those that are not 0.
+  // The adjoints of the inputs after a reverse sweep from the outputs with these weights. `present`
+  // tells which weights are present; without it, those that are not 0.
   Numbers reverse(const Numbers& inputs, const Numbers& outputs, const Numbers& weights,
                   bool record, ValueId begin, const std::optional<std::vector<bool>>& present) {
     need_as_many(weights, outputs, "weights", "outputs");
@@ -283,7 +290,7 @@ class RecordingObject {
                             std::to_string(wanted.size()) + " " + other);
   }
 
-  // One row of adjoints for each output.
+  // One row of adjoints of the inputs for each output.
   std::vector<Numbers> rows(const Numbers& inputs, const Numbers& outputs, bool record) {
     std::vector<Numbers> rows;
     for (const py::object& output : outputs)
@@ -291,7 +298,8 @@ class RecordingObject {
     return rows;
   }
 
-  // `present` is as above, in all directions.
+  // One row of tangents of the outputs for each direction. `present` is as for reverse(), and
+  // applies to all directions.
   std::vector<Numbers> forward(const Numbers& inputs, const std::vector<Numbers>& directions,
                                const Numbers& outputs, bool record, ValueId begin,
                                const std::optional<std::vector<bool>>& present) {
@@ -309,14 +317,14 @@ class RecordingObject {
                 });
   }
 
-  // One row of tangents for each input.
+  // One row of tangents of the outputs for each input.
   std::vector<Numbers> columns(const Numbers& inputs, const Numbers& outputs, bool record) {
     return push(inputs, outputs, record, 0, inputs.size(),
                 [&](std::size_t d, auto seed, OpenRecording&) { seed(d, Symbol(1.0)); });
   }
 
-  // Calls `directed(d, seed, recording)` for each direction, which calls seed(input, tangent)
-  // or seed(input, tangent, whether that is there).
+  // One row of tangents of the outputs for each direction. Calls `directed(d, seed, recording)` for
+  // each direction d, which in turn calls seed(input, tangent) or seed(input, tangent, present).
   template <class Directed>
   std::vector<Numbers> push(const Numbers& inputs, const Numbers& outputs, bool record,
                             ValueId begin, std::size_t directions, Directed directed) {
@@ -347,7 +355,8 @@ class RecordingObject {
     });
   }
 
-  // Outputs with the values given, and with a derivative that these functions know.
+  // Records a rule. Returns outputs that have the given values and a derivative defined by `pull`
+  // and `push`.
   Numbers rule(const Numbers& operands, const Numbers& values, py::object pull, py::object push,
                bool forward) {
     std::vector<ValueId> from, to;
@@ -366,7 +375,7 @@ class RecordingObject {
     return outputs;
   }
 
-  // For each number the result of an operation; constants stay as they are.
+  // The results of an operation, one for each number. A constant stays as it is.
   template <Op code>
   Numbers applied(const Numbers& numbers) {
     Numbers made;
@@ -384,7 +393,7 @@ class RecordingObject {
                                              recording_->sources);
   }
 
-  // Whether the outputs depend on the inputs through a rule that knows backward mode alone.
+  // True if the outputs depend on the inputs through a rule that supports reverse mode only.
   bool needs_backward(const Numbers& inputs, const Numbers& outputs) const {
     const auto& groups = recording_->groups();
     if (groups.empty()) return false;
@@ -394,15 +403,15 @@ class RecordingObject {
     });
   }
 
-  // Whether a derivative would be lost if the number became a constant.
+  // True if a derivative would be lost if the number became a constant.
   bool is_differentiated(const py::object& number) {
     const Symbol symbol = symbol_of(number, recording_);
     return !symbol.is_constant() &&
            recording_->dependence.is_differentiated(*recording_, symbol.in(*recording_));
   }
 
-  // Whether what was recorded from `begin` on, or a result, uses a number from before `outside`
-  // that is differentiated.
+  // True if an instruction from `begin` on, or a result, uses a differentiated number from before
+  // `outside`.
   bool closes_over(ValueId outside, ValueId begin, const Numbers& results) {
     const std::vector<ValueId> used = used_since(begin, results);
     return std::any_of(used.begin(), used.end(), [&](ValueId place) {
@@ -410,7 +419,7 @@ class RecordingObject {
     });
   }
 
-  // The numbers from before `begin` that were used since, or are among the results.
+  // The numbers from before `begin` that later instructions use or that are among the results.
   Numbers captured(ValueId begin, const Numbers& results) {
     Numbers numbers;
     for (const ValueId place : used_since(begin, results))
@@ -421,6 +430,8 @@ class RecordingObject {
   static inline thread_local RecordingObject* current = nullptr;
 
  private:
+  // The values from before `begin` that instructions from there on use or that are among the
+  // results, sorted.
   std::vector<ValueId> used_since(ValueId begin, const Numbers& results) {
     std::vector<ValueId> places;
     const auto use = [&](ValueId place) {
@@ -440,7 +451,7 @@ class RecordingObject {
     return places;
   }
 
-  // Of many directions so many at once: their tangents stay in the cache.
+  // Number of directions in one sweep, small enough for their tangents to stay in the cache.
   static constexpr std::size_t together = 8;
 
   OpenRecording* recording_;
@@ -500,7 +511,7 @@ void register_recordings(py::module_& module) {
       .def("closes_over", &RecordingObject::closes_over, py::arg("outside"), py::arg("begin"),
            py::arg("results"))
       .def("captured", &RecordingObject::captured, py::arg("begin"), py::arg("results"));
-  // A method of pybind11's is made anew for each call.
+  // A function and not a method, since pybind11 allocates an object for each call of a method.
   module.def(
       "close_recording", [](RecordingObject& recording) { recording.close(); },
       py::arg("recording"), "End a recording, even if no memory can be allocated.");

@@ -1,4 +1,5 @@
-// The lines of Python where guards were asked for, as long as a recording or a program names them.
+// The table of the lines of Python that asked for guards. A line stays in it as long as a recording
+// or a program refers to it.
 #include <map>
 #include <string>
 
@@ -8,9 +9,11 @@ namespace tapegrad::python {
 
 namespace {
 
-// A line of a file, which many functions may be written on: formulas made of text have no other.
+// A file and a line number. Many functions may share one, since functions compiled from text have
+// no file of their own.
 using FileLine = std::pair<std::string, int>;
 
+// An entry of the table: its line, and the number of leases on it.
 struct Source {
   std::map<FileLine, std::uint32_t>::const_iterator line;
   std::size_t leases = 0;
@@ -59,7 +62,7 @@ std::uint32_t SourceLease::of(PyObject* code, int line) {
 
 void SourceLease::clear() {
   for (const std::uint32_t source : std::exchange(sources_, {})) forget(source);
-  // The last reference to a function's code may be among these.
+  // The lease may hold the last reference to a function's code.
   for (const auto& [key, source] : std::exchange(known_, {})) Py_DECREF(key.first);
 }
 

@@ -1,4 +1,4 @@
-// Sparse derivatives of what is recorded, for Python.
+// The Python interface of sparse derivatives of a recording.
 #include "tapegrad/detail/ir/sparsity.hpp"
 
 #include <pybind11/numpy.h>
@@ -32,7 +32,8 @@ OpenRecording& open_recording() {
   return static_cast<OpenRecording&>(*Recording::current);
 }
 
-// Where each of these is in the open recording; no_value for plain numbers.
+// The values of these numbers in the open recording; no_value for a plain number, if `plain` allows
+// it.
 Places places_of(const OpenRecording& recording, const Numbers& numbers, bool plain) {
   Places places;
   for (const py::object& number : numbers) {
@@ -56,6 +57,8 @@ py::object object(OpenRecording& recording, const Symbol& symbol) {
 }
 py::object object(OpenRecording&, double number) { return py::float_(number); }
 
+// The nonzeros of the derivative of `outputs`, and the compression that `compress` makes of its
+// pattern.
 template <class Compress>
 Entries entries_of(const Numbers& inputs, const Numbers& outputs, bool record, Compress compress) {
   OpenRecording& recording = open_recording();
@@ -96,13 +99,14 @@ Entries hessian_entries(const Numbers& inputs, const Numbers& gradient, bool rec
   if (inputs.size() != gradient.size())
     throw py::value_error("a gradient must have a number for each input");
   return entries_of(inputs, gradient, record, [](const ActiveRange& range, Pattern pattern) {
-    // What a rule gives need not be the gradient of anything, nor its derivative symmetric.
+    // The result of a rule need not be a gradient, so that its derivative need not be symmetric.
     if (range.has_rule()) return compress_columns(std::move(pattern));
     return compress_symmetric(symmetrized(pattern));
   });
 }
 
-// As scipy.sparse wants its indices: a new array for every matrix, which may be changed in place.
+// An index array for scipy.sparse. It is new for each matrix, since a program may change it in
+// place.
 template <class Index, class Integers>
 py::array array_of(const Integers& integers) {
   py::array_t<Index> array(static_cast<py::ssize_t>(integers.size()));
@@ -111,6 +115,7 @@ py::array array_of(const Integers& integers) {
   return array;
 }
 
+// An index array of 32-bit integers if they suffice, otherwise of 64-bit integers.
 template <class Integers>
 py::array indices_of(const Pattern& pattern, const Integers& integers) {
   constexpr std::size_t most = std::numeric_limits<std::int32_t>::max();

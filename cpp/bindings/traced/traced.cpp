@@ -1,4 +1,4 @@
-// Making, keeping and dropping traced numbers; their operators, comparisons and conversions.
+// Traced numbers: their creation and reuse, operators, comparisons and conversions.
 #include "traced/traced.hpp"
 
 #include <cmath>
@@ -13,7 +13,7 @@ namespace tapegrad::python {
 
 namespace {
 
-// Dead numbers, chained through `recording`.
+// A free list of dead numbers, linked through `recording`.
 Traced* free_traced = nullptr;
 
 bool set_ended() {
@@ -41,7 +41,7 @@ PyObject* set_lost() {
   return nullptr;
 }
 
-// Of a fresh operation, recorded from `begin` on.
+// The result of an operation whose instructions begin at `begin`. Null with an error set.
 PyObject* finished(OpenRecording& recording, ValueId place, ValueId begin) {
   if (anomaly_on() && !check_recorded(recording, begin, {&place, 1})) return nullptr;
   return result_at(recording, place);
@@ -57,7 +57,7 @@ PyObject* unary(PyObject* self) {
   return guarded([&] { return finished(*x->recording, x->recording->record<code>(x->place)); });
 }
 
-// Where a number is as an operand; what it is worth where it is a constant.
+// An operand read from Python: a value of the recording, or a constant if `place` is no_value.
 struct TracedOperand {
   ValueId place = no_value;
   double constant = 0.0;
@@ -84,8 +84,8 @@ Reading read(PyObject* object, OpenRecording*& recording, TracedOperand& operand
   return read_number(object, operand.constant);
 }
 
-// What make(recording, first place, second place) gives for two operands; plain numbers among them
-// are constants of the recording.
+// The result of make(recording, first value, second value) for two operands. Plain numbers among
+// them become constants of the recording. NotImplemented for other objects.
 template <class Make>
 PyObject* of_two(PyObject* a, PyObject* b, Make make) {
   OpenRecording* recording = nullptr;
@@ -170,14 +170,14 @@ int traced_bool(PyObject* self) {
       -1);
 }
 
-// The number itself, read so that no derivative can be lost: its digits, not a factor.
+// The number as a float, for uses that lose no derivative, such as its text, hash or index.
 PyObject* digits(PyObject* self) {
   Traced* const x = as_traced(self);
   if (!is_alive(x)) return nullptr;
   return guarded([&] { return PyFloat_FromDouble(answer(x, Guard::digits)); });
 }
 
-// A constant from here on. The derivative of what is made of it would be 0.
+// The number as a float, a constant from here on. Raises TypeError if this would lose a derivative.
 PyObject* traced_float(PyObject* self) {
   Traced* const x = as_traced(self);
   if (!is_alive(x)) return nullptr;
@@ -200,7 +200,7 @@ PyObject* traced_trunc(PyObject* self, PyObject*) { return whole(self, Guard::tr
 PyObject* traced_floor(PyObject* self, PyObject*) { return whole(self, Guard::floored); }
 PyObject* traced_ceil(PyObject* self, PyObject*) { return whole(self, Guard::ceiled); }
 
-// A whole number can be an index: what a list is asked for must not differ from run to run.
+// The number as an index. Its digits are a guard, since a replay must use the same index.
 PyObject* traced_index(PyObject* self) {
   Traced* const x = as_traced(self);
   if (!is_alive(x)) return nullptr;
@@ -245,7 +245,7 @@ PyObject* traced_richcompare(PyObject* a, PyObject* b, int comparison) {
   if (left == Reading::error) return nullptr;
   Reading right = read(b, recording, y);
   if (right == Reading::error) {
-    // An int too large for a float still compares with one.
+    // Compare an int that is too large for a float with the number as Python does.
     if (!PyErr_ExceptionMatches(PyExc_OverflowError)) return nullptr;
     PyErr_Clear();
     PyObject* number = digits(a);
@@ -283,7 +283,7 @@ PyObject* traced_richcompare(PyObject* a, PyObject* b, int comparison) {
   });
 }
 
-// A function may decide by what it reads: the text of a float, as it would get from a float.
+// The text of the float. Its digits are a guard, since a function may branch on the text.
 PyObject* traced_repr(PyObject* self) {
   const Traced* const x = as_traced(self);
   if (x->id != x->recording->open_id)
@@ -307,7 +307,7 @@ PyObject* traced_format(PyObject* self, PyObject* specification) {
 
 PyObject* traced_data(PyObject* self, void*) { return digits(self); }
 
-// Copies are the number itself, as a float's are.
+// A copy is the number itself, as for a float.
 PyObject* traced_itself(PyObject* self, PyObject*) { return Py_NewRef(self); }
 
 PyObject* traced_reduce(PyObject*, PyObject*) {
@@ -379,7 +379,8 @@ PyObject* traced_at(OpenRecording& recording, ValueId place) {
   traced->recording = &recording;
   traced->id = recording.id;
   traced->place = place;
-  // A number from before what may be forgotten survives it.
+  // The innermost rollback scope that contains the number. One recorded before a scope survives its
+  // rollback.
   std::size_t level = recording.passing.size() - 1;
   while (place < recording.passing[level].begin) --level;
   traced->level = static_cast<std::uint32_t>(level);

@@ -1,4 +1,4 @@
-// What a Value has: data, grad, label, and how it was computed.
+// The attributes of a Value: data, grad, label, and the record of how it was computed.
 #include <charconv>
 #include <cmath>
 #include <string>
@@ -25,7 +25,7 @@ int set_data(PyObject* self, PyObject* value) {
   if (value == nullptr) return refuse_deletion("data");
   double number = 0.0;
   if (!read_small(value, number) && !need_number(value, "data", number)) return -1;
-  if (node_of(self) == unset_node) [[unlikely]]  // an __init__ that sets all by itself
+  if (node_of(self) == unset_node) [[unlikely]]  // an __init__ that does not call Value's
     return guarded([&] { return refill(as_handle(self), tape().leaf(number)) ? 0 : -1; }, -1);
   tape().cell(node_of(self)).primal = number;
   ++changes;
@@ -42,7 +42,7 @@ int set_grad(PyObject* self, PyObject* value) {
   return 0;
 }
 
-// As Python programs write exponents: `**2`, `**-1`, `**0.5`.
+// The text of an exponent as Python programs write it: `**2`, `**-1`, `**0.5`.
 std::string exponent_text(double exponent) {
   char text[32];
   if (std::floor(exponent) == exponent && std::fabs(exponent) < 1e15)
@@ -64,7 +64,7 @@ std::string symbol_of(Index node) {
   return symbol;
 }
 
-// The operands that are nodes, after constants have become some.
+// The operands of a node after its constants have become leaves.
 std::vector<Operand> shown_operands(Index node) {
   tape().show_constants(node);
   std::vector<Operand> operands;
@@ -74,7 +74,8 @@ std::vector<Operand> shown_operands(Index node) {
   return operands;
 }
 
-// While it lives, CPython may put a dict of the handle's own where none is.
+// A scope in which the dict slot of a handle without attributes is null, so that CPython may create
+// a dict there. The destructor stores no_attributes again if the slot is still null.
 class OwnDict {
  public:
   explicit OwnDict(Handle* handle) : handle_(handle) { handle->dict = attributes_of(handle); }
@@ -88,8 +89,9 @@ class OwnDict {
   Handle* handle_;
 };
 
-// Whether no reference cycle can go through the object: numbers, strings, and tuples of such. The
-// collector's own view of a dict does not tell: since CPython 3.14 it tracks each from its begin.
+// True if no reference cycle can go through the object: a number, a string, or a tuple of such. The
+// collector's own record does not answer this for a dict: since CPython 3.14 it tracks every dict
+// from its creation.
 bool is_atomic(PyObject* object, int depth = 8) {
   if (!PyObject_IS_GC(object)) return true;
   if (!PyTuple_CheckExact(object) || depth == 0) return false;
@@ -172,7 +174,7 @@ PyObject* get_prev(PyObject* self, void*) {
   return set;
 }
 
-// One step by hand, with the recorded partials.
+// Adds the node's contribution to the adjoints of its operands, from the recorded partials.
 PyObject* push_recorded(PyObject* self, PyObject*) {
   ++changes;
   tape().push_recorded(node_of(self));
@@ -223,7 +225,8 @@ int put_dict(PyObject* self, PyObject* value, void*) {
 
 }  // namespace
 
-// `p.data -= rate * p.grad` is half of a training loop: those two names pass the dictionaries by.
+// Sets an attribute. `data` and `grad` of an exact Value skip the lookup in dictionaries, since
+// `p.data -= rate * p.grad` is half of a training loop.
 extern "C" int value_setattro(PyObject* self, PyObject* name, PyObject* value) {
   if (Py_TYPE(self) == value_type) {
     if (name == name_data) return set_data(self, value);
@@ -261,7 +264,7 @@ bool owns_containers(Handle* handle) {
   for (std::size_t k = 0; k < count; ++k)
     if (slots[k] != nullptr && !is_atomic(slots[k])) return true;
   PyObject* const dict = attributes_of(handle);
-  if (dict != nullptr && Py_REFCNT(dict) > 1) return true;  // it may be filled later
+  if (dict != nullptr && Py_REFCNT(dict) > 1) return true;  // a program may fill it later
   PyObject *name, *value;
   for (Py_ssize_t at = 0; dict != nullptr && PyDict_Next(dict, &at, &name, &value);)
     if (!is_atomic(value)) return true;

@@ -1,4 +1,4 @@
-// Data and grads of many Values, read and written in one call.
+// Functions that read and write the data and grads of many Values in one call.
 #include "value/parameters.hpp"
 
 #include <cstring>
@@ -40,7 +40,9 @@ void Parameters::check() const {
 
 namespace {
 
-// The doubles of an object that lies in memory as C lays them out.
+// The doubles of an object with a C-contiguous buffer of format 'd'. The buffer stays acquired for
+// the life of this object. The constructor raises a TypeError, which contains `name`, for other
+// objects.
 class Doubles {
  public:
   Doubles(py::handle object, bool writable, const char* name) {
@@ -109,7 +111,8 @@ void write_each(const Parameters& values, std::span<const double> numbers) {
   for (std::size_t k = 0; k < values.count(); ++k) at(values(k)) = numbers[k];
 }
 
-// Numbers are read first: that may run Python code, and nothing after it does.
+// Sets data or grads to given numbers. The numbers are read first: that may run Python code, and no
+// step after it does.
 template <double& (*at)(Index)>
 void write(const py::object& given, const py::object& numbers) {
   const Parameters values(given, "values");

@@ -1,4 +1,4 @@
-// Value(data, _children=(), _op="", label=""), in every dialect's spelling.
+// The constructor Value(data, _children=(), _op="", label=""), in the spelling of every dialect.
 #include <string>
 #include <vector>
 
@@ -8,6 +8,7 @@ namespace tapegrad::python {
 
 namespace {
 
+// An owned reference to a Python object, which may be null.
 struct Reference {
   explicit Reference(PyObject* object) : object(object) {}
   Reference(const Reference&) = delete;
@@ -16,7 +17,8 @@ struct Reference {
   PyObject* object;
 };
 
-// Appends an operand for each child; the children stay alive through `tuple`.
+// Appends an operand for each child. `tuple` keeps the children alive. Returns false with an error
+// set.
 bool read_children(PyObject* tuple, const char* name, std::vector<Operand>& operands) {
   for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(tuple); ++k) {
     PyObject* child = PyTuple_GET_ITEM(tuple, k);
@@ -32,7 +34,8 @@ bool read_children(PyObject* tuple, const char* name, std::vector<Operand>& oper
   return true;
 }
 
-// Conversions may have run __init__ of a child, which then has another node.
+// Reads the children's nodes again: a conversion may have run a child's __init__, which gives it
+// another node.
 void read_nodes(PyObject* tuple, std::vector<Operand>& operands) {
   for (std::size_t k = 0; k < operands.size(); ++k)
     operands[k].node = node_of(PyTuple_GET_ITEM(tuple, static_cast<Py_ssize_t>(k)));
@@ -48,7 +51,7 @@ bool read_local_grads(PyObject* given, std::vector<Operand>& operands) {
     return false;
   }
   for (Py_ssize_t k = 0; k < count; ++k) {
-    // Conversions run Python code, which may change a list under our hands.
+    // A conversion may run Python code that changes the list.
     if (k >= PySequence_Fast_GET_SIZE(sequence.object)) {
       PyErr_SetString(PyExc_ValueError, "local_grads changed while it was read");
       return false;
@@ -61,6 +64,7 @@ bool read_local_grads(PyObject* given, std::vector<Operand>& operands) {
   return true;
 }
 
+// The arguments of a call of Value(): borrowed references, null if not given.
 struct Arguments {
   PyObject* data;
   PyObject* children;
@@ -70,7 +74,7 @@ struct Arguments {
   PyObject* label;
 };
 
-// A new node owned by the caller, or no_node with an error set.
+// A new node owned by the caller; no_node, with an error set, on an error.
 Index make_node(const Arguments& given) {
   double primal = 0.0;
   std::string symbol, label;
@@ -78,7 +82,7 @@ Index make_node(const Arguments& given) {
   if (given.symbol != nullptr && !need_text(given.symbol, "_op", symbol)) return no_node;
   if (given.label != nullptr && !need_text(given.label, "label", label)) return no_node;
   std::vector<Operand> operands;
-  // A tuple of its own: the one given could change while numbers are converted.
+  // A private tuple: a conversion may change the iterable that was given.
   const Reference children(given.children != nullptr ? PySequence_Tuple(given.children)
                                                      : PyTuple_New(0));
   if (children.object == nullptr) {
@@ -108,7 +112,8 @@ Index make_node(const Arguments& given) {
       no_node);
 }
 
-// The third positional argument is micrograd's _op or microgpt's local gradients.
+// Assigns the arguments of a call to their meanings. The third positional argument is micrograd's
+// _op or microgpt's local gradients. Returns false with an error set.
 bool read_arguments(PyObject* const* args, Py_ssize_t count, PyObject* names, Arguments& out) {
   static const char* const parameters[] = {"data",     "_children", "_op",         "label",
                                            "children", "_prev",     "local_grads", "_local_grads"};
@@ -185,7 +190,7 @@ bool split_arguments(const char* function, PyObject* const* args, Py_ssize_t cou
   return true;
 }
 
-// Calls the type as a type is called, for a program that has given it an __init__ or __new__.
+// Calls the type in the ordinary way, for a program that has given it an __init__ or __new__.
 [[gnu::noinline]] static PyObject* call_type(PyObject* type, PyObject* const* args,
                                              Py_ssize_t count, PyObject* names) {
   const Reference positional(PyTuple_New(count));
@@ -199,7 +204,9 @@ bool split_arguments(const char* function, PyObject* const* args, Py_ssize_t cou
   return PyType_Type.tp_call(type, positional.object, by_name.object);
 }
 
-// A program's __init__ in the place of Value's need not call that.
+// Returns `made`, an owned reference, after a call of the type. If it is a Value without a node,
+// the program's __init__ has not called Value's: this function then makes the node from the
+// arguments. On an error, releases `made` and returns null.
 [[gnu::noinline]] static PyObject* filled(PyObject* made, PyObject* const* args, Py_ssize_t count,
                                           PyObject* names) {
   if (made == nullptr || Py_TYPE(made) != value_type || node_of(made) != unset_node) return made;
@@ -241,9 +248,9 @@ extern "C" PyObject* value_vectorcall(PyObject* type, PyObject* const* args, siz
   return make_value(args, count, names);
 }
 
-// Arguments as tp_new and tp_init get them.
+// Makes a node from the arguments of tp_new or tp_init; see make_node().
 static Index node_from(PyObject* args, PyObject* keywords) {
-  // References of its own: the dict may be a program's, which a conversion can change.
+  // Strong references: a conversion may change the dict if it is the program's own.
   const Py_ssize_t count = PyTuple_GET_SIZE(args);
   const Py_ssize_t named = keywords != nullptr ? PyDict_GET_SIZE(keywords) : 0;
   const Reference names(PyTuple_New(named));
@@ -268,7 +275,7 @@ static bool is_given(PyObject* args, PyObject* keywords) {
 
 static PyObject* make_of_type(PyTypeObject* type, PyObject* args, PyObject* keywords) {
   if (type->tp_flags & Py_TPFLAGS_IS_ABSTRACT) {
-    const Reference nothing(PyTuple_New(0));  // object's own error tells the missing methods
+    const Reference nothing(PyTuple_New(0));  // object's own error names the missing methods
     return nothing.object != nullptr ? PyBaseObject_Type.tp_new(type, nothing.object, nullptr)
                                      : nullptr;
   }
@@ -281,14 +288,14 @@ static PyObject* make_of_type(PyTypeObject* type, PyObject* args, PyObject* keyw
   return object;
 }
 
-// A class that defines __init__ and no __new__ has arguments of its own, of which Value.__init__
-// hears from that __init__: it makes the node.
+// Creates a Value for a class. A class that defines __init__ and not __new__ may have other
+// parameters than Value: its Values get their node when its __init__ calls Value.__init__.
 extern "C" PyObject* value_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
   return guarded([&] { return make_of_type(type, args, keywords); });
 }
 
-// After a __new__ that has made the node, the call that Python itself adds says nothing new, nor
-// does super().__init__() without arguments. Any other call makes the node anew.
+// Makes the node again from new arguments. It has no effect after a __new__ that made the node in
+// two cases: in the call that Python itself adds, and in super().__init__() without arguments.
 extern "C" int value_init(PyObject* self, PyObject* args, PyObject* keywords) {
   std::uint16_t& flags = tape().cell(node_of(self)).flags;
   const bool fresh = flags & flag::fresh;

@@ -1,4 +1,4 @@
-// Life and death of handles.
+// Creation and destruction of handles, and their support for the garbage collector.
 #include "value/handle.hpp"
 #include "value/handles.hpp"
 
@@ -18,7 +18,7 @@ Handle* allocate_handle() {
   if (Handle* const handle = all_handles().take()) return handle;
   Handle* handle = PyObject_GC_New(Handle, value_type);
   if (handle == nullptr) return nullptr;
-  handle->node = unset_node;  // not what this memory was before: a search would see it
+  handle->node = unset_node;  // overwrites a stale node, which a search would find
   handle->place = 0;
   handle->plain = true;
   handle->dict = no_attributes;
@@ -45,11 +45,12 @@ OperandHandles::~OperandHandles() {
   }
 }
 
-// Appends the operands that may have to hold others and hold none yet, as nodes do that a layer
-// recorded on the way to its results.
+// Gives a node its OperandHandles. Appends to `waiting` the operands that may need such references
+// themselves and have none yet, such as nodes that a layer recorded on the way to its results.
+// Returns false, with an error set, on an error.
 static bool hold_operands_of(Index node, std::vector<Index>& waiting) {
   auto held = std::make_unique<OperandHandles>();
-  tape().unshare(node);  // what is held counts one owner for each
+  tape().unshare(node);  // every reference held below counts one owner
   std::vector<Index> operands;
   tape().each_operand(node, [&](Index operand, double) { operands.push_back(operand); });
   held->handles.reserve(operands.size());
@@ -72,6 +73,7 @@ static bool hold_operands_of(Index node, std::vector<Index>& waiting) {
   return true;
 }
 
+// Gives a node and the nodes below it their OperandHandles. False, with an error set, on an error.
 static bool hold(Index node) {
   std::vector<Index> waiting{node};
   while (!waiting.empty()) {
@@ -96,18 +98,20 @@ bool is_accounted_for(Index node) {
 
 namespace {
 
-// Nodes that became heritable when others used them already, dead ones among them. The users know
-// nothing of it and are found by a scan of all that is newer: one scan for all of these nodes, when
-// the collector begins, since nobody else asks.
+// Nodes that became heritable after others had used them; some may be dead by now. Their users do
+// not have the flag. A scan of all newer nodes finds the users. One scan serves all of these nodes,
+// and it runs when a collection starts, since only the collector needs the result.
 std::vector<Index> unannounced;
 
-// Whether the node is one of them still.
+// True if the node is still alive and unannounced. Clears its mark.
 bool take_unannounced(Index node) {
   if (!tape().pool().is_there(node) || tape().cell(node).owners == 0) return false;
   NodeExtra* const extra = tape().find_extra(node);
   return extra != nullptr && std::exchange(extra->unannounced, false);
 }
 
+// Marks all users of the unannounced nodes as heritable and gives them their OperandHandles.
+// Returns false, with an error set, on an error.
 bool announce() {
   std::vector<Index> nodes = std::exchange(unannounced, {});
   std::erase_if(nodes, [](Index node) { return !take_unannounced(node); });
@@ -129,17 +133,18 @@ bool announce() {
     tape().cell(user).flags |= flag::heritable;
   });
   ++inheritances;
-  for (const Index user : users) tape().own(user);  // making handles may run Python code
+  for (const Index user : users) tape().own(user);  // creating handles may run Python code
   bool done = true;
   for (const Index user : users) done = done && hold(user);
   for (const Index user : users) tape().release(user);
   return done;
 }
 
-// A scan costs as much as this many nodes' worth for each collection of the youngest generation.
+// Number of nodes in the arena for which one collection of a younger generation has to pass before
+// a scan. This bounds the cost of scans per collection.
 constexpr std::size_t nodes_a_collection = 16384;
 
-// One of gc.callbacks: called with "start" or "stop" and a dict.
+// A function for gc.callbacks. CPython calls it with "start" or "stop" and a dict.
 PyObject* collection_changes(PyObject*, PyObject* const* args, Py_ssize_t count) {
   static bool announcing = false;
   static std::size_t waited = 0;
@@ -162,7 +167,7 @@ PyMethodDef collection_changes_definition = {
     reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(collection_changes)), METH_FASTCALL,
     "Make graphs visible to the garbage collector that depend on Values with Python objects."};
 
-// Has the collector call the function above; once.
+// Adds collection_changes() to gc.callbacks, once. Returns false, with an error set, on an error.
 bool hear_of_collections() {
   static bool heard = false;
   if (heard) return true;
@@ -178,6 +183,7 @@ bool hear_of_collections() {
   return heard || PyErr_Occurred() == nullptr;
 }
 
+// Adds a node to the unannounced nodes. Returns false, with an error set, on an error.
 bool await_announcement(Index node) {
   if (!hear_of_collections()) return false;
   NodeExtra& extra = tape().need_extra(node);
@@ -192,8 +198,8 @@ bool await_announcement(Index node) {
 bool let_collect(Handle* handle) {
   track(handle);
   const Index node = handle->node;
-  if (node == unset_node) return true;                         // refill() asks again
-  if (tape().cell(node).flags & flag::heritable) return true;  // all users know
+  if (node == unset_node) return true;                         // refill() calls this again
+  if (tape().cell(node).flags & flag::heritable) return true;  // all users have the flag
   tape().cell(node).flags |= flag::heritable;
   ++inheritances;
   update_fast_path();
@@ -215,8 +221,8 @@ PythonBackward* python_backward(Index node) {
   return static_cast<PythonBackward*>(tape().backward_of(node));
 }
 
-// A new object may be refused, and may run the collector and so anything: `node` stays owned by the
-// caller throughout.
+// A handle that is not alive yet; null, with an error set, if there is no memory. The allocation
+// may run the collector and so any code: the caller must own the node that the handle is for.
 static Handle* new_handle(PyTypeObject* type) {
   return type == value_type ? take_handle() : new_subclass_handle(type);
 }
@@ -231,8 +237,8 @@ PyObject* handle_of(Index node, PyTypeObject* type) {
     return Py_NewRef(reinterpret_cast<PyObject*>(handle));
   if (PyObject* const sleeping = wake(node)) return sleeping;
   tape().own(node);
-  // CPython empties the slots of an instance before it calls handle_dealloc(), and so may run code
-  // that looks at the graph. The node then parts from that handle.
+  // CPython empties the slots of an instance before it calls handle_dealloc(), which may run code
+  // that asks for this node. The node then gives up the dying handle.
   Handle* const dying = tape().has_handle(node) ? all_handles().dying(node) : nullptr;
   if (dying != nullptr) {
     all_handles().move(dying, unset_node);
@@ -245,7 +251,7 @@ PyObject* handle_of(Index node, PyTypeObject* type) {
     return nullptr;
   }
   if (dying != nullptr) std::swap(handle->dict, dying->dict);
-  // The collector may have run, and have asked for this very node.
+  // The collector may have run code that created a handle for this very node.
   if (Handle* const other = find_handle(node)) {
     Py_INCREF(reinterpret_cast<PyObject*>(other));
     Py_DECREF(point(handle, unset_node));
@@ -277,13 +283,14 @@ PyObject* adopt_as(PyTypeObject* type, Index node) {
   return tape().cell(node).flags & flag::heritable ? hold_operands(handle) : object;
 }
 
+// Removes the handle's dict and returns the reference, null if there is none.
 static PyObject* take_attributes(Handle* handle) {
   PyObject* dict = attributes_of(handle);
   handle->dict = no_attributes;
   return dict;
 }
 
-// The handle's attributes go to its node, if that lives on.
+// Moves the handle's attributes to its node, if other owners keep the node alive.
 static void leave_attributes(Handle* handle) {
   if (handle->node == unset_node || tape().cell(handle->node).owners == 1) return;
   if (attributes_of(handle) == nullptr) return;
@@ -293,11 +300,12 @@ static void leave_attributes(Handle* handle) {
     attached->dict = take_attributes(handle);
     extra.attachment = std::move(attached);
   } catch (const std::bad_alloc&) {
-    // Attributes are lost rather than the interpreter.
+    // The attributes are lost; the interpreter goes on.
   }
 }
 
-// A handle with more to it than its node.
+// Deallocates a handle that is not plain or has weak references, or for which the free list has no
+// room.
 [[gnu::noinline]] static void dealloc_rich(Handle* handle) {
   auto* self = reinterpret_cast<PyObject*>(handle);
   PyTypeObject* type = Py_TYPE(self);
@@ -307,7 +315,7 @@ static void leave_attributes(Handle* handle) {
   tape().take_from_handle(node);
   const bool known = all_handles().has(handle);
   if (known) all_handles().forget(handle);
-  leave_attributes(handle);  // before a weak reference's callback asks for the node again
+  leave_attributes(handle);  // first: a weak reference's callback may ask for the node
   handle->node = unset_node;
   release_replaced(handle);
   if (handle->weakrefs != nullptr) PyObject_ClearWeakRefs(self);
@@ -331,12 +339,14 @@ extern "C" void handle_dealloc(PyObject* self) {
   tape().release(handle->node, handle_owner);
 }
 
-// Not PyObject_GC_Del itself: CPython assigns __class__ only between types with one tp_free, and a
-// Value that turned into an instance of a subclass would be kept for later with that type.
+// The tp_free of Value, different from PyObject_GC_Del on purpose. CPython assigns __class__ only
+// between types with the same tp_free, so that no Value can become an instance of a subclass.
+// handle_dealloc() would otherwise keep such an object for reuse with the type of the subclass.
 extern "C" void handle_free(void* self) { PyObject_GC_Del(self); }
 
-// A node's Python objects are reported only while each of its owners is this handle, or holds this
-// handle and so is seen by the collector: what a live graph still needs is never cleared.
+// Visits a node's Python objects only if every owner of the node is this handle, or holds this
+// handle and so is visible to the collector. The collector therefore never clears an object that a
+// live graph still needs.
 extern "C" int handle_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
   const Handle* handle = as_handle(self);
@@ -362,7 +372,7 @@ extern "C" int handle_clear(PyObject* self) {
 
 void PythonBackward::operator()(Index) {
   if (callable == nullptr) return;
-  PyObject* function = Py_NewRef(callable);  // the collector may clear ours meanwhile
+  PyObject* function = Py_NewRef(callable);  // the collector may clear the member meanwhile
   PyObject* result = PyObject_CallNoArgs(function);
   Py_DECREF(function);
   if (result == nullptr) throw PythonError{};

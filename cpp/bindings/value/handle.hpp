@@ -1,4 +1,4 @@
-// The Python object for a node, and the way in and out of the core for everything in this folder.
+// Handles: the Python objects of nodes, and the functions by which this folder uses the core.
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
@@ -17,20 +17,23 @@
 
 namespace tapegrad::python {
 
-// One node has at most one handle, so that `is` and `id` mean the node.
+// The Python object of a node. A node has at most one handle, so that `is` and `id` identify the
+// node.
 struct Handle {
   PyObject_HEAD
   Index node;
-  std::uint32_t place : 31;  // among all handles
-  // Exactly a Value, without attributes, neither tracked by the collector nor indexed by its node:
-  // nothing needs a look when it dies. False where memory is zero.
+  std::uint32_t place : 31;  // index among all handles
+  // True for an exact Value without attributes that neither the collector tracks nor the index of
+  // handles contains. Its deallocation then needs no further work. Zero-filled memory must read as
+  // not plain.
   std::uint32_t plain : 1;
-  PyObject* dict;  // no_attributes, or its own
+  PyObject* dict;  // no_attributes, or a dict of its own
   PyObject* weakrefs;
 };
 
-// CPython 3.11 specialises method calls on objects with a dict slot only where a dict is in it; so
-// there an empty one, that nobody else gets to see, stands for none.
+// The content of the dict slot of a handle without attributes. CPython 3.11 specialises method
+// calls only on objects whose dict slot is not null. There, an empty dict that no other code can
+// reach stands for no attributes; in other versions, null does.
 #if PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030C0000
 inline PyObject* no_attributes = nullptr;
 inline bool prepare_no_attributes() { return (no_attributes = PyDict_New()) != nullptr; }
@@ -39,19 +42,19 @@ inline constexpr PyObject* no_attributes = nullptr;
 inline bool prepare_no_attributes() { return true; }
 #endif
 
-// The handle's own dict of attributes; null where it has none.
+// The handle's own dict of attributes, a borrowed reference; null if it has none.
 inline PyObject* attributes_of(const Handle* handle) {
   return handle->dict != no_attributes ? handle->dict : nullptr;
 }
 
-// Dead handles, plain and without attributes, keep their reference to the type. There is one such
-// object.
+// A stack of dead handles for reuse. Each is plain and has no attributes, and keeps its reference
+// to the type. The class has static storage: there is one instance.
 class FreeHandles {
  public:
   bool any() const { return *last_ != nullptr; }
   bool full() const { return last_ == handles_ + most; }
   void push(Handle* handle) { *++last_ = handle; }
-  // Not alive yet; to be asked for only where there is any.
+  // Removes a handle, which is not alive yet. Requires any().
   Handle* pop() { return *last_--; }
 
  private:
@@ -60,14 +63,15 @@ class FreeHandles {
   Handle** last_ = handles_;
 };
 
-// What each operation writes besides its node and handle lies on one cache line: a processor puts
-// stores into its cache in their order, and two at once only if they go to the same line.
+// The state that every operation writes besides its node and handle. It lies on one cache line: a
+// processor commits stores in order, and commits two at once only if they go to the same line.
 struct alignas(64) HotState {
   FreeHandles free_handles;
-  Tape tape;  // begins with the end of what is recorded
+  Tape tape;  // its first member is the end of the recorded nodes
 };
 
-// Constructed when the module is first loaded, never destroyed: handles may outlive every static.
+// Storage of the HotState. The module constructs it when it is first loaded, and nothing destroys
+// it: handles may outlive every static object.
 union ModuleState {
   HotState hot;
   ModuleState() {}
@@ -79,9 +83,10 @@ inline Tape& tape() { return module_state.hot.tape; }
 
 inline PyTypeObject* value_type = nullptr;
 
-// The node of a handle whose Value.__init__ has not run yet: a subclass with an __init__ of its own
-// calls it, or object.__new__ made the handle, whose memory is zero then. It is there for good.
-// Whatever is recorded from it is NaN, and wrap() refuses it, since it is heritable.
+// The node of a handle whose Value.__init__ has not run yet. Such a handle comes from a subclass
+// with an __init__ of its own, or from object.__new__, which fills it with zeros. The node is never
+// destroyed. Its number is NaN, and so is that of everything recorded from it; wrap() refuses these
+// results, since the node is heritable.
 inline constexpr Index unset_node = 0;
 inline void reserve_unset_node() {
   if (tape().leaf(std::numeric_limits<double>::quiet_NaN()) != unset_node) return;
@@ -89,19 +94,22 @@ inline void reserve_unset_node() {
   tape().cell(unset_node).flags = flag::heritable;
 }
 
-// Counts changes to nodes, so that a snapshot knows whether it is still true.
+// Number of changes to nodes so far. A Snapshot that has seen no change since it was taken is up to
+// date.
 inline std::uint64_t changes = 0;
-// Counts nodes that became heritable: what was recorded before has not inherited it.
+// Number of times that nodes became heritable. Nodes recorded before such an event did not inherit
+// the flag.
 inline std::uint64_t inheritances = 0;
-// value_type while no thread has a mode on and no node has ever been heritable, so that fresh nodes
-// need no look, nor OperandHandles; else null, which is no operand's type.
+// Equal to value_type while no thread has a mode on and no node has ever been heritable: fresh
+// nodes then need neither a check nor OperandHandles. Null otherwise, which is the type of no
+// operand.
 inline PyTypeObject* fast_path_type = nullptr;
-// To be called when any of these has changed.
+// Recomputes fast_path_type. Call it after a change to `watching`, `inheritances` or value_type.
 inline void update_fast_path() {
   fast_path_type = !watching && inheritances == 0 ? value_type : nullptr;
 }
 
-// A Python callable in the place of recorded partials.
+// A Python callable that takes the place of recorded partials. It owns a reference to the callable.
 struct PythonBackward : Backward {
   explicit PythonBackward(PyObject* callable) : callable(Py_NewRef(callable)) {}
   ~PythonBackward() override { Py_XDECREF(callable); }
@@ -109,8 +117,9 @@ struct PythonBackward : Backward {
   PyObject* callable;
 };
 
-// The attributes of a node whose handle is gone; or the handle itself, of a subclass, which sleeps
-// until somebody asks for it or the node loses its last user.
+// The object that a node keeps after its handle has died: the dict of attributes or, for a
+// subclass, the handle itself. Such a handle sleeps until it is asked for or the node loses its
+// last user.
 struct Attachment : Owned {
   ~Attachment() override {
     Py_XDECREF(dict);
@@ -118,32 +127,34 @@ struct Attachment : Owned {
   }
   bool take_over(Index node) noexcept override {
     if (handle == nullptr) return false;
-    tape().cell(node).owners = handle_owner;  // it is awake, and dies with this
+    tape().cell(node).owners = handle_owner;  // the handle is awake, and dies with this object
     return true;
   }
   PyObject* dict = nullptr;
   PyObject* handle = nullptr;
 };
 
-// The handles of operands that own objects in which a cycle may run, or that come of such: the
-// collector follows them from user to operand as it would in Python.
+// Strong references to the handles of heritable operands: those that own objects which a reference
+// cycle may go through, and those computed from such operands. The collector follows these
+// references from user to operand, as it would between Python objects.
 struct OperandHandles : Owned {
   ~OperandHandles() override;
   std::vector<PyObject*> handles;
 };
 
-// Thrown through the core when a Python error is set.
+// An exception that carries a Python error, already set, through the core.
 struct PythonError {};
 
 inline Handle* as_handle(PyObject* object) { return reinterpret_cast<Handle*>(object); }
 inline Index node_of(PyObject* object) { return as_handle(object)->node; }
-// A Value that has its node: none whose Value.__init__ is still to be called.
+// True for a Value that has its node. False while its Value.__init__ has not run yet.
 inline bool is_value(PyObject* object) {
   return (Py_TYPE(object) == value_type || PyType_IsSubtype(Py_TYPE(object), value_type)) &&
          node_of(object) != unset_node;
 }
-// False, with an error set, for a Value whose Value.__init__ is still to be called.
+// Sets the error for a Value whose Value.__init__ has not run yet. `self` may be null.
 void refuse_unset(PyObject* self);
+// True for a Value that has its node. Otherwise false, with that error set.
 inline bool is_set(PyObject* self) {
   if (node_of(self) != unset_node) [[likely]]
     return true;
@@ -151,31 +162,36 @@ inline bool is_set(PyObject* self) {
   return false;
 }
 
+// A handle that is not alive yet, newly allocated or set aside before. Null, with an error set, if
+// there is no memory.
 Handle* allocate_handle();
-// A fresh node as this thread's modes want it; no_node, with it released, on an error.
+// Applies this thread's modes to a fresh node and returns the node to use. On an error, releases
+// the node and returns no_node.
 Index watched(Index node);
-Handle* find_handle(Index node);  // null if it has none
-// Whether each owner of the node is its handle, or holds its handle and so is seen by the
-// collector.
+Handle* find_handle(Index node);  // a borrowed reference; null if it has none
+// True if the collector sees every owner of the node: each owner is the node's handle, or holds
+// that handle.
 bool is_accounted_for(Index node);
-// The node's handle, a new reference; where it has none, one of that type is made.
+// The node's handle, a new reference. Creates one of the given type if the node has none.
 PyObject* handle_of(Index node, PyTypeObject* type = value_type);
+// Lets the collector track the handle, which is then no longer plain.
 void track(Handle* handle);
 PythonBackward* python_backward(Index node);
 void set_memory_error(const std::bad_alloc& error);
 
-// From now on the collector looks at the node's objects, and at all that is computed from it.
-// False, with an error set, where there is no memory for that.
+// Marks the node as heritable: from now on the collector sees the node's objects, and everything
+// computed from the node. Returns false, with an error set, if there is no memory.
 bool let_collect(Handle* handle);
-// Gives a fresh node with heritable operands its OperandHandles; null, with the handle gone, on an
-// error.
+// Gives a fresh node with heritable operands its OperandHandles and returns the handle. On an
+// error, releases the handle and returns null.
 PyObject* hold_operands(Handle* handle);
-// The same for a node that gets a handle later or never: when the collector begins. False, with an
-// error set, where there is no memory for that.
+// The counterpart of hold_operands() for a node that gets a handle later or never: the next
+// collection that scans for users gives it its OperandHandles. Returns false, with an error set, if
+// there is no memory.
 bool let_inherit(Index node);
 
-// While any lives, copies of nodes are without the objects of their classes: no collection makes
-// plain Values of them.
+// A scope in which copies of nodes still lack the objects of their classes. While one exists, no
+// collection announces heritable nodes, since that would create plain Values for the copies.
 class Restoring {
  public:
   Restoring() { ++count_; }
@@ -188,35 +204,37 @@ class Restoring {
   static inline std::size_t count_ = 0;
 };
 
-// The same as wrap() for a subclass of Value: no __new__ and no __init__ is called.
+// The counterpart of wrap() for a subclass of Value. It calls neither __new__ nor __init__.
 PyObject* adopt_as(PyTypeObject* type, Index node);
 
-// subclass.cpp
-// A handle of a subclass, not alive yet; null, with an error set, where there is no memory for one.
+// Functions of subclass.cpp.
+
+// A handle of a subclass that has no node yet. Null, with an error set, if there is no memory.
 Handle* new_subclass_handle(PyTypeObject* type);
-// A handle for Value.__init__ to fill.
+// A handle for Value.__init__ to fill; a new reference, or null with an error set.
 PyObject* make_unset(PyTypeObject* type);
-// The caller's share in a fresh node becomes the handle's, in place of the node that it had: what
-// __init__ does. False, with the node released, on an error.
+// Replaces the handle's node by a fresh node, for __init__; the caller's share in that node becomes
+// the handle's. On an error, releases the fresh node and returns false.
 bool refill(Handle* handle, Index node);
-// Whether a node has other owners than its handle.
+// True if the node has other owners than its handle.
 inline bool is_used(Index node) {
   return node != unset_node && tape().cell(node).owners != handle_owner;
 }
-// A handle that nobody refers to any more goes to its node, which is used: alive, with the one
-// reference that the node has.
+// Gives a handle that has lost its last reference to its node, which must be in use. The handle
+// stays alive; the node owns the one reference.
 void put_to_sleep(Handle* handle) noexcept;
-// The sleeping handle of a node, awake: a new reference; null if it has none.
+// Wakes the node's sleeping handle and returns a new reference; null if the node has none.
 PyObject* wake(Index node);
-// What is left of nodes that refill() has replaced goes with the handle.
+// Releases the nodes of this handle that refill() has replaced.
 void release_replaced(Handle* handle) noexcept;
 
-// Not alive yet. Null, with an error set, where there is no memory for one.
+// A handle that is not alive yet. Null, with an error set, if there is no memory.
 inline Handle* take_handle() {
   return free_handles().any() ? free_handles().pop() : allocate_handle();
 }
 
-// Alive, with one reference, to a node in which a handle has its share already.
+// Points a handle to a node in which a handle's share is already counted, and makes it alive with
+// one reference. Returns that reference.
 inline PyObject* point(Handle* handle, Index node) {
   auto* const object = reinterpret_cast<PyObject*>(handle);
   Py_SET_REFCNT(object, 1);
@@ -224,14 +242,15 @@ inline PyObject* point(Handle* handle, Index node) {
   return object;
 }
 
-// The caller's share in the node becomes the handle's.
+// Points a handle to a node. The caller's share in the node becomes the handle's.
 inline PyObject* refer(Handle* handle, Index node) {
   PyObject* const object = point(handle, node);
   tape().give_to_handle(node);
   return object;
 }
 
-// Gives a fresh node, owned by the caller, its handle. Null, with the node released, on an error.
+// Gives a fresh node, owned by the caller, its handle and returns a new reference. On an error,
+// releases the node and returns null.
 [[gnu::always_inline]] inline PyObject* wrap(Index node) {
   if (watching) [[unlikely]] {
     node = watched(node);
@@ -248,17 +267,19 @@ inline PyObject* refer(Handle* handle, Index node) {
   return object;
 }
 
-// Whether the next operation needs neither a new block nor a new handle.
+// True if the next operation needs neither a new block of nodes nor a new handle.
 inline bool has_room() { return tape().pool().has_room() && free_handles().any(); }
-// Nor a check: then recording and wrap() call nothing, and the compiler keeps an operator's path
-// free of saved registers.
+// True if, in addition, no mode asks for a check. Recording and wrap() then call no function, and
+// the compiler saves no registers on an operator's path.
 inline bool ready() { return has_room() && !watching; }
 
+// The same as ready() for a leaf.
 inline bool ready_for_leaf() {
   return tape().pool().has_leaf_room() && free_handles().any() && !watching;
 }
 
-// Runs what may throw; a C++ exception becomes a Python one and the result `failed`.
+// Runs a call that may throw. Translates a C++ exception into a Python error and then returns
+// `failed`.
 template <class Call, class Result = decltype(std::declval<Call>()())>
 Result guarded(Call call, Result failed = {}) {
   try {
@@ -270,8 +291,8 @@ Result guarded(Call call, Result failed = {}) {
   return failed;
 }
 
-// A float, or an int of a single digit, as literals are and the 0 that sum() begins with; false for
-// all else, which read_number() looks at.
+// Reads a float or an int of one digit, such as a literal or the 0 that sum() starts with. Returns
+// false, without an error, for every other object; read_number() reads those.
 inline bool read_small(PyObject* object, double& number) {
   if (PyFloat_CheckExact(object)) {
     number = PyFloat_AS_DOUBLE(object);
@@ -290,16 +311,16 @@ inline bool read_small(PyObject* object, double& number) {
   return true;
 }
 
-// What an operand turned out to be.
+// The outcome of reading an operand. `unknown` sets no error; `error` does.
 enum class Reading { ok, unknown, error };
 
-// Reads a Value or a real number; `unknown` sets no error.
+// Reads a Value or a real number.
 Reading read_operand(PyObject* object, Argument& argument);
-// The same for a plain number alone.
+// Reads a real number alone.
 Reading read_number(PyObject* object, double& number);
-// Sets a TypeError naming the argument where it is no number.
+// Reads a real number. Otherwise returns false, with a TypeError set that names the argument.
 bool need_number(PyObject* object, const char* name, double& number);
-// The same for a str.
+// Reads a str. Otherwise returns false, with a TypeError set that names the argument.
 bool need_text(PyObject* object, const char* name, std::string& text);
 
 }  // namespace tapegrad::python

@@ -1,4 +1,4 @@
-// Which handle a node has.
+// The set of all handles, and the index from a node to its handle.
 #pragma once
 
 #include <algorithm>
@@ -13,18 +13,19 @@
 
 namespace tapegrad::python {
 
-// All handles there are, dead ones that wait to be used again among them. A node does not refer to
-// its handle: a pointer would be a sixth of all memory, written at every operation, for the few
-// nodes that a program asks about.
+// All handles, including the dead ones that wait for reuse. A node has no pointer to its handle:
+// that pointer would take a sixth of all memory and a store at every operation, for the few nodes
+// that a program asks about.
 //
-// The first handles are settled: alive and indexed by their nodes, or set aside dead. The others
-// have been given to nodes since, in a way that leaves no trace, or wait in FreeHandles for that. A
-// search that the index does not answer settles them all, so that each operation pays for the look
-// at its handle once at most. Handles that were set aside come back a few at a time: what a search
-// looks through is in proportion to what was recorded since the one before.
+// The first `settled_` handles are settled: either alive and indexed by their nodes, or dead and
+// set aside. The others are either unindexed, since giving a handle to a node leaves no trace here,
+// or wait in FreeHandles. A search that the index cannot answer settles all of them, so that each
+// operation pays for the visit to its handle at most once. Handles that were set aside return in
+// small batches, so that a search visits a number of handles in proportion to the operations
+// recorded since the search before.
 class Handles {
  public:
-  // False, with an error set, where there is no memory for it.
+  // Adds a handle. Returns false, with an error set, if there is no memory.
   bool add(Handle* handle) {
     return guarded([&] {
       all_.push_back(handle);
@@ -35,31 +36,31 @@ class Handles {
     });
   }
 
-  // One made by object.__new__ was never added.
+  // True if the handle was added. A handle made by object.__new__ was not.
   bool has(const Handle* handle) const {
     return handle->place < all_.size() && all_[handle->place] == handle;
   }
 
-  // Of a handle that dies: it is not found any more. Its node is still what it was.
+  // Removes a dying handle from the index. Its node stays what it was.
   void forget(Handle* handle) noexcept {
     if (std::uint32_t* const entry = entry_of(handle)) remove_entry(handle->node, *entry);
   }
 
-  // A handle that lives is given another node.
+  // Gives a living handle another node.
   void move(Handle* handle, Index node) noexcept {
     forget(handle);
     unsettle(handle);
     handle->node = node;
   }
 
-  // A dead handle is free for the next node.
+  // Makes a dead handle available for the next node.
   void let_wait(Handle* handle) noexcept {
     unsettle(handle);
     handle->plain = true;
     free_handles().push(handle);
   }
 
-  // The handle is about to be freed.
+  // Removes a handle that the caller is about to free.
   void remove(Handle* handle) noexcept {
     forget(handle);
     unsettle(handle);
@@ -68,7 +69,7 @@ class Handles {
     if (all_.capacity() > smallest_shrunk && all_.size() < all_.capacity() / 4) shrink();
   }
 
-  // One of the handles that were set aside, not alive yet; null where there are none.
+  // One of the handles that were set aside, not alive yet; null if there are none.
   Handle* take() noexcept {
     if (waiting_.empty()) return nullptr;
     for (std::size_t count = std::min(batch_, waiting_.size()); count > 1; --count)
@@ -79,18 +80,19 @@ class Handles {
     return handle;
   }
 
-  // Of a node that has one.
+  // The handle of a node that has one.
   Handle* find(Index node) noexcept {
     if (Handle* const handle = indexed(node)) return handle;
     settle();
     if (Handle* const handle = indexed(node)) return handle;
-    // Where there was no memory for the index.
+    // A search without the index, for which there was no memory.
     for (Handle* const handle : all_)
       if (handle->node == node && lives(handle)) return handle;
     return nullptr;
   }
 
-  // Of a node whose handle is being deallocated.
+  // The node's handle while CPython deallocates it; null if there is none. Only a handle of a
+  // subclass can be found in this state.
   Handle* dying(Index node) const noexcept {
     for (Handle* const handle : all_)
       if (handle->node == node && !lives(handle) &&
@@ -104,13 +106,14 @@ class Handles {
   static constexpr std::size_t smallest_batch = 8, largest_batch = 4096;
   static constexpr std::size_t smallest_shrunk = std::size_t{1} << 17;
 
-  // The places of the handles of a block's nodes, one more than they are: 0 where none is known.
+  // The index for one block of nodes. An entry is the place of the node's handle plus one; 0 means
+  // that none is known.
   struct Page {
     std::array<std::uint32_t, NodePool::size> entries{};
     Index count = 0;
   };
 
-  // Of handles that wait or die, nobody owns any.
+  // True if the handle is alive. Handles that wait or die have a reference count of 0.
   static bool lives(Handle* handle) { return Py_REFCNT(reinterpret_cast<PyObject*>(handle)) > 0; }
 
   Handle* indexed(Index node) const noexcept {
@@ -122,7 +125,8 @@ class Handles {
     return handle->node == node && lives(handle) ? handle : nullptr;
   }
 
-  // What the index has for the handle; null where it has nothing, or another of the same node.
+  // The handle's entry in the index; null if the node's entry is empty or belongs to another
+  // handle.
   std::uint32_t* entry_of(const Handle* handle) noexcept {
     const std::size_t page = handle->node / NodePool::size;
     if (page >= pages_.size() || pages_[page] == nullptr) return nullptr;
@@ -146,13 +150,13 @@ class Handles {
     if (--page->count == 0) spare_ = std::move(page);
   }
 
-  // Indexes all that live and sets the others aside. Where memory is short, the rest stay as they
-  // are.
+  // Indexes all living handles and sets the others aside. If memory runs out, the remaining handles
+  // stay unsettled.
   void settle() noexcept {
     try {
       for (std::size_t k = settled_; k < all_.size(); ++k) {
         Handle* const handle = all_[k];
-        if (!lives(handle) || handle->node == unset_node) continue;  // or is being made, or dies
+        if (!lives(handle) || handle->node == unset_node) continue;  // dead, or being made
         put(handle);
         handle->plain = false;
         exchange(k, settled_++);
@@ -204,19 +208,19 @@ class Handles {
       fewer.assign(all_.begin(), all_.end());
       all_.swap(fewer);
     } catch (const std::bad_alloc&) {
-      // The larger one serves as well.
+      // The larger array still serves.
     }
   }
 
   std::vector<Handle*> all_;
-  std::size_t settled_ = 0;       // how many of them are
-  std::vector<Handle*> waiting_;  // those that are set aside
+  std::size_t settled_ = 0;       // number of settled handles, which come first
+  std::vector<Handle*> waiting_;  // handles that were set aside
   std::size_t batch_ = smallest_batch;
-  std::vector<std::unique_ptr<Page>> pages_;  // by block of nodes
-  std::unique_ptr<Page> spare_;               // an empty one
+  std::vector<std::unique_ptr<Page>> pages_;  // the index, by block of nodes
+  std::unique_ptr<Page> spare_;               // an empty page for reuse
 };
 
-// Never destroyed: handles may outlive every static.
+// The one instance, never destroyed: handles may outlive every static object.
 inline Handles& all_handles() {
   static Handles& handles = *new Handles;
   return handles;

@@ -1,4 +1,5 @@
-// Methods: one for each operation of the table, under each of its names, and a few of a node's own.
+// Methods of Value: one for each name of each operation in the table, and others such as
+// backward().
 #include <cmath>
 #include <string>
 #include <vector>
@@ -24,7 +25,7 @@ PyObject* unary_method(PyObject* self, PyObject*) {
   return wrap(tape().record<static_cast<Op>(K)>(node_of(self)));
 }
 
-// Methods of more parameters than self.
+// A method with further parameters besides self.
 template <std::size_t K>
 PyObject* method(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
   return call_operation(K, self, args, count, keywords);

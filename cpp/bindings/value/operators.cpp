@@ -1,10 +1,12 @@
-// CPython's number, comparison and text slots.
+// CPython's number, comparison and text slots of Value.
 #include "value/type.hpp"
 
 namespace tapegrad::python {
 
 namespace {
 
+// Records an operation on any two operands, or returns NotImplemented if one is neither a Value nor
+// a number.
 template <Op code>
 [[gnu::noinline]] PyObject* binary_mixed(PyObject* a, PyObject* b) {
   Argument x, y;
@@ -19,13 +21,16 @@ template <Op code>
 template <Op code>
 PyObject* binary_looked_at(PyObject* a, PyObject* b);
 
-// The pairs that programs are made of, in a straight line; all else is in binary_mixed.
+// Records an operation on two exact Values, or on a Value and a float or small int, which are the
+// operands of most programs. binary_looked_at() and binary_mixed() take all others. `quietly`
+// promises that the result needs no check, so that the common path calls no function.
 template <Op code, bool quietly>
 [[gnu::always_inline]] inline PyObject* binary_ready(PyObject* a, PyObject* b) {
   const PyTypeObject* const type = quietly ? fast_path_type : value_type;
   const auto record = [](auto x, auto y) {
     if constexpr (quietly) {
-      Handle* const handle = free_handles().pop();  // first: its store goes with that of the tape
+      // First: its store goes to the same cache line as the tape's.
+      Handle* const handle = free_handles().pop();
       return point(handle, tape().record<code, true>(x, y));
     } else {
       return wrap(tape().record<code>(x, y));
@@ -42,7 +47,8 @@ template <Op code, bool quietly>
   return quietly ? binary_looked_at<code>(a, b) : binary_mixed<code>(a, b);
 }
 
-// Where a look at the result may be wanted.
+// Records an operation whose result may need a check for a mode or a heritable operand, or for
+// which there may be no room.
 template <Op code>
 [[gnu::noinline]] PyObject* binary_looked_at(PyObject* a, PyObject* b) {
   return ready() ? binary_ready<code, false>(a, b) : binary_mixed<code>(a, b);
@@ -53,7 +59,7 @@ PyObject* binary(PyObject* a, PyObject* b) {
   return has_room() ? binary_ready<code, true>(a, b) : binary_looked_at<code>(a, b);
 }
 
-// Almost every power in a program has a plain exponent.
+// Records a power. Almost every power in a program has a plain exponent.
 PyObject* power(PyObject* a, PyObject* b) {
   double exponent = 0.0;
   if (Py_TYPE(a) == value_type && read_small(b, exponent))
@@ -83,12 +89,12 @@ PyObject* value_positive(PyObject* self) { return Py_NewRef(self); }
 }  // namespace
 
 extern "C" PyObject* value_richcompare(PyObject* a, PyObject* b, int comparison) {
-  // A Value is a node: equality is identity, which object's own comparison gives.
+  // A Value stands for a node, so that equality is identity, which object's own comparison gives.
   if (comparison == Py_EQ || comparison == Py_NE) Py_RETURN_NOTIMPLEMENTED;
   Argument x, y;
-  if (read_operand(a, x) == Reading::error) return nullptr;  // it has no data yet
+  if (read_operand(a, x) == Reading::error) return nullptr;  // the Value has no data yet
   if (read_operand(b, y) == Reading::ok) Py_RETURN_RICHCOMPARE(x.primal, y.primal, comparison);
-  // An int too large for a float still compares with one.
+  // Compare an int that is too large for a float with the number as Python does.
   if (!PyErr_Occurred()) Py_RETURN_NOTIMPLEMENTED;
   if (!PyErr_ExceptionMatches(PyExc_OverflowError)) return nullptr;
   PyErr_Clear();
@@ -100,7 +106,7 @@ extern "C" PyObject* value_richcompare(PyObject* a, PyObject* b, int comparison)
 }
 
 extern "C" Py_hash_t value_hash(PyObject* self) {
-  // Addresses are multiples of 16: turned, so that neighbours fall into different buckets.
+  // Addresses are multiples of 16. A rotation by 4 bits puts neighbours into different buckets.
   const auto bits = reinterpret_cast<std::uintptr_t>(self);
   const auto hash = static_cast<Py_hash_t>(bits >> 4 | bits << (8 * sizeof(bits) - 4));
   return hash == -1 ? -2 : hash;

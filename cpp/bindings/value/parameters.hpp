@@ -1,4 +1,4 @@
-// Many Values at once.
+// Values given as a sequence of parameters.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -7,13 +7,13 @@
 
 namespace tapegrad::python {
 
-// The Values of a list or tuple, or of any other iterable once it is through; or one Value alone.
-// As long as no Python code runs after check(), they are what it found.
+// The Values of a list, a tuple or another iterable, or a single Value. The constructor reads an
+// iterable to its end. The result of check() holds as long as no Python code runs after it.
 class Parameters {
  public:
   explicit Parameters(pybind11::handle given, const char* name);
 
-  // Raises TypeError, naming the first that is no Value.
+  // Raises a TypeError that names the first item that is not a Value.
   void check() const;
 
   std::size_t count() const {

@@ -1,8 +1,8 @@
-// Copying and pickling: a graph as flat arrays, whatever its depth.
+// Copying and pickling of graphs as flat arrays, whose depth has no limit.
 //
-// Values of one graph must still be of one graph after pickling. So a node with operands is pickled
-// as a place in a Snapshot, an object that the pickler remembers; a later Value of the same graph
-// finds that Snapshot alive and refers to it. Leaves are pickled by themselves.
+// Values of one graph must share that graph again after pickling. A node with operands is therefore
+// pickled as a place in a Snapshot, an object in the pickler's memo. A later Value of the same
+// graph finds that Snapshot alive and refers to it. A leaf is pickled by itself.
 #include "value/snapshot.hpp"
 
 #include <algorithm>
@@ -31,37 +31,39 @@ namespace {
 
 constexpr int format_version = 1;
 constexpr std::uint16_t leaf_code = 0xffff, open_code = 0xfffe;
-constexpr std::int64_t constant_place = -1;  // places below it count foreign nodes
+constexpr std::int64_t constant_place = -1;  // places below -1 count foreign nodes
 constexpr std::int64_t unknown_place = std::numeric_limits<std::int64_t>::min();  // never pickled
 
+// A node as it is pickled. Its operands follow those of the nodes before it.
 struct NodeRecord {
   double primal, adjoint;
   std::uint32_t operands;
   std::uint16_t code, flags;
 };
+// An operand as it is pickled: its partial, or the number of a constant, and its place.
 struct OperandRecord {
   double partial;
   std::int64_t place;
 };
 
 class Snapshot;
-// By node, the Snapshots that hold it.
+// The Snapshots that hold a node, by node.
 std::unordered_map<Index, std::vector<Snapshot*>>& holders() {
   static auto& map = *new std::unordered_map<Index, std::vector<Snapshot*>>;
   return map;
 }
 
-// The nodes as they are pickled.
+// The pickled form of the nodes of a Snapshot.
 struct Records {
   bool operator==(const Records&) const = default;
 
   std::string nodes, operands;
-  std::vector<std::string_view> names;  // of operations
+  std::vector<std::string_view> names;  // names of operations
 };
 Records records(const Snapshot& snapshot);
 
-// Nodes of one graph, older ones first, each owned. What they lead to is among them, or in other
-// Snapshots that were there before. Attributes are read when it is pickled.
+// Nodes of one graph, older ones first. The Snapshot owns each of them. Every operand of a node is
+// among the nodes or in an older Snapshot. Pickling reads the attributes.
 class Snapshot {
  public:
   Snapshot() = default;
@@ -77,7 +79,7 @@ class Snapshot {
     drop(std::move(others));
   }
 
-  // Takes over the caller's share in the node.
+  // Adds a node and takes over the caller's share in it.
   void add(Index node) {
     places.emplace(node, nodes.size());
     nodes.push_back(node);
@@ -88,7 +90,7 @@ class Snapshot {
   }
   bool knows(Index node) const { return places.contains(node) || elsewhere.contains(node); }
 
-  // Whether the nodes are what they were: each has the numbers that were written down.
+  // True if every node still has the recorded numbers.
   bool is_true() {
     if (taken_at == changes) return true;
     if (written != records(*this)) return false;
@@ -99,13 +101,14 @@ class Snapshot {
   std::vector<Index> nodes;
   std::unordered_map<Index, std::size_t> places;
   std::vector<std::pair<py::object, std::size_t>> others;  // Snapshots, and places in them
-  std::unordered_map<Index, std::size_t> elsewhere;        // by node, an index into these
+  std::unordered_map<Index, std::size_t> elsewhere;        // by node, an index into `others`
   std::uint64_t taken_at = changes;
   Records written;
-  std::optional<Restoring> restoring;  // from unpack() until its Values are there
+  std::optional<Restoring> restoring;  // from unpack() until the Values exist
 
  private:
-  // Each may be the last to refer to the next: one after the other, not one inside the other.
+  // Releases references to Snapshots. Each may own the last reference to the next: a loop releases
+  // them one after the other, without recursion.
   static void drop(std::vector<std::pair<py::object, std::size_t>> objects) noexcept {
     static std::vector<std::vector<std::pair<py::object, std::size_t>>> waiting;
     static bool dropping = false;
@@ -124,8 +127,8 @@ py::object snapshot_object(Snapshot* snapshot) {
   return py::cast(snapshot, py::return_value_policy::reference);
 }
 
-// A Snapshot that holds the node, if any: whoever pickles the node again refers to it, so that what
-// was shared is shared in the copy.
+// A Snapshot that holds the node; null if there is none. Pickling a node again refers to this
+// Snapshot, so that the copies share what the originals share.
 Snapshot* snapshot_of(Index node) {
   const auto found = holders().find(node);
   if (found == holders().end()) return nullptr;
@@ -134,8 +137,8 @@ Snapshot* snapshot_of(Index node) {
   return nullptr;
 }
 
-// The nodes that `root` reaches, older ones first; not those, nor what only they reach, that
-// `known` tells.
+// The nodes that `root` reaches, older ones first. The search leaves out a node, other than the
+// root, for which `known` returns true, and all nodes reachable only through such nodes.
 template <class Known>
 std::vector<Index> reachable(Index root, Known known) {
   const auto older = [](Index a, Index b) {
@@ -154,7 +157,7 @@ std::vector<Index> reachable(Index root, Known known) {
     });
   }
   std::sort(found.begin(), found.end(), older);
-  // Leaves have no order of creation; users are told apart from them by coming later.
+  // Leaves have no order of creation. They come first, so that every node follows its operands.
   std::stable_partition(found.begin(), found.end(),
                         [](Index node) { return tape().cell(node).op == Op::leaf; });
   return found;
@@ -169,7 +172,7 @@ py::object type_of(PyObject* object) {
   return py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(Py_TYPE(object)));
 }
 
-// Whether the type has another attribute of this name than `base`.
+// True if the type's attribute of this name is not that of `base`.
 bool overrides(const py::object& type, PyObject* base, const char* name) {
   if (type.ptr() == base) return false;
   return !find_attribute(type, name).is(find_attribute(base, name));
@@ -183,13 +186,13 @@ bool has_own_reduction(const py::object& type) {
          overrides(type, plain_type(), "__reduce__");
 }
 
-// The node's Value, if it has one.
+// The node's Value, a new reference; null if it has none. Wakes a sleeping handle.
 py::object object_of(Index node) {
   PyObject* const living = reinterpret_cast<PyObject*>(find_handle(node));
   return py::reinterpret_steal<py::object>(living != nullptr ? Py_NewRef(living) : wake(node));
 }
 
-// What object.__getstate__() gives: the attributes, or a pair of them and of the slots, or None.
+// The result of object.__getstate__(): the attributes, a pair of attributes and slots, or None.
 py::object default_state(const py::object& value) {
   PyObject* const dict = attributes_of(as_handle(value.ptr()));
   py::object attributes = dict != nullptr ? py::reinterpret_borrow<py::object>(dict) : py::none();
@@ -213,7 +216,8 @@ py::object state_of(const py::object& value) {
   return default_state(value);
 }
 
-// (label, symbol, backward function, state, subclass), or None for a node with nothing of these.
+// A tuple (label, symbol, backward function, state, subclass), or None for a node without any of
+// these.
 py::object belongings(Index node) {
   const py::object value = object_of(node);
   const NodeExtra* extra = tape().find_extra(node);
@@ -221,7 +225,7 @@ py::object belongings(Index node) {
   if (value) {
     if (Py_TYPE(value.ptr()) != value_type) type = type_of(value.ptr());
     state = state_of(value);
-    extra = tape().find_extra(node);  // that may have run anything
+    extra = tape().find_extra(node);  // state_of() may have run any code
   } else if (extra != nullptr && extra->attachment) {
     PyObject* const dict = static_cast<const Attachment*>(extra->attachment.get())->dict;
     if (dict != nullptr) state = py::reinterpret_borrow<py::object>(dict);
@@ -243,7 +247,7 @@ py::tuple five(const py::object& given) {
   return py::reinterpret_borrow<py::tuple>(given);
 }
 
-// What object's own unpickling does with what default_state() gave.
+// Restores a state that default_state() returned, as object's own unpickling does.
 void set_default_state(const py::object& value, const py::object& state) {
   if (state.is_none()) return;
   py::object attributes = state, slots = py::none();
@@ -262,8 +266,8 @@ void set_default_state(const py::object& value, const py::object& state) {
     if (value_setattro(value.ptr(), name.ptr(), given.ptr()) < 0) throw py::error_already_set();
 }
 
-// `value` is the Value whose node is to have them. A class may have an attribute of such a name for
-// itself: what is set is Value's own.
+// Gives a Value's node the result of belongings(). Label, symbol and backward function are set
+// through Value's own descriptors, since a subclass may have attributes of the same names.
 void set_belongings(const py::object& value, const py::object& given) {
   if (given.is_none()) return;
   const py::tuple all = five(given);
@@ -278,7 +282,7 @@ void set_belongings(const py::object& value, const py::object& given) {
   else set_default_state(value, state);
 }
 
-// The operands as restore() takes them: in the order of the operation.
+// A node's operands in the order of the operation, as restore() takes them.
 std::vector<Operand> ordered_operands(Index node) {
   std::vector<Operand> list;
   tape().append_operands(node, list);
@@ -316,7 +320,7 @@ Records records(const Snapshot& snapshot) {
           written.place = static_cast<std::int64_t>(place->second);
         else if (other != snapshot.elsewhere.end())
           written.place = -2 - static_cast<std::int64_t>(other->second);
-        else written.place = unknown_place;  // a constant that became a node since
+        else written.place = unknown_place;  // a constant that has become a node
       }
       all.operands.append(reinterpret_cast<const char*>(&written), sizeof written);
     }
@@ -420,7 +424,7 @@ std::unique_ptr<Snapshot> unpack(int version, const std::string& order,
   return snapshot;
 }
 
-// The node's Value; where it has none yet, one of that type.
+// The node's Value. Creates one of the given type if the node has none.
 py::object value_of_type(Index node, const py::object& type) {
   auto* wanted = reinterpret_cast<PyTypeObject*>(type.ptr());
   if (!PyType_Check(type.ptr()) || !PyType_IsSubtype(wanted, value_type))
@@ -433,8 +437,9 @@ py::object value_at(const Snapshot& snapshot, std::size_t place, const py::objec
   return value_of_type(snapshot.nodes[place], type);
 }
 
-// The nodes that one call of copy.deepcopy() has copied, owned like their copies: kept in its memo,
-// where objects are known by id(), for nodes that have none.
+// The memo of one call of copy.deepcopy() for nodes: pairs of a node and its copy, both owned. The
+// call's own memo, which knows objects by id(), holds this object, since many nodes have no Python
+// object.
 class NodeCopies {
  public:
   NodeCopies() = default;
@@ -470,7 +475,7 @@ class NodeCopies {
   std::unordered_map<Index, Index> copy_of_;
 };
 
-// A copy whose operands are the copies of the node's; the caller owns it.
+// A copy of the node whose operands are the copies of the node's operands. The caller owns it.
 Index copied_with(Index node, const NodeCopies& copy_of) {
   const Op code = tape().cell(node).op;
   if (code == Op::leaf) return tape().copy(node);
@@ -482,7 +487,7 @@ Index copied_with(Index node, const NodeCopies& copy_of) {
   return copy;
 }
 
-// Neither __new__ nor __init__ is called.
+// Creates an unpickled leaf. It calls neither __new__ nor __init__.
 py::object restored_leaf(const py::object& type, double data, double grad) {
   auto* wanted = reinterpret_cast<PyTypeObject*>(type.ptr());
   if (!PyType_Check(type.ptr()) || !PyType_IsSubtype(wanted, value_type))
@@ -502,7 +507,8 @@ py::dict all_belongings(const Snapshot& snapshot) {
   return all;
 }
 
-// All Values are there, of their classes, before any gets what it had: that may ask for others.
+// Creates the Values of all nodes with their classes before it restores any state, since a state
+// may refer to other Values.
 void restore_all_belongings(Snapshot& snapshot, const py::dict& all) {
   const auto plain = py::reinterpret_borrow<py::object>(plain_type());
   std::vector<std::pair<py::object, py::object>> values;
@@ -528,7 +534,7 @@ py::object reduce(PyObject* self) {
         py::make_tuple(type, tape().cell(node).primal, tape().link(node).adjoint);
     if (state.is_none()) return py::make_tuple(function, arguments);
     if (!has_own_state(type)) return py::make_tuple(function, arguments, state);
-    // Its __setstate__ is for what its __getstate__ gave, a part of `state`.
+    // The class's __setstate__ takes the result of its __getstate__, which is one part of `state`.
     return py::make_tuple(function, arguments, state, py::none(), py::none(),
                           core.attr("_set_state"));
   }
@@ -556,8 +562,8 @@ py::object reduce(PyObject* self) {
                         py::make_tuple(owner, snapshot->places.at(node), type));
 }
 
-// What the copy module does with what a class's own __reduce_ex__() gives; shallow where `memo` is
-// None.
+// Copies a Value whose class has its own __reduce_ex__(), in the way of the copy module. The copy
+// is shallow if `memo` is None.
 py::object reconstructed(PyObject* self, const py::object& memo) {
   const auto original = py::reinterpret_borrow<py::object>(self);
   const py::object deepcopy = py::module_::import("copy").attr("deepcopy");
@@ -599,7 +605,8 @@ py::object reconstructed(PyObject* self, const py::object& memo) {
   return made;
 }
 
-// Errors of pybind11's kind become Python's.
+// Calls a function and returns a new reference. Translates a C++ exception into a Python error and
+// then returns null.
 template <class Call>
 PyObject* translated(Call call) {
   try {
@@ -657,8 +664,8 @@ extern "C" PyObject* value_copy(PyObject* self, PyObject*) {
   });
 }
 
-// What copy.deepcopy() makes of a Value's state. Dicts are copied here, as CPython 3.11 may crash
-// where it has no memory for an iterator over their items, which the copy module makes.
+// A deep copy of a Value's state. It copies dicts itself: the copy module would make an iterator
+// over their items, and CPython 3.11 may crash if there is no memory for that.
 static py::object deep_copied_state(const py::object& state, const py::dict& memo,
                                     const py::object& deepcopy) {
   if (PyTuple_CheckExact(state.ptr()) && PyTuple_GET_SIZE(state.ptr()) == 2) {
@@ -678,9 +685,9 @@ static py::object deep_copied_state(const py::object& state, const py::dict& mem
   return copy;
 }
 
-// Copies the nodes, given older ones first, with all that they have. Nodes come before any
-// attribute, since attributes may lead back to them. Those of `made_by_class` are copied as their
-// class wants it.
+// Copies the nodes, given older ones first, with their attributes. All nodes are copied before any
+// attribute, since an attribute may refer back to a node. For a Value for which `made_by_class`
+// returns true, its class makes the copy.
 template <class MadeByClass>
 static void copy_nodes(const std::vector<Index>& nodes, const py::dict& memo,
                        MadeByClass made_by_class) {
@@ -705,7 +712,7 @@ static void copy_nodes(const std::vector<Index>& nodes, const py::dict& memo,
     copies.add(node, copy);
     tape().release(copy);
     originals.emplace_back(original, node);
-    // An operand that was copied earlier may own objects by now, which lead back to the copy.
+    // An operand copied earlier may own objects by now, and these may refer back to the copy.
     if (!let_inherit(copy)) throw py::error_already_set();
   }
   const auto plain = py::reinterpret_borrow<py::object>(plain_type());
@@ -717,7 +724,7 @@ static void copy_nodes(const std::vector<Index>& nodes, const py::dict& memo,
     const py::object value = value_of_type(copies.at(node), type.is_none() ? plain : type);
     if (original) {
       memo[key(original)] = value;
-      // As copy does: what the memo knows by its address must live as long as the memo.
+      // As in the copy module, the memo keeps the original alive, since it knows it by its address.
       memo.attr("setdefault")(key(memo), py::list()).attr("append")(original);
     }
     pending.emplace_back(value, given);
@@ -792,13 +799,14 @@ static py::object make_class(py::module_& module) {
            })
       .def("__deepcopy__", &copied_snapshot, py::arg("memo"), py::pos_only())
       .def("__len__", [](const Snapshot& snapshot) { return snapshot.nodes.size(); });
-  // pybind11 would take a method that is named __setstate__ when defined for a constructor.
+  // A plain method: pybind11 would treat one that is defined under the name __setstate__ as a
+  // constructor.
   type.attr("__setstate__") =
       py::cpp_function(&restore_all_belongings, py::name("restore"), py::is_method(type));
   return type;
 }
 
-// The names by which pickles know them: pickle finds a function of the C API by module and name.
+// Functions that pickles refer to by module and name. pickle accepts functions of the C API.
 extern "C" {
 
 static PyObject* call_value_at(PyObject*, PyObject* arguments) {

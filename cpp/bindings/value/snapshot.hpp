@@ -1,4 +1,4 @@
-// Copying and pickling: a graph as flat arrays, whatever its depth.
+// Copying and pickling of graphs as flat arrays, whose depth has no limit.
 #pragma once
 
 #include "value/handle.hpp"

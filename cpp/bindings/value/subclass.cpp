@@ -1,11 +1,14 @@
-// Handles of subclasses: their __init__ fills them, and they live as long as their node.
+// Handles of subclasses of Value. Their __init__ makes the node, and they live as long as their
+// node.
 //
-// An operand of a subclass keeps its object while the graph needs it, as in Python: slots, weak
-// references and __del__ belong to the object. When its last variable goes, the handle sleeps with
-// its node, and wakes when it is asked for. CPython empties the slots of an instance before it
-// calls the base's tp_dealloc, too late for that; so a subclass gets subclass_dealloc() in its own
-// place of it; and subclass_traverse() and subclass_clear(), since CPython reports and empties
-// slots whoever needs them.
+// An operand of a subclass keeps its Python object while the graph needs it, since slots, weak
+// references and __del__ belong to the object. When the program drops its last reference, the
+// handle sleeps with its node, and it wakes when it is asked for.
+//
+// CPython empties the slots of an instance before it calls the tp_dealloc of the base, which is too
+// late for that. A subclass therefore gets subclass_dealloc() as its own tp_dealloc. It also gets
+// subclass_traverse() and subclass_clear(), since CPython would report and clear slots that a live
+// graph still needs.
 #include <unordered_map>
 #include <vector>
 
@@ -31,7 +34,7 @@ void put_to_sleep(Handle* handle) noexcept {
     attached->handle = self;
     tape().discard(std::exchange(extra.attachment, std::move(attached)));
   } catch (const std::bad_alloc&) {
-    return;  // it stays awake for good: rather that than attributes lost
+    return;  // it stays awake for good, which keeps its attributes
   }
   tape().cell(handle->node).owners -= handle_owner;
 }
@@ -51,6 +54,7 @@ namespace {
 
 destructor dealloc_of_python_classes = nullptr;
 
+// Frees a handle that has left its node: slots, attributes and memory.
 void finish(PyObject* self) {
   Handle* const handle = as_handle(self);
   PyTypeObject* const type = Py_TYPE(self);
@@ -71,12 +75,12 @@ extern "C" void subclass_dealloc(PyObject* self) {
   if (is_used(handle->node)) return put_to_sleep(handle);
   if (type->tp_finalize != nullptr && !PyObject_GC_IsFinalized(self)) {
     PyObject_GC_Track(self);
-    if (PyObject_CallFinalizerFromDealloc(self) < 0) return;  // it is referred to again
+    if (PyObject_CallFinalizerFromDealloc(self) < 0) return;  // it has a reference again
     PyObject_GC_UnTrack(self);
     if (is_used(handle->node)) return put_to_sleep(handle);
   }
   if (handle->weakrefs != nullptr) PyObject_ClearWeakRefs(self);
-  // From here on no code that slots and attributes run finds the handle by its node.
+  // No code that slots and attributes run from here on finds the handle by its node.
   const Index node = handle->node;
   tape().take_from_handle(node);
   if (all_handles().has(handle)) all_handles().move(handle, unset_node);
@@ -87,7 +91,7 @@ extern "C" void subclass_dealloc(PyObject* self) {
   Py_TRASHCAN_END
 }
 
-// Slots are reported like attributes: only where no live graph needs them.
+// Visits slots under the same condition as attributes: no live graph needs them.
 extern "C" int subclass_traverse(PyObject* self, visitproc visit, void* arg) {
   const Handle* const handle = as_handle(self);
   if (handle->node == unset_node || is_accounted_for(handle->node)) {
@@ -97,7 +101,7 @@ extern "C" int subclass_traverse(PyObject* self, visitproc visit, void* arg) {
   return handle_traverse(self, visit, arg);
 }
 
-// Nor cleared elsewhere: a handle may be garbage whose node a live graph uses.
+// Clears slots under the same condition: a handle may be garbage while a live graph uses its node.
 extern "C" int subclass_clear(PyObject* self) {
   const Handle* const handle = as_handle(self);
   if (handle->node == unset_node || is_accounted_for(handle->node)) {
@@ -108,7 +112,7 @@ extern "C" int subclass_clear(PyObject* self) {
   return handle_clear(self);
 }
 
-// Whether all that instances have beside a Value is slots of Python classes.
+// True if the slots of Python classes are all that instances have besides a Value.
 bool is_python_class(PyTypeObject* type) {
   for (; type != value_type; type = type->tp_base)
     if (type->tp_dealloc != dealloc_of_python_classes && type->tp_dealloc != subclass_dealloc)
@@ -116,6 +120,7 @@ bool is_python_class(PyTypeObject* type) {
   return true;
 }
 
+// Gives a subclass the slots of this file. Returns false, with an error set, on an error.
 bool prepare(PyTypeObject* type) {
   if (type->tp_dealloc == subclass_dealloc) return true;
   if (dealloc_of_python_classes == nullptr) {
@@ -133,13 +138,14 @@ bool prepare(PyTypeObject* type) {
   return true;
 }
 
-// Nodes that handles had before, one after the other. They live as long as the handle, since
-// whoever was reading it when __init__ ran may still use its node.
+// Former nodes of handles, by handle. Each lives as long as its handle, since code that was reading
+// the handle when __init__ ran may still use the node.
 std::unordered_map<const Handle*, std::vector<Index>>& replaced() {
   static auto& nodes = *new std::unordered_map<const Handle*, std::vector<Index>>;
   return nodes;
 }
 
+// Adds the handle's node to its former nodes. The handle's share becomes that of replaced().
 void keep_replaced(Handle* handle) {
   if (handle->node == unset_node) return;
   track(handle);
@@ -147,7 +153,8 @@ void keep_replaced(Handle* handle) {
   tape().take_from_handle(handle->node);
 }
 
-// A leaf that becomes another leaf stays the node that others were computed from.
+// Copies the content of a leaf to another leaf, which stays the operand of the nodes computed from
+// it.
 void become(Index node, Index given) {
   NodeExtra* const from = tape().find_extra(given);
   if (from != nullptr || tape().find_extra(node) != nullptr) {
@@ -182,7 +189,7 @@ Handle* new_subclass_handle(PyTypeObject* type) {
 
 PyObject* make_unset(PyTypeObject* type) {
   if (type != value_type) return reinterpret_cast<PyObject*>(new_subclass_handle(type));
-  ++inheritances;  // operators of plain Values must look at their operands now
+  ++inheritances;  // operators of plain Values have to check operands
   update_fast_path();
   Handle* const handle = take_handle();
   return handle != nullptr ? point(handle, unset_node) : nullptr;

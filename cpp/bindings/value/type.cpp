@@ -1,4 +1,4 @@
-// The type object of Value: a heap type with its own slots, so that an operator costs no dispatch.
+// The type object of Value: a heap type with its own slots, so that an operator needs no dispatch.
 #include <cstddef>
 #include <vector>
 
@@ -33,7 +33,7 @@ constexpr char value_documentation[] =
 static PyTypeObject* make_type(pybind11::module_& module) {
   if (!prepare_no_attributes()) throw pybind11::error_already_set();
   reserve_unset_node();
-  // CPython keeps pointers to these for as long as the type lives.
+  // CPython keeps pointers into these vectors for as long as the type lives.
   static std::vector<PyGetSetDef> attributes = attribute_definitions();
   static std::vector<PyMethodDef> methods = operation_methods();
   for (const PyMethodDef& definition : float_methods()) methods.push_back(definition);
@@ -65,7 +65,7 @@ static PyTypeObject* make_type(pybind11::module_& module) {
   PyObject* type = PyType_FromModuleAndSpec(module.ptr(), &specification, nullptr);
   if (type == nullptr) throw pybind11::error_already_set();
   auto* made = reinterpret_cast<PyTypeObject*>(type);
-  made->tp_name = "Value";  // as messages name a Python class; __module__ is set already
+  made->tp_name = "Value";  // the form in messages; __module__ is set already
   made->tp_vectorcall = value_vectorcall;
   return made;
 }

@@ -1,4 +1,4 @@
-// The slots of `Value`, one file per subject; type.cpp puts them together.
+// The slots of Value, in one file per subject. type.cpp builds the type from them.
 #pragma once
 
 #include <vector>
@@ -25,14 +25,15 @@ PyObject* value_repr(PyObject* self);
 // attributes.cpp
 int value_setattro(PyObject* self, PyObject* name, PyObject* value);
 }
-// Adds what a dict has to a Value's attributes. False with an error set.
+// Adds the items of a dict to a Value's attributes. Returns false with an error set.
 bool add_attributes(PyObject* self, PyObject* attributes);
-// Whether attributes and slots refer to anything that a reference cycle can go through.
+// True if a reference cycle may go through one of the handle's attributes or slots.
 bool owns_containers(Handle* handle);
-// Instances of a class that is a subclass of Value die as subclass.cpp tells: to be called before
-// one turns into an instance of it. False with an error set.
+// Prepares a subclass of Value for the deallocation that subclass.cpp describes; any other object
+// is left alone. Call it before a Value becomes an instance of the class. Returns false with an
+// error set.
 bool prepare_class(PyObject* type);
-// How many __slots__ instances of a Python class have, after their handle.
+// Number of __slots__ that instances of a Python class have after their handle.
 std::size_t slots_of(PyTypeObject* type);
 
 std::vector<PyType_Slot> operator_slots();
@@ -40,7 +41,10 @@ std::vector<PyGetSetDef> attribute_definitions();
 std::vector<PyMethodDef> operation_methods();  // generated from the table
 std::vector<PyMethodDef> other_methods();      // backward, zero_grad, copying, ...
 
-// Whether arguments can be split into `names`, positional or by keyword; those not given are null.
+// Assigns the arguments of a vectorcall to `most` parameters, by position or by keyword; the first
+// `least` are required. Stores borrowed references in `out`, whose items must be null before; an
+// argument that is not given stays null. Returns false, with a TypeError set, if the arguments do
+// not fit.
 bool split_arguments(const char* function, PyObject* const* args, Py_ssize_t count,
                      PyObject* keywords, const char* const* names, Py_ssize_t most,
                      Py_ssize_t least, PyObject** out);
