@@ -3,6 +3,8 @@
 
 #include <pybind11/pybind11.h>
 
+#include "common/errors.hpp"
+
 namespace tapegrad::python {
 
 // A class attribute that checks allocations. pybind11 does not check whether it got memory for a
@@ -17,14 +19,7 @@ inline pybind11::custom_type_setup checked_allocation() {
       return object;
     };
     type->tp_new = [](PyTypeObject* self, PyObject*, PyObject*) -> PyObject* {
-      try {
-        return pybind11::detail::make_new_instance(self);
-      } catch (pybind11::error_already_set& error) {
-        error.restore();
-      } catch (const std::bad_alloc&) {
-        PyErr_NoMemory();
-      }
-      return nullptr;
+      return guarded([&] { return pybind11::detail::make_new_instance(self); });
     };
   });
 }

@@ -117,24 +117,6 @@ void drop_oldest(Kept& kept, Dropped& dropped) {
   }
 }
 
-// Runs a call that may throw. Translates exceptions of pybind11 and the standard library into
-// Python errors and then returns `failed`.
-template <class Call, class Result = decltype(std::declval<Call>()())>
-Result translated(Call call, Result failed = {}) {
-  try {
-    return call();
-  } catch (py::error_already_set& error) {
-    error.restore();
-  } catch (const py::builtin_exception& error) {
-    error.set_error();
-  } catch (const std::bad_alloc&) {
-    PyErr_NoMemory();
-  } catch (const std::exception& error) {
-    if (!PyErr_Occurred()) PyErr_SetString(PyExc_RuntimeError, error.what());
-  }
-  return failed;
-}
-
 bool read_positions(PyObject* tuple, std::vector<Py_ssize_t>& positions) {
   for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(tuple); ++k) {
     const Py_ssize_t position = PyLong_AsSsize_t(PyTuple_GET_ITEM(tuple, k));
@@ -180,7 +162,7 @@ PyObject* function_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
     PyErr_SetString(PyExc_ValueError, "a compiled function must keep at least one program");
     return nullptr;
   }
-  return translated([&]() -> PyObject* {
+  return guarded([&]() -> PyObject* {
     auto kept = std::make_unique<Kept>();
     kept->most_programs = static_cast<std::size_t>(most_programs);
     kept->most_bytes = static_cast<std::size_t>(most_bytes);
@@ -234,7 +216,7 @@ PyObject* function_call(PyObject* object, PyObject* args, PyObject* keywords) {
     const py::object function = py::reinterpret_borrow<py::object>(self->function);
     return PyObject_Call(function.ptr(), args, keywords);
   }
-  return translated([&]() -> PyObject* {
+  return guarded([&]() -> PyObject* {
     const auto call = [&](const char* method) {
       const py::object named =
           keywords != nullptr ? py::reinterpret_borrow<py::object>(keywords) : owned(PyDict_New());
@@ -266,7 +248,7 @@ PyObject* function_flatten(PyObject* object, PyObject* arguments) {
   if (!PyArg_ParseTuple(arguments, "O!O!s:_flatten", &PyTuple_Type, &args, &PyDict_Type, &keywords,
                         &name))
     return nullptr;
-  return translated([&]() -> PyObject* {
+  return guarded([&]() -> PyObject* {
     auto structure = std::make_shared<TreeDef>();
     std::vector<py::object> numbers;
     structure->add_call(args, keywords, as_function(object)->kept->exceptions, name, numbers);
@@ -281,7 +263,7 @@ PyObject* function_flatten(PyObject* object, PyObject* arguments) {
 PyObject* function_add(PyObject* object, PyObject* args) {
   PyObject *inputs = nullptr, *program = nullptr, *outputs = nullptr;
   if (!PyArg_ParseTuple(args, "OOO:_add", &inputs, &program, &outputs)) return nullptr;
-  return translated([&]() -> PyObject* {
+  return guarded([&]() -> PyObject* {
     auto structure = py::handle(inputs).cast<std::shared_ptr<TreeDef>>();
     auto added = py::handle(program).cast<std::shared_ptr<Program>>();
     auto results = py::handle(outputs).cast<std::shared_ptr<TreeDef>>();
@@ -312,7 +294,7 @@ PyObject* function_add(PyObject* object, PyObject* args) {
 }
 
 PyObject* function_programs(PyObject* object, void*) {
-  return translated([&]() -> PyObject* {
+  return guarded([&]() -> PyObject* {
     // All is copied first, since creating objects may run code that calls this function.
     using Each =
         std::tuple<std::shared_ptr<TreeDef>, std::shared_ptr<Program>, std::shared_ptr<TreeDef>>;

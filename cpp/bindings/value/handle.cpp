@@ -9,11 +9,6 @@
 
 namespace tapegrad::python {
 
-void set_memory_error(const std::bad_alloc& error) {
-  const bool full = dynamic_cast<const ArenaFull*>(&error) != nullptr;
-  PyErr_SetString(PyExc_MemoryError, full ? error.what() : "out of memory");
-}
-
 Handle* allocate_handle() {
   if (Handle* const handle = all_handles().take()) return handle;
   Handle* handle = PyObject_GC_New(Handle, value_type);

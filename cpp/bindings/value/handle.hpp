@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/errors.hpp"
 #include "common/modes.hpp"
 #include "tapegrad/detail/graph/dispatch.hpp"
 #include "tapegrad/detail/graph/tape.hpp"
@@ -142,9 +143,6 @@ struct OperandHandles : Owned {
   std::vector<PyObject*> handles;
 };
 
-// An exception that carries a Python error, already set, through the core.
-struct PythonError {};
-
 inline Handle* as_handle(PyObject* object) { return reinterpret_cast<Handle*>(object); }
 inline Index node_of(PyObject* object) { return as_handle(object)->node; }
 // True for a Value that has its node. False while its Value.__init__ has not run yet.
@@ -177,7 +175,6 @@ PyObject* handle_of(Index node, PyTypeObject* type = value_type);
 // Lets the collector track the handle, which is then no longer plain.
 void track(Handle* handle);
 PythonBackward* python_backward(Index node);
-void set_memory_error(const std::bad_alloc& error);
 
 // Marks the node as heritable: from now on the collector sees the node's objects, and everything
 // computed from the node. Returns false, with an error set, if there is no memory.
@@ -276,19 +273,6 @@ inline bool ready() { return has_room() && !watching; }
 // The same as ready() for a leaf.
 inline bool ready_for_leaf() {
   return tape().pool().has_leaf_room() && free_handles().any() && !watching;
-}
-
-// Runs a call that may throw. Translates a C++ exception into a Python error and then returns
-// `failed`.
-template <class Call, class Result = decltype(std::declval<Call>()())>
-Result guarded(Call call, Result failed = {}) {
-  try {
-    return call();
-  } catch (const std::bad_alloc& error) {
-    set_memory_error(error);
-  } catch (const PythonError&) {
-  }
-  return failed;
 }
 
 // Reads a float or an int of one digit, such as a literal or the 0 that sum() starts with. Returns

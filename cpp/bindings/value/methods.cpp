@@ -6,7 +6,7 @@
 
 #include "common/signature.hpp"
 #include "traced/anomalies.hpp"
-#include "value/snapshot.hpp"
+#include "value/copying.hpp"
 #include "value/type.hpp"
 
 namespace tapegrad::python {
