@@ -9,8 +9,8 @@
 
 namespace tapegrad {
 
-// Thrown where storage of nodes, steps or instructions cannot grow: its indices or the machine's
-// memory are used up.
+// Thrown when the storage of nodes, steps or instructions cannot grow, because no index or no
+// memory is left.
 class ArenaFull : public std::bad_alloc {
  public:
   explicit ArenaFull(std::string why) : why_(std::move(why)) {}

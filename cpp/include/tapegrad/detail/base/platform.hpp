@@ -1,4 +1,4 @@
-// What the headers need of compiler and system, said before anything else can go wrong.
+// Checks of the compiler and the system, which come before any other code, and build options.
 #pragma once
 
 #include <stdint.h>
@@ -15,8 +15,8 @@
 #error "tapegrad needs a 64-bit system: it reserves more address space than 32 bits have"
 #endif
 
-// Whether a Value checks that it is used in the thread that made it: in debug builds, unless it is
-// defined to 0 or 1. All of a program must agree on it.
+// If TAPEGRAD_CHECK_THREADS is 1, a Value checks that the thread that uses it also made it. The
+// default is 1 in debug builds and 0 in others. All parts of a program must agree on it.
 #if !defined(TAPEGRAD_CHECK_THREADS)
 #if defined(NDEBUG)
 #define TAPEGRAD_CHECK_THREADS 0
@@ -25,8 +25,8 @@
 #endif
 #endif
 
-// Libraries of one process that are compiled with hidden visibility have one tape a thread all the
-// same. With TAPEGRAD_OWN_TAPE defined, a library keeps its tapes for itself.
+// By default, all libraries of a process share one tape for each thread, even if they are compiled
+// with hidden visibility. A library that defines TAPEGRAD_OWN_TAPE has tapes of its own.
 #if defined(__GNUC__) && !defined(_WIN32) && !defined(TAPEGRAD_OWN_TAPE)
 #define TAPEGRAD_ONE_TAPE [[gnu::visibility("default")]]
 #else

@@ -1,4 +1,4 @@
-// A range of address space that is paid for page by page: node indices stay valid while it grows.
+// A reserved range of addresses whose pages are committed on demand and never move.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,7 @@
 namespace tapegrad {
 
 #if defined(_WIN32)
-// Declared as <windows.h> does, which would bring thousands of macros.
+// Declared here as in <windows.h>, which would define thousands of macros.
 namespace windows {
 extern "C" {
 __declspec(dllimport) void* __stdcall VirtualAlloc(void*, std::size_t, unsigned long,
@@ -28,6 +28,8 @@ inline constexpr unsigned long no_access = 0x01, read_write = 0x04;  // PAGE_
 }  // namespace windows
 #endif
 
+// Owns a reserved range of addresses. A range never moves, so pointers and indices into it stay
+// valid while the committed part grows.
 class VirtualMemory {
  public:
   static constexpr std::size_t huge_page = std::size_t{2} << 20;
@@ -37,13 +39,14 @@ class VirtualMemory {
   VirtualMemory& operator=(const VirtualMemory&) = delete;
   ~VirtualMemory() { release(); }
 
-  // False, with nothing changed, where the system refuses so much.
+  // Reserves `bytes` of addresses without memory. Returns false and changes nothing if the system
+  // refuses.
   bool reserve(std::size_t bytes) noexcept {
 #if defined(_WIN32)
     void* address = windows::VirtualAlloc(nullptr, bytes, windows::reserve, windows::no_access);
     if (address == nullptr) return false;
 #else
-    bytes += huge_page;  // not every system begins where a huge page can
+    bytes += huge_page;  // not every system aligns a mapping to huge pages
     void* address = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (address == MAP_FAILED) return false;
 #endif
@@ -54,8 +57,9 @@ class VirtualMemory {
     return true;
   }
 
-  // The same, all of it usable and zero at once: each page is there when it is first touched. Those
-  // far from `begin`, where use is to begin, are huge.
+  // Reserves `bytes` of addresses that are usable at once and read as zero. The system adds each
+  // page on first access. Use starts at `begin`; pages far from it are huge. Returns false and
+  // changes nothing if the system refuses.
   bool reserve_usable(std::size_t bytes, [[maybe_unused]] std::size_t begin = 0) noexcept {
 #if defined(_WIN32)
     void* address = windows::VirtualAlloc(nullptr, bytes, windows::reserve | windows::commit,
@@ -78,7 +82,8 @@ class VirtualMemory {
     return true;
   }
 
-  // Makes the bytes from `from` to `to` usable and zero.
+  // Makes the bytes from `from` to `to` usable; they read as zero. Returns false if the system
+  // refuses.
   bool commit(std::size_t from, std::size_t to) noexcept {
 #if defined(_WIN32)
     return windows::VirtualAlloc(base_ + from, to - from, windows::commit, windows::read_write) !=
@@ -86,16 +91,16 @@ class VirtualMemory {
 #else
     if (mprotect(base_ + from, to - from, PROT_READ | PROT_WRITE) != 0) return false;
 #if defined(MADV_HUGEPAGE)
-    // The first pages stay small: a program of few nodes should not pay for two megabytes more.
+    // The first pages stay small, so that a program of few nodes does not use another 2 MB.
     if (from >= small_for_nodes) madvise(base_ + from, to - from, MADV_HUGEPAGE);
 #endif
     return true;
 #endif
   }
 
-  // Gives the pages from `from` to `to` back to the system: they must be committed before they are
-  // used again, and are zero then. A page that lies in part before `from` goes as well if `first`
-  // says that nobody uses that part, and one at the end if `last` does.
+  // Returns the pages from `from` to `to` to the system. They must be committed before their next
+  // use and then read as zero. If the range begins within a page, that page goes too if `first`
+  // says that nobody uses the part before `from`; `last` says the same of the page at the end.
   void decommit(std::size_t from, std::size_t to, bool first, bool last) noexcept {
     const std::size_t size = page();
     const auto up = [size](std::size_t n) { return (n + size - 1) / size * size; };
@@ -107,14 +112,14 @@ class VirtualMemory {
 #elif defined(__linux__)
     madvise(base_ + from, to - from, MADV_DONTNEED);
 #else
-    // Elsewhere the advice alone leaves the pages in place.
+    // On other systems, advice alone would leave the pages in place.
     mmap(base_ + from, to - from, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
          -1, 0);
 #endif
   }
 
-  // Has the pages from `from` to `to` there before they are touched, where the system knows how:
-  // many together cost half of as many one by one.
+  // Populates the pages from `from` to `to` before their first access, if the system can.
+  // Populating many pages together takes half the time of one page fault each.
   void touch([[maybe_unused]] std::size_t from, [[maybe_unused]] std::size_t to) noexcept {
 #if defined(MADV_POPULATE_WRITE)
     from &= ~(page() - 1);
@@ -122,6 +127,7 @@ class VirtualMemory {
 #endif
   }
 
+  // Unmaps the range.
   void release() noexcept {
     if (base_ == nullptr) return;
 #if defined(_WIN32)
@@ -135,7 +141,7 @@ class VirtualMemory {
   std::byte* base() const noexcept { return base_; }
 
  private:
-  // Bytes at the beginning of use that lie in small pages.
+  // Number of bytes, from the start of use, that lie in small pages.
   static constexpr std::size_t small_for_nodes = std::size_t{16} << 20;
   static constexpr std::size_t small_for_traces = std::size_t{2} << 20;
 
@@ -147,6 +153,7 @@ class VirtualMemory {
 #endif
   }
 
+  // Takes the mapping over and releases the one before.
   void hold(void* address, std::size_t bytes) noexcept {
     release();
     mapped_ = address;
@@ -159,11 +166,11 @@ class VirtualMemory {
   std::byte* base_ = nullptr;
 };
 
-// An array of records on pages of its own, `skew` bytes past the first one's begin.
+// An array of records in a range of its own. The first record lies `skew` bytes after the start.
 template <class Record, std::size_t skew>
 class VirtualArray {
  public:
-  // As of VirtualMemory, in records.
+  // As in VirtualMemory, with positions in records.
   bool reserve(std::size_t count) noexcept {
     if (!pages_.reserve(end(count))) return false;
     records_ = reinterpret_cast<Record*>(pages_.base() + skew);
@@ -179,7 +186,8 @@ class VirtualArray {
   Record* records() const noexcept { return records_; }
 
  private:
-  // The last record may end on a page more: a huge one, that it may be one once it is touched.
+  // The end of `count` records, in bytes. With a skew, the last record may end in one page more.
+  // That page is counted as a huge one, so that the system can make it huge.
   static constexpr std::size_t end(std::size_t count) noexcept {
     return count * sizeof(Record) + (skew != 0 ? VirtualMemory::huge_page : 0);
   }

@@ -1,4 +1,5 @@
-// Who owns a node, and what goes when the last owner does.
+// Reference counting of nodes. The arena destroys a node that loses its last owner, together with
+// the operands of which that node was the last owner.
 #pragma once
 
 #include <algorithm>
@@ -18,8 +19,8 @@ namespace tapegrad {
 
 class PendingNodes;
 
-// A node counts its owners: handles, and the nodes that have it as an operand. Not for use from
-// several threads at once.
+// A pool of nodes with reference counts. The owners of a node are handles and the nodes that have
+// it as an operand. The class is not thread-safe.
 class Arena {
  public:
   explicit Arena(Index limit = max_nodes) : pool_(limit) {}
@@ -35,9 +36,11 @@ class Arena {
   NodePool& pool() noexcept { return pool_; }
   const NodePool& pool() const noexcept { return pool_; }
 
-  // A slot newer than every other node's; the caller fills it in and is its first owner.
+  // Returns a slot newer than that of every other node. The caller fills it in and is its first
+  // owner.
   Index push() { return pool_.push(); }
 
+  // Returns a new leaf. The caller is its first owner.
   Index leaf(double primal) {
     const Index i = pool_.push_leaf();
     link(i) = {0.0, {pending_bit | no_node, no_node}};
@@ -47,9 +50,10 @@ class Arena {
 
   void own(Index i) noexcept { ++cell(i).owners; }
   bool has_handle(Index i) const noexcept { return cell(i).owners & handle_owner; }
-  // The caller's share in the node becomes the handle's; and back.
+  // Turns the caller's reference to the node into the handle's. take_from_handle() is the inverse.
   void give_to_handle(Index i) noexcept { cell(i).owners += handle_owner - 1; }
   void take_from_handle(Index i) noexcept { cell(i).owners -= handle_owner - 1; }
+  // Drops `owner` references and destroys the node if none is left.
   void release(Index i, std::uint32_t owner = 1) noexcept {
     Cell& c = cell(i);
     if ((c.owners -= owner) != 0) [[likely]]
@@ -59,16 +63,17 @@ class Arena {
     else destroy_rich_leaf(i);
   }
 
+  // True if the operands of the node lie in operand lists and not in the node.
   bool has_list(Index i) const noexcept { return link(i).operand[1] == in_list; }
 
-  // The operand lists of a node that has any: the second is null, or what the first is multiplied
-  // by.
+  // The operand lists of a node that has_list(). The second is null unless the node is a sum of
+  // products: then it holds the factors by which the operands in the first are multiplied.
   OperandList* list(Index i) const noexcept { return at(partials(i)[0]); }
   OperandList* factors(Index i) const noexcept { return at(partials(i)[1]); }
 
-  // Calls visit(nodes, partials, count) for each range of the operands of a node with operand
-  // lists. With two, the partials of either are the other's numbers; what the first has beyond the
-  // second's length comes last, with partials of its own.
+  // Calls visit(nodes, partials, count) for each range of operands of a node that has_list(). In a
+  // sum of products, the numbers of one list are the partials of the other. Operands of the first
+  // list past the length of the second come last; their partials are their own numbers.
   template <class Visit>
   void each_span(Index i, Visit visit) const {
     const OperandList* const own = list(i);
@@ -83,6 +88,7 @@ class Arena {
     if (own->size != count) visit(own->nodes() + count, own->numbers() + count, own->size - count);
   }
 
+  // Calls visit(node, partial) for each operand that is a node.
   template <class Visit>
   void each_operand(Index i, Visit visit) const {
     if (has_list(i)) {
@@ -97,6 +103,7 @@ class Arena {
     if (l.operand[1] != no_node) visit(l.operand[1], partials(i)[1]);
   }
 
+  // True if the partials of all operands that are nodes are finite.
   bool has_finite_partials(Index i) const {
     bool finite = true;
     if (has_list(i)) {
@@ -104,13 +111,13 @@ class Arena {
         finite = finite && are_finite(numbers, count);
       });
       if (finite) return true;
-      finite = true;  // what is not may be a plain number, which has no partial
+      finite = true;  // the number that is not finite may be a constant, which has no partial
     }
     each_operand(i, [&](Index, double partial) { finite &= std::isfinite(partial); });
     return finite;
   }
 
-  // Moves the node's operands into one OperandList of its own, if they do not lie in operand lists
+  // Moves the operands of the node into an operand list of its own, unless has_list() is true
   // already.
   void need_list(Index i) {
     if (has_list(i)) return;
@@ -118,13 +125,14 @@ class Arena {
     append_operands(i, operands);
     if (cell(i).flags & flag::constant_left) std::swap(operands[0], operands[1]);
     OperandList* const made = make_list(operands);
-    // A sweep may be under way; only a leaf's bit is no mark.
+    // Keeps the mark of a sweep under way. The bit of a leaf is permanent and is no such mark.
     const Index first = link(i).operand[0];
     refer(i, made, nullptr, first == (pending_bit | no_node) ? 0 : first & pending_bit);
   }
 
-  // Gives a node with operand lists one that is its own alone, with its partials: it may be written
-  // to.
+  // Returns an operand list that belongs to this node alone, so that the caller may write to it.
+  // Its numbers are partials. If the node shares its list, or has two, the function copies the
+  // operands into a new list. The node must have_list().
   OperandList& own_list(Index i) {
     OperandList* const before = list(i);
     OperandList* const factors_before = factors(i);
@@ -140,14 +148,15 @@ class Arena {
     return *made;
   }
 
-  // Afterwards each operand of the node counts it as an owner, and none that it shares with others.
+  // Ensures that the node shares no operand list with another node. Each operand then counts this
+  // node itself as an owner.
   void unshare(Index i) {
     if (!has_list(i)) return;
     const OperandList* const by = factors(i);
     if (list(i)->owners > 1 || (by != nullptr && by->owners > 1)) own_list(i);
   }
 
-  // Takes one owner from the list; without any left, its nodes have one less each.
+  // Drops one reference to the list. The last one releases the nodes of the list and frees it.
   void give_up(OperandList* list) noexcept {
     if (--list->owners != 0) return;
     for (std::size_t k = 0; k < list->size; ++k)
@@ -157,10 +166,12 @@ class Arena {
 
   OperandPool& lists() noexcept { return lists_; }
 
+  // The backward function of the node, or null.
   Backward* backward_of(Index i) const noexcept {
     if (!has_list(i) || (link(i).operand[0] & ~pending_bit) != has_function) return nullptr;
     return extras_.find(i)->second.backward.get();
   }
+  // Replaces the backward function of the node; null removes it. The arena discards the old one.
   void set_backward(Index i, std::unique_ptr<Backward> backward) {
     need_list(i);
     NodeExtra& extra = need_extra(i);
@@ -169,6 +180,7 @@ class Arena {
     discard(std::move(backward));
   }
 
+  // The NodeExtra of the node. need_extra() makes one if there is none; find_extra() returns null.
   NodeExtra& need_extra(Index i) {
     NodeExtra& extra = extras_[i];
     cell(i).flags |= flag::extra;
@@ -179,7 +191,7 @@ class Arena {
     return &extras_.find(i)->second;
   }
 
-  // Destroys the object as soon as the arena is at rest.
+  // Destroys the object as soon as the arena is at rest: at once, or when the last Busy ends.
   void discard(std::unique_ptr<Owned> object) noexcept {
     if (!object) return;
     object->next = discarded_;
@@ -187,7 +199,7 @@ class Arena {
     if (!discarding_) destroy_discarded();
   }
 
-  // While it lives, nothing is destroyed that was discarded.
+  // A guard that defers the destruction of discarded objects until the outermost Busy ends.
   class Busy {
    public:
     explicit Busy(Arena& arena)
@@ -208,7 +220,7 @@ class Arena {
            extras_.size() * (sizeof(NodeExtra) + 2 * sizeof(void*));
   }
 
-  // The operands as the node holds them, constants included.
+  // Appends the operands of the node in the order in which the node holds them, constants included.
   void append_operands(Index i, std::vector<Operand>& operands) const {
     if (has_list(i)) return append_list(i, operands);
     const Link& l = link(i);
@@ -221,8 +233,8 @@ class Arena {
  private:
   friend class PendingNodes;
 
-  // Written with integers, of which compilers take several at once: the exponent of an infinity or
-  // NaN is all ones, and one more carries into the sign.
+  // True if all numbers are finite. It uses integer arithmetic, which compilers vectorise: the
+  // exponent bits of an infinity or NaN are all ones, and one more carries into the sign bit.
   static bool are_finite(const double* x, std::size_t count) noexcept {
     constexpr std::uint64_t sign = std::uint64_t{1} << 63, exponent = std::uint64_t{1} << 52;
     std::uint64_t carried = 0;
@@ -258,7 +270,7 @@ class Arena {
   }
 
  protected:
-  // Operand lists lie in the place of partials.
+  // A node with operand lists stores their addresses in place of its partials.
   static OperandList* at(double bits) noexcept {
     return reinterpret_cast<OperandList*>(
         static_cast<std::uintptr_t>(std::bit_cast<std::uint64_t>(bits)));
@@ -274,10 +286,11 @@ class Arena {
   }
 
  private:
-  // A node that loses its last owner is doomed. Of one block the doomed go in one scan down from
-  // the newest, which operands that die with them join; blocks where others are doomed form a
-  // chain: no recursion, no allocation, however deep the graph. No code of the embedding runs
-  // before it is done.
+  // Destroys a node that has lost its last owner, and every operand that thereby loses its own. A
+  // node that waits for its destruction is doomed. One descending scan destroys the doomed nodes of
+  // a block, starting at the newest; operands that die during the scan join it. Blocks with other
+  // doomed nodes form a chain. There is no recursion and no allocation, however deep the graph is.
+  // Objects of the embedding are destroyed last, because their destructors may run any code.
   [[gnu::noinline]] void destroy(Index i) noexcept {
     for (Index here = 0;;) {
       destroy_in_block(i, here);
@@ -294,13 +307,14 @@ class Arena {
       destroy_discarded();
   }
 
-  // A leaf that has a note or a backward function; no operands, so that nothing goes with it.
+  // Destroys a leaf that has a NodeExtra or an operand list. The list is empty; it was made for a
+  // backward function. So no other node is destroyed with the leaf.
   [[gnu::noinline]] void destroy_rich_leaf(Index i) noexcept {
     destroy_leaf(i);
     if (discarded_ != nullptr && !discarding_) destroy_discarded();
   }
 
-  // Destroys node `i`, and `here` doomed ones below it in its block.
+  // Destroys node `i` and `here` doomed nodes below it in its block.
   [[gnu::always_inline]] void destroy_in_block(Index i, Index here) noexcept {
     Cell* const cells = pool_.cells();
     const Link* const links = pool_.links();
@@ -318,8 +332,9 @@ class Arena {
       return cell.owners == 1 && !(cell.flags & flag::extra);
     };
     for (Index count = 1;; ++count) {
-      // A sum of products, recorded product after product: the sum so far and the newest product
-      // are the two nodes before. Where it is the last to use them, they go with it, with no mark.
+      // A sum of products that was recorded product after product: the operands are the two nodes
+      // just before, the sum so far and the newest product. If the sum is the last user of both,
+      // the scan destroys them directly, without counting them as doomed.
       const auto newest = static_cast<Index>(l - links);
       for (std::uint64_t before = both(newest - 2, newest - 1);
            both(*l) == before && l >= third && !(c->flags & flag::extra) && last_use(c[-1]) &&
@@ -337,7 +352,7 @@ class Arena {
       const Index first = l->operand[0] & ~pending_bit;
       const Index second = l->operand[1];
       if (c->flags & flag::extra && !destroy_note(static_cast<Index>(c - cells))) [[unlikely]] {
-        --count;  // it lives on
+        --count;  // the attachment keeps the node alive
       } else {
         if (second == in_list) [[unlikely]] {
           const auto node = static_cast<Index>(c - cells);
@@ -356,7 +371,9 @@ class Arena {
     }
   }
 
-  // Of a node in another block than the one that is scanned, or in any.
+  // Adds a node without owners to the doomed nodes of its block, and the block to the chain. The
+  // node lies in another block than the one being scanned, or comes from an operand list. A leaf
+  // has no operands, so the function destroys it at once.
   [[gnu::noinline]] void doom(Index i) noexcept {
     NodePool::Block& block = pool_.block_of(i);
     if (block.leaves) return destroy_leaf(i);
@@ -375,6 +392,7 @@ class Arena {
     pool_.reclaim_leaf(i);
   }
 
+  // Drops one reference to the list, as give_up() does, but dooms the nodes that thereby die.
   [[gnu::noinline]] void drop_list(OperandList* list) noexcept {
     if (--list->owners != 0) return;
     Cell* const cells = pool_.cells();
@@ -385,7 +403,8 @@ class Arena {
     lists_.give_back(list);
   }
 
-  // False where the attachment has taken the node over.
+  // Removes the NodeExtra of a dead node and discards its objects. Returns false if the attachment
+  // has become an owner of the node, which then lives on.
   [[gnu::noinline]] bool destroy_note(Index i) noexcept {
     const auto found = extras_.find(i);
     if (found->second.attachment && found->second.attachment->take_over(i)) {
@@ -400,13 +419,15 @@ class Arena {
     return true;
   }
 
+  // Queues the object for destruction once the arena is at rest.
   void set_aside(std::unique_ptr<Owned> object) noexcept {
     if (!object) return;
     object->next = discarded_;
     discarded_ = object.release();
   }
 
-  // A destructor may release further nodes: they join the list and not the stack.
+  // A destructor may release further nodes. Their objects join the queue, so that the stack does
+  // not grow.
   [[gnu::noinline]] void destroy_discarded() noexcept {
     discarding_ = true;
     while (discarded_ != nullptr) {
@@ -417,7 +438,8 @@ class Arena {
   }
 
   NodePool pool_;
-  Index doomed_ = NodePool::none;  // chain of blocks
+  Index doomed_ = NodePool::none;  // head of the chain of blocks with doomed nodes
+  // Objects to be destroyed once the arena is at rest.
   Owned* discarded_ = nullptr;
   bool discarding_ = false;
   OperandPool lists_;

@@ -1,4 +1,5 @@
-// The table of operations at run time: recording and partials by operation code.
+// The table of operations for use at run time: functions that record and evaluate by operation
+// code.
 #pragma once
 
 #include <array>
@@ -35,7 +36,8 @@ double value_any(std::span<const double> x) {
   else return e.value(x);
 }
 
-// Of a branch not taken 0, or with `marked` the number by which nodes tell it from a 0.
+// The partial by operand `k`. For the operand of a branch not taken it is 0 or, with `marked`, the
+// NaN that is_absent() recognises.
 template <std::size_t K, bool marked>
 double partial_any(std::span<const double> x, double y, std::size_t k) {
   constexpr auto& e = std::get<K>(ops::table);
@@ -61,12 +63,13 @@ double partial_any(std::span<const double> x, double y, std::size_t k) {
 
 }  // namespace detail
 
-// One operation for callers that know it only at run time.
+// The functions of one operation, for callers that know the operation only at run time.
 struct OperationFunctions {
-  // At least one argument is a node, and their number is right.
+  // Records a node. At least one argument must be a node; their number must match the operation.
   Index (*record)(Tape&, std::span<const Argument>);
   double (*value)(std::span<const double>);
-  // The partial, and the number that a node holds for it: is_absent() by a branch not taken.
+  // partial() gives the partial by an operand, stored_partial() the number that a node stores for
+  // it. They differ for a branch not taken: 0 and a number for which is_absent() is true.
   double (*partial)(std::span<const double>, double value, std::size_t operand);
   double (*stored_partial)(std::span<const double>, double value, std::size_t operand);
 };
@@ -83,7 +86,7 @@ inline void Tape::show_constants(Index i) {
   if (what == nullptr || what->constant_last) return;
   std::vector<Operand> operands;
   append_operands(i, operands);
-  std::vector<std::size_t> order(operands.size());  // of the node's operands in the operation
+  std::vector<std::size_t> order(operands.size());  // position in the operation of each operand
   for (std::size_t k = 0; k < order.size(); ++k) order[k] = k;
   if (cell(i).flags & flag::constant_left && !has_list(i)) std::swap(order[0], order[1]);
   bool constant = false;
@@ -94,7 +97,7 @@ inline void Tape::show_constants(Index i) {
   }
   if (!constant) return;
   const double y = cell(i).primal;
-  // A node that is pending passes its adjoint on yet.
+  // If the node is still pending, the sweep will pass its adjoint on to the new leaves.
   const double adjoint = link(i).operand[0] & pending_bit ? 0.0 : link(i).adjoint;
   for (std::size_t k = 0; k < operands.size(); ++k) {
     if (operands[k].node != no_node) continue;
@@ -109,12 +112,13 @@ inline void Tape::show_constants(Index i) {
       own.numbers()[k] = operands[k].partial;
       own.flags |= cell(node).flags & flag::heritable;
     } else {
-      // A node's constant is always its second operand; on the left, the two change places.
+      // A node's constant is always its second operand. If it stands on the left, the two are
+      // swapped.
       Link& l = link(i);
       l.operand[1] = node;
       partials(i)[1] = operands[k].partial;
       if (cell(i).flags & flag::constant_left) {
-        const Index mark = l.operand[0] & pending_bit;  // a sweep may be under way
+        const Index mark = l.operand[0] & pending_bit;  // of a sweep under way
         l.operand[0] ^= mark;
         std::swap(l.operand[0], l.operand[1]);
         l.operand[0] |= mark;

@@ -1,9 +1,9 @@
 // The storage of nodes: blocks of slots in three parallel arrays that never move.
 //
-// Blocks, not slots, are what is used again: a node made later is always in a later block or
-// later in its block, so that the order of creation survives reuse. The newest slots are taken back
-// at once, the others when their whole block is dead. Leaves have no order to keep: they lie in
-// blocks of their own, and each slot is used again.
+// The pool reuses whole blocks, not single slots. A later node is always in a later block, or later
+// in the same block, so that slots keep the order of creation. The pool frees the newest slots at
+// once, and all others when their whole block is dead. Leaves need no order: they lie in blocks of
+// their own, whose slots the pool reuses one by one.
 #pragma once
 
 #include <algorithm>
@@ -21,25 +21,28 @@
 
 namespace tapegrad {
 
+// A growing pool of node slots. It hands out slots in the order of creation and frees dead ones.
 class NodePool {
  public:
-  static constexpr Index size = 512;  // of a block, in nodes
+  static constexpr Index size = 512;  // nodes in a block
   static constexpr Index none = 0xffffffffu;
 
+  // The state of a block.
   struct Block {
-    Index previous = none, next = none;  // in order of creation; for leaves, of blocks with room
+    // Neighbours in creation order; of a leaf block, in the list of leaf blocks with a free slot.
+    Index previous = none, next = none;
     std::uint64_t sequence = 0;
-    Index pending = 0;  // nodes that a sweep, elsewhere just now, has found to be pending here
+    Index pending = 0;  // nodes pending here while the sweep scans another block
     std::uint16_t dead = 0;
-    std::uint16_t used = 0;    // in a leaf block: slots ever used
-    std::uint16_t slot = 0;    // and, one higher, the first of the chain of those free again
+    std::uint16_t used = 0;    // leaf block: slots ever used
+    std::uint16_t slot = 0;    // leaf block: 1 + the first slot of the free list, or 0
     std::uint16_t doomed = 0;  // nodes without owners that wait to be destroyed
     std::uint16_t newest_doomed = 0;
     bool leaves = false;
-    Index next_doomed = none;  // the next block with such nodes
+    Index next_doomed = none;  // next block of the chain of blocks with doomed nodes
   };
 
-  // `limit` caps the number of nodes; the environment variable TAPEGRAD_MAX_NODES lowers it.
+  // `limit` caps the number of nodes. The environment variable TAPEGRAD_MAX_NODES lowers it.
   explicit NodePool(Index limit = max_nodes) : limit_((std::min)(limit, max_nodes)) {
     if (const char* text = std::getenv("TAPEGRAD_MAX_NODES")) {
       const unsigned long long wanted = std::strtoull(text, nullptr, 10);
@@ -59,12 +62,13 @@ class NodePool {
   const Block& block_of(Index node) const noexcept { return blocks_[node / size]; }
   Block& at(Index block) noexcept { return blocks_[block]; }
 
-  // Grows in the order of creation; all leaves come first.
+  // A number that grows in the order of creation. All leaves come first.
   std::uint64_t order(Index node) const noexcept {
     return block_of(node).sequence * size + node % size;
   }
 
-  // The next older block that a sweep may go on with: older ones in order, then those of leaves.
+  // The block that a sweep scans after `block`: the next older one and, after the oldest, the leaf
+  // blocks. The caller knows that a later block has pending nodes.
   Index before(Index block) const noexcept {
     if (!blocks_[block].leaves && blocks_[block].previous != none) return blocks_[block].previous;
     const bool began = blocks_[block].leaves;
@@ -74,20 +78,22 @@ class NodePool {
     return leaves;
   }
 
-  // Whether the next push() needs no new block.
+  // True if the next push(), or push_leaf(), needs no new block.
   bool has_room() const noexcept { return top_ != end_; }
   bool has_leaf_room() const noexcept {
     return cached_leaf_ != none || partial_leaf_block_ != none;
   }
 
+  // Returns a new slot, which is newer than all others. Throws ArenaFull.
   Index push() {
     if (top_ == end_) [[unlikely]]
       begin_block();
     return top_++;
   }
-  // The same where there is room.
+  // push() for a caller that has checked has_room().
   Index push_within() noexcept { return top_++; }
 
+  // Returns a slot for a leaf. Throws ArenaFull.
   Index push_leaf() {
     if (cached_leaf_ != none) return std::exchange(cached_leaf_, none);
     if (partial_leaf_block_ == none) [[unlikely]]
@@ -106,15 +112,16 @@ class NodePool {
     return base + offset;
   }
 
-  // Marks a node as dead, to be taken back with others of its block. No scan takes it for a doomed
-  // one, which has no owners.
+  // Marks a node as dead until the pool frees its slot. A dead node gets an owner, because a scan
+  // takes a node without owners for a doomed one.
   static void mark_dead(Cell& cell) noexcept {
     cell.owners = 1;
     cell.op = Op::leaf;
     cell.flags = flag::dead;
   }
 
-  // So many nodes of a block were buried, `i` the last of them.
+  // Takes back `count` nodes of one block that the caller has marked dead. `i` is the oldest of
+  // them.
   void reclaim(Index i, Index count) noexcept {
     const Index id = i / size;
     if (id == current_ && i + count == top_) {
@@ -132,15 +139,15 @@ class NodePool {
     }
   }
 
-  // The slot of a dead leaf that nothing refers to any more. One is kept apart for the next leaf,
-  // so that a program which makes and drops a number at a time need not go to a block for it.
+  // Takes back the slot of a leaf that nothing refers to any more. The pool caches one such slot
+  // for the next leaf, so that a program that makes and drops one leaf at a time never touches a
+  // block.
   void reclaim_leaf(Index i) noexcept {
     if (cached_leaf_ == none) cached_leaf_ = i;
     else return_to_block(i);
   }
 
-  // Calls visit(node) for each living node with operands that is newer than `node`, older ones
-  // first.
+  // Calls visit(node) for each living node with operands that is newer than `node`, oldest first.
   template <class Visit>
   void each_newer(Index node, Visit visit) const {
     std::vector<Index> newer;
@@ -157,6 +164,7 @@ class NodePool {
     }
   }
 
+  // Number of living nodes.
   std::size_t alive() const noexcept {
     std::size_t count = 0;
     for (const Block& block : blocks_)
@@ -166,7 +174,9 @@ class NodePool {
     return count - (cached_leaf_ != none ? 1 : 0);
   }
   Index limit() const noexcept { return limit_; }
+  // Number of slots for which memory is committed.
   std::size_t capacity() const noexcept { return committed_; }
+  // Memory in use, in bytes.
   std::size_t bytes() const noexcept {
     std::size_t count = blocks_.size();
     for (std::size_t k = 0; k < groups_.size(); ++k)
@@ -174,28 +184,31 @@ class NodePool {
     return count * size * bytes_per_node + blocks_.capacity() * sizeof(Block);
   }
 
-  // Whether a node's memory can be read, of a dead one too.
+  // True if the memory of the node can be read. The node may be dead.
   bool is_there(Index node) const noexcept {
     return node / size < blocks_.size() && !groups_[node / size / group].returned;
   }
 
  private:
-  static constexpr Index commit_step = 131072;  // nodes: two megabytes, a huge page, of each array
-  // Blocks that get their memory together, and give it back together.
+  static constexpr Index commit_step = 131072;  // in nodes: 2 MB of each array, one huge page
+  // Number of blocks in a group. The blocks of a group get and return their memory together.
   static constexpr Index group = commit_step / size;
+  // The state of a group.
   struct Group {
-    std::uint16_t used = 0;  // blocks of it that are not free
-    bool returned = false;   // its memory is the system's again; it has no block that is used
+    std::uint16_t used = 0;  // blocks that are not free
+    bool returned = false;   // the system has the memory; no block is in use
   };
-  // Groups without a used block that keep their memory, 25 megabytes in all.
+  // Number of empty groups that always keep their memory: 25 MB in all.
   static constexpr std::size_t least_kept = 4;
-  // A program that fills returned groups again so soon is a loop, and keeps what it uses.
+  // A program that fills returned groups again this soon runs a loop. The pool then keeps as much
+  // memory as the loop uses.
   using Clock = std::chrono::steady_clock;
   static constexpr std::chrono::seconds soon{2};
-  // Until it has not used that much for so long.
+  // The pool forgets such a loop once it has not used that much memory for this long.
   static constexpr std::chrono::seconds long_unused{10};
-  // The three records of a node lie at different places in their pages: a processor takes a load
-  // for one of what was just stored if the lowest twelve bits of both addresses are the same.
+  // The offset, within a page, between the three records of a node. It avoids 4K aliasing: a
+  // processor takes a load to depend on a recent store if the low twelve bits of both addresses are
+  // equal.
   static constexpr std::size_t skew = 1344;  // a third of a page, in whole cache lines
 
   [[gnu::noinline, gnu::cold]] void begin_block() {
@@ -213,6 +226,7 @@ class NodePool {
     list(block);
   }
 
+  // Returns a free block: from the free list, from a returned group or from new memory.
   Index take_block() {
     if (free_ == none && cached_leaf_ != none) return_to_block(std::exchange(cached_leaf_, none));
     if (free_ == none && returned_ != none) get_group();
@@ -235,6 +249,7 @@ class NodePool {
     return use(block);
   }
 
+  // Counts the block as used by its group.
   Index use(Index block) noexcept {
     if (groups_[block / group].used++ == 0) {
       --empty_groups_;
@@ -253,21 +268,21 @@ class NodePool {
     return groups_.size() - empty_groups_ - returned_groups_;
   }
 
-  // Gives the memory of empty groups back to the system, as far as they are more than a loop uses.
+  // Returns the memory of empty groups to the system, except that of as many as a loop may need.
   [[gnu::noinline, gnu::cold]] void return_groups() noexcept {
     const Clock::time_point now = Clock::now();
     if (now - used_so_much_ > long_unused) kept_ = least_kept;
     if (empty_groups_ <= kept_) return;
     returned_at_ = now;
     std::size_t count = empty_groups_ - (kept_ == least_kept ? kept_ / 2 : kept_);
-    going_.assign(groups_.size(), false);  // does not allocate
+    going_.assign(groups_.size(), false);  // does not allocate: take_block() did
     for (std::size_t k = groups_.size(); count > 0; --count) {
       do --k;
       while (groups_[k].used != 0 || groups_[k].returned);
       going_[k] = groups_[k].returned = true;
       --empty_groups_, ++returned_groups_;
     }
-    Index* end = &free_;  // of the chain of those that stay
+    Index* end = &free_;  // end of the chain of the blocks that stay
     for (Index block = free_; block != none; block = blocks_[block].next) {
       if (going_[block / group]) continue;
       *end = block;
@@ -278,7 +293,8 @@ class NodePool {
       if (going_[k]) return_group(k);
   }
 
-  // The blocks of a group go to the other chain, where they stay together.
+  // Returns the memory of group `k`. Its blocks move to the chain of returned blocks, where they
+  // stay together.
   void return_group(std::size_t k) noexcept {
     const std::size_t last = std::min<std::size_t>((k + 1) * group, blocks_.size());
     for (std::size_t block = last; block-- > k * group;)
@@ -291,7 +307,7 @@ class NodePool {
     cells_.decommit(from, to, first, after);
   }
 
-  // Gives memory to the returned group that comes first in its chain: its blocks are free ones.
+  // Commits memory for the first returned group and moves its blocks to the free list.
   [[gnu::noinline, gnu::cold]] void get_group() {
     const std::size_t k = returned_ / group;
     const std::size_t from = k * commit_step, to = from + commit_step;
@@ -328,7 +344,8 @@ class NodePool {
     committed_ = static_cast<Index>(to);
   }
 
-  // Address space costs nothing until used, but a limited process may have little of it.
+  // Reserves address space for `limit_` nodes. Address space is free until it is used, but a
+  // process may have a limit; the function then tries half as much, and so on.
   void reserve() {
     const auto round = [](std::size_t n) {
       return (n + commit_step - 1) / commit_step * commit_step;
@@ -343,7 +360,7 @@ class NodePool {
     throw ArenaFull("the arena cannot begin: the system gives no address space");
   }
 
-  // The newest slots of the current block, as far down as they are dead.
+  // Frees the newest slots of the current block, down to the newest that is not dead.
   [[gnu::noinline]] void reclaim_dead() noexcept {
     Block& block = blocks_[current_];
     for (const Index base = current_ * size; top_ != base && cells()[top_ - 1].flags & flag::dead;
@@ -351,6 +368,8 @@ class NodePool {
       --block.dead;
   }
 
+  // Puts the slot on the free list of its leaf block. Frees the block if it is empty, unless it is
+  // the first one with a free slot.
   [[gnu::noinline]] void return_to_block(Index i) noexcept {
     const Index id = i / size;
     Block& block = blocks_[id];
@@ -359,7 +378,8 @@ class NodePool {
     block.slot = static_cast<std::uint16_t>(i % size + 1);
     ++block.dead;
     if (was_full) {
-      // One empty block is kept, the first: a second need not be.
+      // Only the first block of the list may stay empty, and this block is about to become the
+      // first.
       const Index head = partial_leaf_block_;
       if (head != none && blocks_[head].dead == blocks_[head].used) {
         unlist(head);
@@ -373,6 +393,7 @@ class NodePool {
     }
   }
 
+  // Adds a leaf block to the list of those with a free slot. unlist() removes it.
   void list(Index block) noexcept {
     blocks_[block].previous = none;
     blocks_[block].next = partial_leaf_block_;
@@ -386,25 +407,25 @@ class NodePool {
     blocks_[block].previous = blocks_[block].next = none;
   }
 
-  Index top_ = 0, end_ = 0;  // of the current block
+  Index top_ = 0, end_ = 0;  // next slot and end of the current block
   VirtualArray<Link, 0> links_;
   VirtualArray<Partials, skew> partials_;
   VirtualArray<Cell, 2 * skew> cells_;
   Index current_ = none;
-  Index free_ = none;                // chain of blocks to use next
-  Index partial_leaf_block_ = none;  // list of leaf blocks with a free slot
-  Index cached_leaf_ = none;         // a leaf's slot
+  Index free_ = none;                // chain of free blocks
+  Index partial_leaf_block_ = none;  // head of the list of leaf blocks with a free slot
+  Index cached_leaf_ = none;         // slot that the next leaf gets
   Index limit_;
   Index committed_ = 0;
   std::size_t reserved_ = 0;
   std::uint64_t sequence_ = 0;
   std::vector<Block> blocks_;
   std::vector<Group> groups_;
-  std::vector<bool> going_;       // of groups: memory for return_groups(), which must not fail
-  std::size_t empty_groups_ = 0;  // of those that have memory
+  std::vector<bool> going_;       // a flag for each group; scratch of return_groups()
+  std::size_t empty_groups_ = 0;  // empty groups that have memory
   std::size_t returned_groups_ = 0;
   Index returned_ = none;          // chain of the blocks of returned groups
-  std::size_t kept_ = least_kept;  // how many empty groups keep their memory
+  std::size_t kept_ = least_kept;  // number of empty groups that keep their memory
   Clock::time_point returned_at_{}, used_so_much_{};
 };
 

@@ -1,4 +1,4 @@
-// Writing an An operand list, one by one, before the node that will own it.
+// A builder of an operand list. A caller fills the list before it records the node that owns it.
 #pragma once
 
 #include <cstddef>
@@ -8,8 +8,9 @@
 
 namespace tapegrad {
 
-// An OperandList while it is written. It owns the nodes that it has so far; a node recorded with it
-// becomes an owner beside it.
+// An operand list under construction. The builder owns the list, and the list owns the nodes added
+// so far. A node recorded with the list becomes a second owner of it. If the builder is destroyed
+// earlier, the list and its references go with it.
 class OperandListBuilder {
  public:
   OperandListBuilder(Arena& arena, std::size_t size)
@@ -21,7 +22,7 @@ class OperandListBuilder {
     arena_.give_up(list_);
   }
 
-  // Writes one operand after the other with what it needs in registers.
+  // Adds operands in a loop with its state in registers. The destructor writes the state back.
   class Writer {
    public:
     explicit Writer(OperandListBuilder& draft)
@@ -38,6 +39,8 @@ class OperandListBuilder {
       draft_.any_node_ |= any_node_;
     }
 
+    // Appends a constant, or a node with its primal, and returns the number. The last overload
+    // appends a node with its partial, or a constant as no_node with its value.
     double add(double number) noexcept { return put(no_node, number); }
     double add(Index node) noexcept { return put(node, adopted(node).primal); }
     void add(Index node, double number) noexcept {
@@ -68,7 +71,8 @@ class OperandListBuilder {
   };
 
   void add(Index node, double number) noexcept { Writer(*this).add(node, number); }
-  // What a sum of products starts with: beside the factors, and with a partial of its own.
+  // Appends the start of a sum of products. It stands after the operands that have factors, and has
+  // a partial of its own.
   void add_start(const Argument& start) noexcept {
     add(start.node, start.node == no_node ? start.primal : 1.0);
   }
@@ -77,13 +81,13 @@ class OperandListBuilder {
   std::size_t filled() const noexcept { return filled_; }
   bool any_node() const noexcept { return any_node_; }
 
-  // What of its nodes has become heritable since it was added.
+  // Collects the flags of the nodes again. A node may have become heritable since it was added.
   void refresh_flags() noexcept {
     for (std::size_t k = 0; k < filled_; ++k)
       if (const Index node = list_->nodes()[k]; node != no_node) flags_ |= arena_.cell(node).flags;
   }
 
-  // To be recorded with, once all is there.
+  // The list, to be recorded once it is complete.
   OperandList& list() noexcept {
     list_->flags = flags_ & flag::heritable;
     return *list_;

@@ -1,4 +1,4 @@
-// Lists of operands in pooled memory: a node of many operands costs no call of the allocator.
+// A pool of operand lists: a node with many operands needs no call of the system's allocator.
 #pragma once
 
 #include <algorithm>
@@ -17,13 +17,14 @@
 
 namespace tapegrad {
 
-// A header, then `size` numbers, then as many nodes. The number is the operand's partial where a
-// node has this list alone, and the operand's primal where it has two (see Arena::each_span). The
-// number of a constant, which no_node tells, is its value either way.
+// The operands of a node, stored outside the node: this header, `size` numbers and `size` nodes.
+// The number of a node is its partial if the user has this list alone, and its primal if the user
+// has two lists (see Arena::each_span). The number of a constant, whose node is no_node, is always
+// its value.
 struct alignas(double) OperandList {
   std::uint32_t size;
-  std::uint32_t owners;  // nodes that have it
-  std::uint16_t flags;   // flag::heritable, if any of its nodes has it
+  std::uint32_t owners;  // nodes, and a builder, that refer to the list
+  std::uint16_t flags;   // flag::heritable, if a node of the list has it
 
   double* numbers() noexcept { return reinterpret_cast<double*>(this + 1); }
   const double* numbers() const noexcept { return reinterpret_cast<const double*>(this + 1); }
@@ -40,7 +41,7 @@ namespace size_class {
 
 inline constexpr std::size_t smallest = 32;  // in bytes
 
-// Sizes are rounded up to a quarter of the power of two below.
+// Size classes. There are four for each power of two; a size is rounded up to its class.
 constexpr std::size_t of(std::size_t bytes) noexcept {
   const std::size_t last = (std::max)(bytes, smallest) - 1;
   const auto octave = static_cast<std::size_t>(std::bit_width(last)) - 1;
@@ -52,17 +53,18 @@ constexpr std::size_t bytes(std::size_t place) noexcept {
 
 }  // namespace size_class
 
-// Hands out lists by classes of size, four to a power of two. What is given back serves the next of
-// its class, the last first: it is in the cache still. Only long lists go back to the system.
+// An allocator of operand lists with a free list for each size class. The free lists are LIFO,
+// because the list freed last is still in the cache. The pool keeps its chunks; only lists longer
+// than `longest` go back to the system.
 class OperandPool {
  public:
-  static constexpr std::size_t longest = 16384;  // in bytes, of what is pooled
+  static constexpr std::size_t longest = 16384;  // in bytes, of a pooled list
 
   OperandPool() = default;
   OperandPool(const OperandPool&) = delete;
   OperandPool& operator=(const OperandPool&) = delete;
 
-  // A list with one owner, its operands yet to be written.
+  // Returns a list with one owner. The caller writes the operands. Throws std::bad_alloc.
   OperandList* take(std::size_t size) {
     if (size > (std::numeric_limits<std::uint32_t>::max)()) throw std::bad_alloc();
     const std::size_t bytes = OperandList::bytes(size);
@@ -78,6 +80,7 @@ class OperandPool {
     return new (memory) OperandList{static_cast<std::uint32_t>(size), 1, 0};
   }
 
+  // Frees a list that the pool made.
   void give_back(OperandList* list) noexcept {
     const std::size_t bytes = OperandList::bytes(list->size);
     if (bytes > longest) [[unlikely]] {
@@ -89,14 +92,17 @@ class OperandPool {
     first = new (static_cast<void*>(list)) Free{first};
   }
 
+  // Memory in use, in bytes.
   std::size_t bytes() const noexcept { return chunks_.size() * chunk_bytes + long_bytes_; }
 
  private:
+  // A free chunk of memory, linked to the next of its size class.
   struct Free {
     Free* next;
   };
   static constexpr std::size_t chunk_bytes = 1 << 17;
 
+  // Returns new memory from the newest chunk.
   void* carve(std::size_t bytes) {
     if (static_cast<std::size_t>(end_ - next_) < bytes) {
       chunks_.push_back(std::make_unique_for_overwrite<std::byte[]>(chunk_bytes));

@@ -1,9 +1,9 @@
-// The reverse sweep: one descending scan from the root.
+// The reverse sweep: one descending scan of the nodes from the root.
 //
-// A node is pending when a user of it has passed an adjoint on. Since operands are older than their
-// users, the newest pending node has nothing more to receive: it passes its own on, and the scan
-// goes down to the next. Blocks with nothing pending are passed over; when nothing is pending, the
-// sweep ends.
+// A node is pending when one of its users has passed an adjoint on to it. Operands are older than
+// their users, so the newest pending node has received its whole adjoint. It passes that adjoint on
+// to its operands, and the scan goes down to the next pending node. The scan skips blocks without
+// pending nodes and ends when no node is pending.
 #pragma once
 
 #include <algorithm>
@@ -15,9 +15,10 @@
 
 namespace tapegrad {
 
-// The nodes that are pending, while a sweep is under way. A backward function may begin a sweep
-// inside a sweep, and let another thread go on with its own: whichever sweep goes on has its marks
-// on the nodes, and those of all others are lifted off.
+// The worklist of a reverse sweep: the set of pending nodes, as marks on the nodes themselves.
+// Sweeps can nest and alternate, because a backward function may begin another sweep or let another
+// thread continue one. The marks on the nodes belong to one sweep at a time. A sweep that begins or
+// resumes suspends the current one, which removes and stores its marks.
 class PendingNodes {
  public:
   PendingNodes(Arena& arena, Index root)
@@ -31,18 +32,19 @@ class PendingNodes {
   PendingNodes(const PendingNodes&) = delete;
   PendingNodes& operator=(const PendingNodes&) = delete;
 
-  // After an exception, nodes may still be pending.
+  // Removes the marks that are left after an exception.
   ~PendingNodes() {
     const bool mine = arena_.pending_nodes_ == this;
     if (mine) {
       for (Index i = end_of_block(); (i = next(i)) != no_node;) {
       }
     }
-    // Written in every case, so that a compiler sees that no address of this object stays behind.
+    // This writes in every case, so that the compiler sees that no pointer to this object remains.
     arena_.pending_nodes_ = mine ? nullptr : arena_.pending_nodes_;
   }
 
-  // To be called after anything that may have begun or continued another sweep.
+  // Makes this sweep the current one again. Call it after anything that may have begun or continued
+  // another sweep.
   void resume() {
     if (arena_.pending_nodes_ == this) return;
     if (arena_.pending_nodes_ != nullptr) arena_.pending_nodes_->suspend();
@@ -51,6 +53,7 @@ class PendingNodes {
     suspended_.clear();
   }
 
+  // Marks the node as pending, if it is not.
   void mark(Index i) noexcept {
     if (!(links_[i].operand[0] & pending_bit)) mark_new(i);
   }
@@ -64,8 +67,8 @@ class PendingNodes {
     ++elsewhere_;
   }
 
-  // Also those whose contributions are absent: they may hold an adjoint of an earlier sweep, which
-  // they pass on again, as in micrograd. Not so without `all`.
+  // Marks the operands of node `i`. With `all`, that includes operands with absent partials: they
+  // may hold the adjoint of an earlier sweep, which they pass on again, as in micrograd.
   template <bool all = true>
   void mark_operands(Index i) {
     arena_.each_operand(i, [this](Index node, double partial) {
@@ -73,8 +76,9 @@ class PendingNodes {
     });
   }
 
-  // Passes the adjoint of a node on that run() returned: one with operand lists, or with a product
-  // that was NaN, where a contribution may be absent.
+  // Propagates the adjoint of a node at which run() stopped. The node has operand lists, or a
+  // product was NaN, so that a contribution may be absent. Returns the last node whose adjoint it
+  // has propagated.
   Index pass(Index i) noexcept {
     const double adjoint = links_[i].adjoint;
     if (links_[i].operand[1] == in_list) return pass_lists(i, adjoint);
@@ -84,9 +88,10 @@ class PendingNodes {
     return i;
   }
 
-  // Passes the adjoint of a node with operand lists on. The rows of a layer, recorded one after the
-  // other and with their factors in common, go together: what the factors get is summed apart and
-  // given once. Returns the last of these nodes; they are pending no longer.
+  // Propagates the adjoint of a node with operand lists. The rows of a layer are such nodes,
+  // recorded one after the other and with common factors. The function handles successive rows
+  // together: it sums the contributions to the factors and adds each sum once. Returns the last of
+  // these nodes and removes their marks.
   Index pass_lists(Index i, double adjoint) noexcept {
     const OperandList* const factors = arena_.factors(i);
     if (factors == nullptr) {
@@ -124,16 +129,17 @@ class PendingNodes {
     return i;
   }
 
-  // Passes adjoints on from node `i` downwards through its block, as long as operands lie in the
-  // nodes. Returns the first node whose do not, or of which a product is NaN, pending no longer; or
-  // no_node. Calls nothing, so that the compiler keeps all it needs in registers.
+  // Propagates adjoints from node `i` down through its block, as long as the operands lie in the
+  // nodes. Returns the first node that has operand lists or a product that is NaN, with its mark
+  // removed; or no_node after the last pending node of the block. It calls only inlined functions,
+  // so that the compiler keeps the state in registers.
   [[gnu::noinline]] Index run(Index i) noexcept {
     Link* const links = links_;
     const Index bottom = i / NodePool::size * NodePool::size;
     Index here = this->here;
     Index first = links[i].operand[0];
     double adjoint = links[i].adjoint;
-    // An operand recorded just before is the next node, and has its adjoint in a register.
+    // An operand recorded just before is the next node. Its adjoint stays in a register.
     const auto is_next = [&](Index operand) { return operand == i - 1 && i != bottom; };
     const auto go_to_next = [&](double sum) {
       adjoint = links[--i].adjoint = sum;
@@ -191,7 +197,7 @@ class PendingNodes {
     }
   }
 
-  // The newest pending node below `i`, or no_node. It is pending no longer.
+  // Returns the newest pending node below `i` and removes its mark; no_node if none is pending.
   Index next(Index i) noexcept {
     if (here == 0) i = next_block();
     if (i == no_node) return no_node;
@@ -203,11 +209,11 @@ class PendingNodes {
     return i;
   }
 
-  // The first operand of a node that is pending, its mark taken off: below no_node. Of any
-  // other node, and of a leaf, whose mark is there for good, it is no_node or more.
+  // The first operand of a pending node, without the mark: less than no_node. The result is no_node
+  // or more for a node that is not pending, and for a leaf, whose mark is permanent.
   Index unmarked(Index i) const noexcept { return links_[i].operand[0] ^ pending_bit; }
 
-  // Goes to the next block with something pending; returns the index past its end, or no_node.
+  // Moves to the next block with pending nodes. Returns the index past its end, or no_node.
   [[gnu::noinline]] Index next_block() noexcept {
     if (elsewhere_ == 0) return no_node;
     NodePool& blocks = arena_.pool();
@@ -218,15 +224,16 @@ class PendingNodes {
     return end_of_block();
   }
 
-  Index here = 0;  // nodes pending in the block that the sweep is in
+  Index here = 0;  // number of pending nodes in the block being scanned
 
  private:
   static constexpr std::size_t most_sums = 256;
-  static constexpr std::size_t most_selected = 3;  // operands of an operation that selects
+  static constexpr std::size_t most_selected = 3;  // most operands of an operation with branches
 
   static bool is_nan(double x) noexcept { return x != x; }
 
-  // To one operand of node `i`; a mark that it makes in the same block is counted in `here`.
+  // Adds `amount` to the adjoint of an operand of node `i` and marks the operand. `here` counts new
+  // marks in the block of `i`.
   [[gnu::always_inline]] void give(Index i, Index operand, double amount, Index& here) noexcept {
     links_[operand].adjoint += amount;
     mark(i, operand, here);
@@ -240,6 +247,7 @@ class PendingNodes {
     else count_elsewhere(operand);
   }
 
+  // Adds the contribution of `adjoint` to each node of a range and marks it.
   template <bool may_be_absent = false>
   void give(const Index* nodes, const double* partials, std::size_t count,
             double adjoint) noexcept {
@@ -253,7 +261,7 @@ class PendingNodes {
     }
   }
 
-  // Takes the mark off a node that may be pending; returns its first operand.
+  // Removes the mark, if there is one, and returns the first operand.
   [[gnu::always_inline]] static Index unmark(Link& link, Index& here) noexcept {
     Index first = link.operand[0];
     if (first & pending_bit) [[unlikely]] {
@@ -263,9 +271,10 @@ class PendingNodes {
     return first;
   }
 
-  // While node `i` is a sum whose operands are the two nodes before it, the sum so far and then a
-  // product: goes on to the sum so far, with neither marked in between. False if it is none. A sum
-  // so far that another user has marked is not what it is compared with, and so ends this.
+  // Propagates adjoints through a sum of products, as long as the operands of node `i` are the two
+  // nodes before it: the sum so far, then a product. It moves `i` to the last sum so far and marks
+  // neither the sums nor the products on the way. Returns false if node `i` is no such sum. A sum
+  // so far that another user has marked differs in the compared bits and so ends the loop.
   [[gnu::always_inline]] bool add_products(Index& i, Index bottom, double& adjoint,
                                            Index& here) noexcept {
     Link* sum = links_ + i;
@@ -277,7 +286,7 @@ class PendingNodes {
       Link& product = sum[-1];
       Link& rest = sum[-2];
       const auto [left, right] = product.operand;
-      // A product that another user has marked is counted already.
+      // A product that another user has marked is already counted as pending.
       if (right >= in_list || left & pending_bit) [[unlikely]]
         break;
       const double by_sum = product.adjoint + adjoint * by[0][1];
@@ -307,11 +316,12 @@ class PendingNodes {
 
   Index end_of_block() const noexcept { return (block_ + 1) * NodePool::size; }
 
+  // Removes the marks of this sweep and stores the nodes for resume().
   void suspend() {
-    suspended_.reserve(here + elsewhere_);  // what can fail comes first
+    suspended_.reserve(here + elsewhere_);  // the only step that can fail comes first
     const Index block = block_;
     for (Index i = end_of_block(); (i = next(i)) != no_node;) suspended_.push_back(i);
-    block_ = block;  // what is marked again lies here or below
+    block_ = block;  // resume() marks nodes in this block or below
     arena_.pending_nodes_ = nullptr;
   }
 
@@ -323,8 +333,8 @@ class PendingNodes {
   std::vector<Index> suspended_;
 };
 
-// Calls visit(node) for the root and every other node with operands that it reaches, users first;
-// through absent partials only with `all`.
+// Calls visit(node) for the root and for every other node with operands that the root reaches,
+// users first. With `all`, the walk also follows absent partials.
 template <bool all = true, class Visit>
 void walk(Arena& arena, Index root, Visit visit) {
   PendingNodes pending_nodes(arena, root);
@@ -335,14 +345,16 @@ void walk(Arena& arena, Index root, Visit visit) {
   }
 }
 
-// Whether a node passes on an adjoint of exactly 0, whose products may be NaN: it does where the
-// root reaches it through branches that were taken. Behind branches not taken it passes nothing.
-// Both are rare, so that the reach is found by a sweep of its own where somebody asks.
+// The answer to a rare question of a sweep: does a node pass on an adjoint of exactly 0? If the
+// root reaches the node through branches that were taken, the node passes 0 on, and its products
+// may be NaN. Behind a branch not taken, the node passes nothing on. A separate sweep on first
+// demand finds the nodes that the root reaches.
 class Reach {
  public:
   Reach(Arena& arena, Index root) : arena_(arena), root_(root) {}
 
-  // Whether node `i` passes anything on. After it, the caller's sweep has to go on.
+  // True if node `i` passes its adjoint on to its operands. The caller must then resume() its
+  // sweep.
   bool passes(Index i) {
     if (arena_.link(i).adjoint != 0.0) return true;
     if (arena_.backward_of(i) == nullptr && arena_.has_finite_partials(i)) return true;
@@ -356,7 +368,7 @@ class Reach {
  private:
   Arena& arena_;
   Index root_;
-  std::vector<bool> reached_;  // of every node; empty until somebody asks
+  std::vector<bool> reached_;  // a flag for each node; empty before the first demand
 };
 
 }  // namespace tapegrad

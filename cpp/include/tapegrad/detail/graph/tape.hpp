@@ -1,4 +1,4 @@
-// Recording in the order of creation, and the sweeps that use that order.
+// The tape: records nodes in the order of creation, and sweeps them in the reverse order.
 #pragma once
 
 #include <array>
@@ -17,12 +17,14 @@
 
 namespace tapegrad {
 
+// An arena that records operations and differentiates them in reverse mode.
 class Tape : public Arena {
  public:
   using Arena::Arena;
 
-  // Each returns a node that the caller owns. `quietly` promises that the blocks have room, that no
-  // node is heritable, and that the owner is a handle.
+  // The record() functions append one operation and return its node, which the caller owns. With
+  // `quietly`, the caller promises that the pool has room and that no operand is heritable; the
+  // owner is then a handle.
 
   template <Op code>
   Index record(Index a) {
@@ -32,7 +34,8 @@ class Tape : public Arena {
     return add_node(code, y, 0, {stored(std::get<0>(e.partials)(x, y)), 0.0}, a);
   }
 
-  // A plain number makes no node: it lies where the partial of its node would.
+  // Records an operation on a node and a constant, or on two nodes. A constant makes no node: its
+  // value lies where the partial of its node would.
   template <Op code, bool quietly = false, class A, class B>
   Index record(A a, B b) requires(std::same_as<A, Index> || std::same_as<B, Index>) {
     constexpr auto& e = entry<code>;
@@ -52,7 +55,8 @@ class Tape : public Arena {
           b);
   }
 
-  // At least one is a node. A power of a plain exponent differentiates by the base alone.
+  // Records an operation on arguments of which at least one is a node. A power with a constant
+  // exponent becomes pow_const, which has a partial by the base alone.
   template <Op code>
   Index record(const Argument& x, const Argument& y) {
     if constexpr (ops::descriptions[static_cast<std::size_t>(code)].constant_last) {
@@ -65,7 +69,7 @@ class Tape : public Arena {
     }
   }
 
-  // Operations of three or any number of operands.
+  // Records an operation of three operands or of any number.
   template <Op code>
   Index record(std::span<const Argument> arguments) {
     constexpr auto& e = entry<code>;
@@ -100,8 +104,8 @@ class Tape : public Arena {
     }
   }
 
-  // The sum of the products of two operand lists of primals, without copying either: other nodes
-  // may have the same list. Where the first has one operand more, the sum starts with it.
+  // Records the sum of products of two operand lists of primals. It copies neither list, and other
+  // nodes may share them. If the first list has one operand more, that is the start of the sum.
   Index record_dot(OperandList& xs, OperandList& ys) { return record_dot(xs, ys, dot_of(xs, ys)); }
   Index record_dot(OperandList& xs, OperandList& ys, double sum) {
     return add_list_node(op<"dot">(), sum, xs, &ys);
@@ -116,8 +120,8 @@ class Tape : public Arena {
     return ops::inner_product(x, y, start);
   }
 
-  // A node whose partials, or backward function, are the caller's. None of its NaN is an absent
-  // partial.
+  // Records a node with the caller's partials; set_backward() may then replace them by a function.
+  // A NaN among the partials never counts as an absent partial.
   Index open(double primal, std::span<const Operand> operands) {
     if (operands.empty()) return leaf(primal);
     if (operands.size() > 2) return place_list<never_absent>(Op::custom, primal, operands);
@@ -127,11 +131,12 @@ class Tape : public Arena {
                  first.node, second.node);
   }
 
-  // A node of its own with the same operands, data and adjoint. Notes and backward functions stay.
+  // Returns a new node with the same operands, primal and adjoint. It has no NodeExtra, so no label
+  // and no backward function.
   Index copy(Index i) {
     const auto [op, primal] = std::pair(cell(i).op, cell(i).primal);
     const auto flags = static_cast<std::uint16_t>(cell(i).flags & ~(flag::extra | flag::fresh));
-    const auto [first, second] = link(i).operand;  // the first may have a sweep's mark
+    const auto [first, second] = link(i).operand;  // the first may carry a sweep's mark
     const Index made = op == Op::leaf ? leaf(primal)
                        : has_list(i)
                            ? add_list_node(op, primal, *list(i), factors(i), flags)
@@ -140,7 +145,8 @@ class Tape : public Arena {
     return made;
   }
 
-  // A node as it was written down elsewhere; constants are told by no_node.
+  // Recreates a node from its stored parts, with at least one operand. A constant operand has
+  // no_node.
   Index restore(Op code, double primal, std::vector<Operand> operands) {
     const bool constant = operands[0].node == no_node || operands.back().node == no_node;
     const bool no_operand = operands[0].node == no_node && operands.back().node == no_node;
@@ -154,14 +160,18 @@ class Tape : public Arena {
                  second.node);
   }
 
-  // The root's adjoint becomes `seed`; every node that it reaches passes its own on, users before
-  // operands. Nothing else is touched. A seed of 0 reaches nothing. An absent partial passes
-  // nothing on, but its operand is reached: what an earlier sweep left there is passed on again.
-  // Allocates nothing, unless a node with an adjoint of 0 has a partial that is not finite or a
-  // backward function: then the sweep has to know whether absent partials alone lead there.
+  // The reverse sweep. It sets the adjoint of the root to `seed`. Every node that the root reaches
+  // then passes its adjoint on to its operands, users before operands. No other node changes. A
+  // seed of 0 reaches nothing. An absent partial contributes nothing, but the sweep reaches its
+  // operand, which passes on the adjoint that an earlier sweep left there.
+  //
+  // Unless it interrupts another sweep, the sweep allocates only if a node with an adjoint of 0 has
+  // a backward function or a partial that is not finite. It must then find out if the root reaches
+  // the node through absent partials alone.
   void backward(Index root, double seed = 1.0);
 
-  // Passes on the adjoint of one node alone.
+  // Propagates the adjoint of one node to its operands: by the backward function, if there is one,
+  // and else by the recorded partials.
   void push_adjoint(Index i) {
     if (Backward* const backward = backward_of(i)) {
       const Busy busy(*this);  // the function may be replaced while it runs
@@ -169,27 +179,29 @@ class Tape : public Arena {
     }
     push_recorded(i);
   }
+  // Propagates the adjoint of one node by its recorded partials.
   void push_recorded(Index i) {
     const double adjoint = link(i).adjoint;
     const auto give = [&](Index node, double partial) {
       if (!is_absent(partial)) link(node).adjoint += adjoint * partial;
     };
     if (has_list(i)) return each_operand(i, give);
-    // In the order of the sweep, so that sums are the same to the last bit.
+    // The second operand comes first, as in the sweep, so that sums agree to the last bit.
     const Link& l = link(i);
     const Index first = l.operand[0] & ~pending_bit;
     if (l.operand[1] != no_node) give(l.operand[1], partials(i)[1]);
     if (first != no_node) give(first, partials(i)[0]);
   }
 
-  // Clears the adjoint of the root and of every node that it reaches.
+  // Clears the adjoints of the root and of every node that it reaches.
   void zero_adjoints(Index root);
 
-  // Makes leaves of constant operands, so that they can be looked at. The adjoint of such a leaf is
-  // what the node's own implies.
+  // Replaces the constant operands of the node by leaves, so that a program can inspect them. Each
+  // leaf gets the adjoint that follows from the node's own.
   void show_constants(Index i);
 
-  // Memory for rows of arguments, to be given back: layers nest, as conversions run any code.
+  // Lends a vector for a row of arguments; reclaim() takes it back. A caller may borrow several at
+  // once, because a layer's conversion of an operand may run any code, another layer included.
   std::vector<Argument> lend() noexcept {
     if (spare_.empty()) return {};
     std::vector<Argument> memory = std::move(spare_.back());
@@ -212,7 +224,7 @@ class Tape : public Arena {
                         : add_node(code, primal, flags, by, a, b);
   }
   static Link link_to(Index a, Index b = no_node) noexcept { return {0.0, {a, b}}; }
-  // In line, so that an operator's path calls nothing.
+  // Inlined, so that the path of an operator has no call.
   template <bool quietly = false, std::same_as<Index>... Operands>
   [[gnu::always_inline]] Index add_node(Op code, double primal, unsigned flags, const Partials& by,
                                         Operands... operands) {
@@ -237,7 +249,7 @@ class Tape : public Arena {
     return add_list_node(code, primal, draft.list(), nullptr);
   }
 
-  // The node becomes one of the owners of either list.
+  // Records a node that becomes an owner of both lists.
   Index add_list_node(Op code, double primal, OperandList& own, OperandList* factors,
                       std::uint16_t flags = 0) {
     const Index i = push();
@@ -254,7 +266,7 @@ class Tape : public Arena {
   }
 
   std::vector<double> primals_;
-  static constexpr std::size_t longest_spare = 1 << 16;
+  static constexpr std::size_t longest_spare = 1 << 16;  // in arguments
   std::vector<std::vector<Argument>> spare_ = std::vector<std::vector<Argument>>(16);
 };
 

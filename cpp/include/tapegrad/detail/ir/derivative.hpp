@@ -1,8 +1,8 @@
-// Derivatives of a range of a recording, backwards and forwards.
+// Derivatives of a range of a recording, in reverse and in forward mode.
 //
-// Over doubles they are numbers; over Symbols they are recorded themselves, and can be
-// differentiated again. Griewank & Walther, "Evaluating Derivatives", 2nd ed., SIAM 2008, sections
-// 3.1 and 3.2.
+// Sweeps over doubles compute numbers. Sweeps over Symbols record their operations, so that a
+// program can differentiate the derivatives again. Griewank & Walther, "Evaluating Derivatives",
+// 2nd ed., SIAM 2008, sections 3.1 and 3.2.
 #pragma once
 
 #include <algorithm>
@@ -19,8 +19,8 @@
 
 namespace tapegrad {
 
-// The instructions of a recording from its inputs to `end`, and which of them vary with these. None
-// before `from` counts, the inputs apart.
+// The instructions of a recording from its inputs to `end`, with a flag for each: does it vary with
+// the inputs? Instructions before `from`, other than the inputs, do not vary.
 class ActiveRange {
  public:
   ActiveRange(Recording& recording, std::span<const ValueId> inputs, ValueId end, ValueId from = 0)
@@ -51,7 +51,7 @@ class ActiveRange {
   ValueId begin() const noexcept { return begin_; }
   ValueId from() const noexcept { return from_; }
   ValueId end() const noexcept { return end_; }
-  // Whether there is a rule among them.
+  // True if the recording has an output of a rule at or after begin().
   bool has_rule() const noexcept { return recording_.has_group_since(begin_); }
 
  private:
@@ -62,8 +62,8 @@ class ActiveRange {
 
 namespace detail {
 
-// A number of the recording as the type that a sweep computes with: a constant where that is
-// recorded elsewhere.
+// A number of the recording in the type that a sweep computes with. It is a constant if another
+// recording is the current one.
 template <class Number>
 Number number_of(const Recording& recording, ValueId i) {
   if constexpr (std::is_same_v<Number, double>) return recording.primal(i);
@@ -77,8 +77,8 @@ Number as(const Symbol& symbol) {
   else return symbol;
 }
 
-// Calls take(operand, partial) for each operand that varies. An instruction's operands are read
-// before anything is recorded, which may move it.
+// Calls take(k, operand, partial) for each operand that varies; partial() computes the partial. The
+// instruction is copied first, because recording may move it in memory.
 template <class Number, Op code, class Take>
 void each_partial(const ActiveRange& range, ValueId i, Take take) {
   constexpr const auto& e = entry<code>;
@@ -113,11 +113,13 @@ void each_partial(const ActiveRange& range, ValueId i, Take take) {
 
 }  // namespace detail
 
+// True if a sweep over this type records its operations.
 template <class Number>
 inline constexpr bool records = std::is_same_v<Number, Symbol>;
 
 namespace detail {
 
+// Notes that the sweep now records the derivative of instruction `i` (see Recording::causes).
 template <class Number>
 void note_cause(ValueId i) {
   if constexpr (records<Number>) {
@@ -129,15 +131,15 @@ void note_cause(ValueId i) {
 
 }  // namespace detail
 
-// Adjoints, from the results back to the inputs.
+// Reverse mode: adjoints, from the results back to the inputs.
 template <class Number>
 class ReverseSweep {
  public:
   explicit ReverseSweep(const ActiveRange& range)
       : range_(range), adjoints_(range.end() - range.begin()) {}
 
-  // The result at `root` counts `weight` times. A weight of 0 counts as none, unless it is said to
-  // be present.
+  // Adds `weight` to the adjoint of the result at `root`. A weight of 0 is absent unless `present`
+  // is true.
   void seed(ValueId root, const Number& weight) { seed(root, weight, detail::is_present(weight)); }
   void seed(ValueId root, const Number& weight, bool present) {
     if (range_.varies(root)) at(root).add(detail::Maybe<Number>::seed(weight, present));
@@ -152,6 +154,7 @@ class ReverseSweep {
     }
   }
 
+  // True if the sweep has reached the number, so that its adjoint is not absent.
   bool reached(ValueId i) const { return range_.varies(i) && adjoints_[i - range_.begin()].there; }
   Number adjoint(ValueId i) const {
     return reached(i) ? adjoints_[i - range_.begin()].number : Number(0.0);
@@ -170,7 +173,8 @@ class ReverseSweep {
                                        });
   }
 
-  // Of all outputs of the rule; returns the place of the first.
+  // Applies the rule of a group of outputs, of which `last` is the last. Returns the first output,
+  // or the begin of the range if the group starts earlier.
   ValueId pull_rule(ValueId last) {
     const Recording::Group group = range_.recording().groups()[range_.recording()[last].operand[0]];
     detail::RuleInput<Number> cotangents(group.count);
@@ -197,12 +201,12 @@ class ReverseSweep {
   std::vector<detail::Maybe<Number>> adjoints_;
 };
 
-// Tangents, from the inputs on to the results, in several directions at once.
+// Forward mode: tangents, from the inputs to the results, in several directions at once.
 template <class Number>
 class ForwardSweep {
  public:
-  // Rules for backward mode alone are passed over where no output depends on them; without
-  // outputs, none is.
+  // The sweep skips rules that have no forward mode if no number in `outputs` depends on them. An
+  // empty `outputs` skips none.
   ForwardSweep(const ActiveRange& range, std::size_t directions,
                std::span<const ValueId> outputs = {})
       : range_(range),
@@ -210,8 +214,8 @@ class ForwardSweep {
         tangents_((range.end() - range.begin()) * directions),
         outputs_(outputs) {}
 
-  // With a weight of 0 the input does not vary in this direction, unless that is said to be
-  // present.
+  // Adds `weight` to the tangent of the input in this direction. A weight of 0 is absent unless
+  // `present` is true.
   void seed(ValueId input, std::size_t direction, const Number& weight) {
     seed(input, direction, weight, detail::is_present(weight));
   }
@@ -229,6 +233,7 @@ class ForwardSweep {
     }
   }
 
+  // True if the number varies in this direction, so that its tangent is not absent.
   bool reached(ValueId i, std::size_t direction) const {
     return range_.varies(i) && tangents_[(i - range_.begin()) * directions_ + direction].there;
   }
@@ -245,7 +250,7 @@ class ForwardSweep {
   template <std::size_t K>
   static void push(ForwardSweep& sweep, ValueId i) {
     constexpr Op code = static_cast<Op>(K);
-    // A variable that is copied from another one starts with the tangents it was given.
+    // An input that is itself a copy of another variable already has the tangents of its seed.
     detail::each_partial<Number, code>(sweep.range_, i,
                                        [&](std::size_t, ValueId operand, auto partial) {
                                          const auto slope = partial();
@@ -255,12 +260,13 @@ class ForwardSweep {
                                        });
   }
 
-  // Of all outputs of the rule; returns the place of the last.
+  // Applies the rule of a group of outputs, which begins at `first`. Returns the last output.
   ValueId push_rule(ValueId first) {
     const Recording::Group group =
         range_.recording().groups()[range_.recording()[first].operand[0]];
     const ValueId last = group.first + group.count - 1;
-    // Forward over reverse: what the backward rule was applied to is differentiated as computed.
+    // Forward over reverse: a recorded sweep has applied the backward rule to the outputs, so their
+    // tangents are those of the values that they copy.
     if (!group.rule->goes_forward() && group.pulled) {
       for (std::uint32_t k = 0; k < group.count && group.first + k < range_.end(); ++k)
         for (std::size_t d = 0; d < directions_; ++d)
@@ -283,8 +289,8 @@ class ForwardSweep {
     return last;
   }
 
-  // Whether an output depends on one of the group's. Found for all instructions when first asked
-  // for, as such rules are rare.
+  // True if an output depends on one of the group's. Rules without forward mode are rare, so the
+  // first call finds the answer for all instructions.
   bool is_needed(const Recording::Group& group) {
     if (outputs_.empty()) return true;
     const Recording& recording = range_.recording();

@@ -1,9 +1,9 @@
-// Derivatives that may not be there: what comes through a branch not taken, or of a direction or
-// cotangent of 0, is absent, so that no infinite slope makes NaN of it.
+// Derivatives that may be absent. A derivative is absent if it comes through a branch not taken, or
+// from a direction or cotangent of 0. An infinite slope then cannot turn it into NaN.
 //
-// Over doubles, and in a recording that is not replayed, it is known whether a derivative is there.
-// In one that is, other inputs may take other branches: the condition is carried along with the
-// derivative, whose number is 0 where it does not hold.
+// In a sweep over doubles, and in a recording that is not replayed, it is known which derivatives
+// are absent. In a recording for replays, other inputs may take other branches. The sweep then
+// carries a condition along with each derivative, whose number is 0 if the condition is false.
 #pragma once
 
 #include <cmath>
@@ -15,15 +15,16 @@
 
 namespace tapegrad::detail {
 
-// The condition under which a derivative of a recorded sweep is there: `symbol` is not 0. It is
-// never negative, so that a sum of several says whether any is there.
+// The condition under which a derivative of a recorded sweep is present: `symbol` is not 0. It is
+// never negative, so that a sum of several is 0 only if none is present.
 struct Presence {
   Symbol symbol = 1.0;
-  bool of_seed = false;  // where it is not there, a direction or cotangent is 0
+  bool of_seed = false;  // a weight of 0 makes it absent
 
   bool is_certain() const { return symbol.is_constant() && symbol.primal() != 0.0; }
 };
 
+// The presence of a sum, which is present if one of the two is.
 inline Presence either(const Presence& x, const Presence& y) {
   if (x.is_certain() || y.is_certain()) return {};
   const bool of_seed = x.of_seed || y.of_seed;
@@ -32,19 +33,20 @@ inline Presence either(const Presence& x, const Presence& y) {
   return {x.symbol + y.symbol, of_seed};
 }
 
-// Of a direction or cotangent that is no constant: where it is 0 it does not vary, though it can
-// itself be differentiated by.
+// The presence of a direction or cotangent that is not constant. If it is 0, its derivative is
+// absent, but a program can still differentiate by it.
 inline Presence presence_of_seed(const Symbol& weight) {
   if (!Recording::current->guarding) return {weight.primal() != 0.0 ? 1.0 : 0.0, true};
   return {Symbol::apply<op<"stop">()>(abs(weight)), true};
 }
 
-// Whether a direction or cotangent is there in all runs to come.
+// True if a direction or cotangent is present in every replay.
 inline bool is_present(double weight) { return weight != 0.0; }
 inline bool is_present(const Symbol& weight) {
   return weight.is_constant() && weight.primal() != 0.0;
 }
 
+// The number, or the presence, if the condition equals `taken`, and else 0.
 template <bool taken>
 Symbol selected(const Condition& condition, const Symbol& x) {
   return taken ? Symbol::apply<op<"where">()>(condition.symbol, x, 0.0)
@@ -56,9 +58,10 @@ Presence selected(const Condition& condition, const Presence& x) {
   return {selected<taken>(condition, x.symbol), x.of_seed};
 }
 
-// A derivative that may not be there, which is an exact 0: its number is 0 as well.
+// A derivative that may be absent. An absent derivative is an exact 0, and its number is 0 too.
 template <class Number>
 struct Maybe;
+// A derivative in a sweep over doubles.
 template <>
 struct Maybe<double> {
   double number = 0.0;
@@ -71,6 +74,8 @@ struct Maybe<double> {
   }
   static Maybe seed(double weight, bool present) { return {weight, present}; }
 };
+// A derivative in a recorded sweep. If `there` is false, it is absent in every replay; otherwise
+// `presence` is the condition under which it is present.
 template <>
 struct Maybe<Symbol> {
   Symbol number;
@@ -90,8 +95,9 @@ struct Maybe<Symbol> {
   }
 };
 
+// The number of the derivative times a slope.
 inline double times(const Maybe<double>& x, double slope) { return x.number * slope; }
-// What is not there stays 0, be the slope infinite.
+// An absent derivative stays 0, even if the slope is infinite.
 inline Symbol times(const Maybe<Symbol>& x, const Symbol& slope) {
   const bool is_finite = slope.is_constant() && std::isfinite(slope.primal());
   if (x.presence.is_certain() || is_finite) return x.number * slope;
@@ -103,7 +109,7 @@ Number times(const Maybe<Number>& x, Constant<slope>) {
   else return -x.number;
 }
 
-// What an operation passes on of x, by one of its partials.
+// The contribution that an operation passes on of x, by one of its partials.
 template <class Number, class Partial>
 Maybe<Number> passed(Maybe<Number> x, const Partial& partial) {
   x.number = times(x, partial);
@@ -113,8 +119,9 @@ template <class Slope, bool taken>
 Maybe<double> passed(const Maybe<double>& x, const Selected<bool, Slope, taken>& partial) {
   return partial.is_present() ? passed(x, partial.slope) : Maybe<double>();
 }
-// Where it is not recorded which branch is taken, the other one passes nothing on. Else the branch
-// is chosen, not multiplied by: nothing comes through the other one, be it infinite.
+// If the condition is constant, the branch not taken passes nothing on. Otherwise the code selects
+// the number instead of multiplying it by 0 or 1, so that an infinity from the other branch has no
+// effect.
 template <class Slope, bool taken>
 Maybe<Symbol> passed(const Maybe<Symbol>& x, const Selected<Condition, Slope, taken>& partial) {
   const Condition& condition = partial.condition;
@@ -128,7 +135,8 @@ Maybe<Symbol> passed(const Maybe<Symbol>& x, const Selected<Condition, Slope, ta
   return {selected<taken>(condition, times(x, partial.slope)), true, presence};
 }
 
-// What a rule is given, and how what it gives goes on: there, where any of that was.
+// The derivatives passed to a rule, and the presence of its results: they are present if one of
+// those derivatives is.
 template <class Number>
 struct RuleInput {
   explicit RuleInput(std::size_t count) : numbers(count, Symbol(0.0)), present(count) {}

@@ -1,9 +1,10 @@
-// A program: a recording made ready to run again on other inputs. It never changes.
+// A program: the immutable, optimised form of a recording, for replays with other inputs.
 //
-// Its numbers lie in one array: constants, inputs, then the results in the order in which they are
-// computed. Instructions of one operation that follow each other are a run, so that the operation
-// is looked up once for all of them. In chains each needs the result just before: a run of these
-// takes it from a register, not from the memory where it was stored a moment ago.
+// The numbers of a replay lie in one array: constants, inputs, then the results in the order of
+// their computation. A run is a sequence of instructions of one operation, so that the interpreter
+// looks the operation up once for all of them. In a chain each instruction needs the result just
+// before it. A run with a carry takes that operand from a register, not from the memory to which it
+// was just stored.
 #pragma once
 
 #include <array>
@@ -17,12 +18,14 @@
 
 namespace tapegrad {
 
+// Straight-line code with guards.
 class Program {
  public:
-  // Which operands of an instruction are the result just before it.
+  // The operands of an instruction that are the result just before it.
   enum class Carry : std::uint16_t { none, first, second, both };
 
-  // Operands of a run's instructions follow each other; its results too.
+  // Successive instructions of one operation. Their operands follow each other, and so do their
+  // results.
   struct Run {
     Op op;
     Carry carry;
@@ -34,11 +37,11 @@ class Program {
   std::uint32_t inputs = 0;
   std::vector<Run> runs;
   std::vector<ValueId> operands;
-  std::size_t guard_runs = 0;  // of the runs, those that guards need: they come first
+  std::size_t guard_runs = 0;  // number of runs that the guards need; they come first
   std::vector<Guard> guards;
   std::vector<ValueId> outputs;
 
-  // How many numbers a replay works on, how many operations it does, and the bytes it touches.
+  // The number of values and the number of operations of a replay, and the bytes that it touches.
   std::size_t values() const noexcept { return constants.size() + inputs + size(); }
   std::size_t size() const noexcept {
     std::size_t count = 0;
@@ -51,10 +54,12 @@ class Program {
            outputs.size() * sizeof(ValueId);
   }
 
+  // The result of a replay in which no guard fails.
   static constexpr std::size_t all_hold = ~std::size_t{0};
 
-  // Runs on `numbers`, which begin with the constants and the inputs: all results are there
-  // afterwards, or, where a guard is broken, which one it is.
+  // Replays the program. `numbers` has values() elements and begins with the constants and the
+  // inputs. Returns all_hold and leaves all results in `numbers`, or returns the index of the first
+  // guard that fails; the numbers that no guard needs are then not computed.
   std::size_t replay(double* numbers) const noexcept {
     Position at{numbers + constants.size() + inputs, operands.data()};
     at = run(0, guard_runs, numbers, at);
@@ -64,13 +69,14 @@ class Program {
     return all_hold;
   }
 
-  // What a guard is told by the numbers of a replay.
+  // The outcome of a guard for the numbers of a replay.
   static double observe(const Guard& guard, const double* numbers) noexcept {
     return tapegrad::observe(guard.kind, numbers[guard.operand[0]],
                              guard.operand[1] == no_value ? 0.0 : numbers[guard.operand[1]]);
   }
 
  private:
+  // The next result and the next operand of a replay.
   struct Position {
     double* result;
     const ValueId* operand;
@@ -88,7 +94,7 @@ class Program {
     return at;
   }
 
-  // Returns the last result.
+  // Executes one run. Returns its last result.
   template <Carry carry, std::size_t K>
   static double execute(const double* numbers, Position at, std::uint32_t count,
                         double carried) noexcept {

@@ -1,4 +1,4 @@
-// The paths that a function has taken, each as its program, and which of them to take.
+// A cache of programs, one for each path through a function.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 
 namespace tapegrad {
 
-// The results of a replay lie in `numbers` until the next one.
+// A program with the memory for a replay. The results lie in `numbers` until the next replay.
 struct CachedProgram {
   CachedProgram(std::shared_ptr<const Program> program, std::shared_ptr<const void> attachment)
       : program(std::move(program)), attachment(std::move(attachment)) {
@@ -30,16 +30,18 @@ struct CachedProgram {
   std::shared_ptr<const Program> program;
   std::shared_ptr<const void> attachment;  // the embedding's
   std::vector<double> numbers;
-  std::uint64_t tried = 0;  // in which search
-  std::uint64_t used = 0;   // when last, by the clock of whoever has the paths
+  std::uint64_t tried = 0;  // number of the last search that replayed it
+  std::uint64_t used = 0;   // time of the last use, by the clock of the cache's owner
 };
 
+// The programs of one compiled function, most recently used first.
 class ProgramCache {
  public:
-  // The path whose guards all hold for these inputs, replayed; null where there is none.
+  // Finds the program whose guards all hold for these inputs, and replays it. Returns null if there
+  // is none. The pointer is valid until the program is dropped.
   //
-  // A broken guard says what the function would have been told in its place. Only a path that was
-  // told the same up to there, and that there, can be the one.
+  // A guard that fails also yields the outcome for these inputs. Only a program that agrees on all
+  // earlier guards and has recorded that outcome can fit, so the search continues with such a one.
   CachedProgram* replay(std::span<const double> inputs) {
     if (programs_.empty()) return nullptr;
     const std::uint64_t search = ++searches_;
@@ -62,6 +64,7 @@ class ProgramCache {
     }
   }
 
+  // Adds a program as the most recently used one.
   void add(std::shared_ptr<const Program> program, std::shared_ptr<const void> attachment,
            std::uint64_t used) {
     programs_.insert(programs_.begin(),
@@ -69,7 +72,8 @@ class ProgramCache {
     programs_.front()->used = used;
   }
 
-  // The path that was used least recently; there must be one. What is dropped is the caller's.
+  // The least recently used program; the cache must not be empty. drop_oldest() passes it to the
+  // caller.
   const CachedProgram* oldest() const { return programs_.back().get(); }
   std::unique_ptr<CachedProgram> drop_oldest() {
     std::unique_ptr<CachedProgram> path = std::move(programs_.back());
@@ -80,7 +84,7 @@ class ProgramCache {
   const std::vector<std::unique_ptr<CachedProgram>>& all() const { return programs_; }
 
  private:
-  // Whether both were told the same before guard `count`, and `x` was told anything there.
+  // True if x and y have the same outcomes before guard `count`, and x has a guard there.
   static bool agrees(const Program& x, const Program& y, std::size_t count) {
     if (x.guards.size() <= count) return false;
     for (std::size_t k = 0; k < count; ++k)
@@ -88,7 +92,7 @@ class ProgramCache {
     return true;
   }
 
-  std::vector<std::unique_ptr<CachedProgram>> programs_;  // the last used first
+  std::vector<std::unique_ptr<CachedProgram>> programs_;  // most recently used first
   std::uint64_t searches_ = 0;
 };
 

@@ -1,8 +1,8 @@
-// A function as it ran once: every operation in order, with no Python object in it.
+// A recording: every operation of one run of a function, in order, without Python objects.
 //
-// A Symbol is a number of a recording. The table's entries work on it as they do on a double: their
-// values record, and so do their partial derivatives, which makes the derivative of a recording
-// more recording.
+// A Symbol is a number of a recording. The entries of the operation table work on Symbols as on
+// doubles: their values record operations, and so do their partial derivatives. The derivative of a
+// recording is therefore more recording.
 #pragma once
 
 #include <array>
@@ -23,14 +23,15 @@
 
 namespace tapegrad {
 
-// Where a recording has a number: an instruction, or with the top bit a constant.
+// An SSA identifier: the index of an instruction or, with constant_tag, of a constant.
 using ValueId = std::uint32_t;
 inline constexpr ValueId constant_tag = 0x80000000u;
 inline constexpr ValueId no_value = 0xffffffffu;
 
 class Symbol;
 
-// An operation, and its value in this run. Inputs are leaves; Op::custom is an output of a Rule.
+// One operation with its value in the recorded run. An input is a leaf; an output of a Rule has
+// Op::custom, and its first operand is the index of the group.
 struct Instruction {
   double primal;
   Op op;
@@ -39,7 +40,8 @@ struct Instruction {
 static_assert(sizeof(Instruction) == 24);
 
 namespace detail {
-// Of leaves and open operations none.
+// Number of operands for each operation, a constant last parameter included; 0 for leaves and
+// custom operations.
 inline constexpr auto operand_counts = [] {
   std::array<std::uint8_t, ops::count + 2> counts{};
   for (std::size_t k = 0; k < ops::count; ++k)
@@ -53,7 +55,8 @@ constexpr std::size_t operand_count(Op op) {
   return detail::operand_counts[static_cast<std::size_t>(op)];
 }
 
-// What a function was told about a number: while it is told the same, it takes the same path.
+// The outcome of a query about numbers during the recorded run, such as x < y or int(x). The
+// function takes the same branches as long as all guards have the same outcomes.
 struct Guard {
   enum Kind : std::uint8_t {
     less,
@@ -65,15 +68,15 @@ struct Guard {
     ceiled,
     rounded,
     quotient,
-    digits,  // as value, where no derivative is lost: x itself was read, and not used as a number
+    digits,  // like value, for a read that loses no derivative
   };
   Kind kind;
-  std::uint32_t source;  // the embedding's name for the line that asked
+  std::uint32_t source;  // the embedding's identifier of the source line of the query
   ValueId operand[2];
-  double outcome;  // 1 or 0 of a comparison
+  double outcome;  // 1 or 0 for a comparison
 };
 
-// What `kind` says of x (and y).
+// The outcome of a query of this kind about x and, for some kinds, y.
 template <class Number>
 Number observe(Guard::Kind kind, const Number& x, const Number& y) {
   using math::floor_quotient, math::where;
@@ -102,46 +105,51 @@ Number observe(Guard::Kind kind, const Number& x, const Number& y) {
   return x;
 }
 
-// Whether two numbers are the same in all that a program can see: 0.0 is not -0.0, nan is nan.
+// True if no program can tell the two numbers apart: 0.0 is not -0.0, and NaN is NaN.
 inline bool same(double x, double y) {
   return (x == y && std::signbit(x) == std::signbit(y)) || (x != x && y != y);
 }
 
-// A derivative that the embedding knows better than the table: outputs follow each other. Where it
-// is recorded, so that it can be differentiated again, `record` says so; else primals are enough.
-// `present` says which of the numbers that it is given are there: the others are 0, and a
-// derivative that is there may be 0 as well.
+// A derivative that the embedding supplies in place of the table's, for a group of outputs.
+// `present` tells which of the given numbers are present. An absent number is 0; a number that is
+// present may be 0 too. If `record` is true, the rule must record its operations in the current
+// recording, so that a program can differentiate them; otherwise only the primals of its results
+// count.
 struct Rule {
   virtual ~Rule() = default;
-  // The cotangents of the operands from those of the outputs, in the recording that is open.
+  // Returns the cotangents of the operands for those of the outputs.
   virtual std::vector<Symbol> pull(std::span<const Symbol> cotangents,
                                    const std::vector<bool>& present, bool record) = 0;
-  // Whether it knows forward mode as well.
+  // True if the rule has a push() for forward mode.
   virtual bool goes_forward() const = 0;
-  // The tangents of the outputs from those of the operands.
+  // Returns the tangents of the outputs for those of the operands.
   virtual std::vector<Symbol> push(std::span<const Symbol> tangents,
                                    const std::vector<bool>& present, bool record) = 0;
 };
 
+// The instructions, constants, guards and rules of one run.
 class Recording {
  public:
+  // The outputs of one application of a rule: successive instructions from `first` on.
   struct Group {
     ValueId first;
     std::uint32_t count;
     std::vector<ValueId> operands;
-    std::vector<ValueId> values;  // what each output is a copy of
+    std::vector<ValueId> values;  // the number that each output copies
     std::shared_ptr<Rule> rule;
-    bool pulled = false;  // a recorded sweep went through it
+    bool pulled = false;  // a recorded reverse sweep has applied the rule
   };
 
   Recording() = default;
   Recording(const Recording&) = delete;
   Recording& operator=(const Recording&) = delete;
 
+  // Appends an input with this primal.
   ValueId input(double primal) {
     return append({primal, Op::leaf, {no_value, no_value, no_value}});
   }
 
+  // Returns the identifier of a constant. Equal constants in a row share one.
   ValueId constant(double number) {
     if (!constants_.empty() && same(constants_.back(), number))
       return static_cast<ValueId>(constants_.size() - 1) | constant_tag;
@@ -162,7 +170,7 @@ class Recording {
     return append({entry<code>.value(primal(x), primal(y), primal(z)), code, {x, y, z}});
   }
 
-  // The outputs of a rule whose operands these are, one for each value, in a row.
+  // Appends the outputs of a rule with these operands, one for each value, and returns the first.
   ValueId record_group(std::vector<ValueId> operands, std::vector<ValueId> values,
                        std::shared_ptr<Rule> rule) {
     const ValueId first = size();
@@ -177,8 +185,8 @@ class Recording {
   void mark_pulled(ValueId group) { groups_[group].pulled = true; }
 
   void guard(const Guard& guard) { guards_.push_back(guard); }
-  // Whether x is less than y: what is recorded next holds while the answer is the same. An
-  // embedding may answer in its own way.
+  // Returns x < y and adds a guard, so that the instructions that follow are valid only for this
+  // outcome. An embedding may replace the function through `asked_`.
   bool is_less(ValueId x, ValueId y) {
     if (asked_ != nullptr) return asked_(*this, Guard::less, x, y) != 0.0;
     const double outcome = observe(Guard::less, primal(x), primal(y));
@@ -195,17 +203,17 @@ class Recording {
   const std::vector<Group>& groups() const noexcept { return groups_; }
   std::span<const double> constants() const noexcept { return constants_; }
 
-  // Whether it is to be replayed with other inputs. Else comparisons of its numbers are decided for
-  // good, and only the branch that was taken is recorded.
+  // True if the recording will be replayed with other inputs. If false, comparisons of its numbers
+  // become constants, and the recording contains only the branch taken.
   bool guarding = true;
 
-  // Whether a rule was recorded at this place or after it.
+  // True if an output of a rule lies at or after `begin`.
   bool has_group_since(ValueId begin) const noexcept {
     return !groups_.empty() && groups_.back().first + groups_.back().count > begin;
   }
 
-  // What was recorded from `place` on is forgotten, and all constants but the first ones; nothing
-  // may refer to it any more.
+  // Removes the instructions from `place` on, their rules, and all but the first `constants`
+  // constants. Nothing may refer to them any longer.
   void rewind(ValueId place, std::size_t constants) noexcept {
     while (!groups_.empty() && groups_.back().first >= place) groups_.pop_back();
     instructions_.resize(place);
@@ -219,12 +227,12 @@ class Recording {
     if (instructions_.capacity() > kept_capacity) instructions_ = {};
   }
 
-  // Where it is not null, a sweep notes there which instruction it records the derivative of, and
-  // from which place on.
+  // Pairs (place, cause): a sweep recorded the instructions from `place` on as the derivative of
+  // instruction `cause`. A sweep appends pairs if the pointer is not null.
   using Causes = std::vector<std::pair<ValueId, ValueId>>;
   Causes* causes = nullptr;
 
-  // The one that symbols of this thread are recorded in; null when none is.
+  // The recording in which the Symbols of this thread record; null if there is none.
   static inline thread_local constinit Recording* current = nullptr;
 
  protected:
@@ -247,7 +255,7 @@ class Recording {
   std::vector<Group> groups_;
 };
 
-// A number of the current recording, or a plain one, of which nothing is recorded.
+// A number of the current recording, or a constant, which needs no instruction.
 class Symbol {
  public:
   using Whole = Symbol;
@@ -257,7 +265,7 @@ class Symbol {
   template <int number>
   Symbol(Constant<number>) : primal_(number) {}
   Symbol(double primal, ValueId place) : primal_(primal), place_(place) {}
-  // A number of this recording as an operand.
+  // The number of `recording` with this identifier.
   static Symbol at(const Recording& recording, ValueId place) {
     return {recording.primal(place), place & constant_tag ? no_value : place};
   }
@@ -266,12 +274,12 @@ class Symbol {
   bool is_constant() const noexcept { return place_ == no_value; }
   bool is(double number) const noexcept { return is_constant() && same(primal_, number); }
   ValueId place() const noexcept { return place_; }
-  // As an operand of `recording`.
+  // The identifier of this number as an operand in `recording`.
   ValueId in(Recording& recording) const {
     return is_constant() ? recording.constant(primal_) : place_;
   }
 
-  // Records an operation, unless all arguments are constants or its value is one of them.
+  // Records an operation and returns its result. It records nothing if known() gives the result.
   template <Op code>
   static Symbol apply(const Symbol& x);
   template <Op code>
@@ -284,14 +292,15 @@ class Symbol {
   ValueId place_ = no_value;
 };
 
-// True where the symbol is not 0. That is never negative, unless it says so: mostly, it is 1 or 0.
+// A condition: true if `symbol` is not 0. The symbol, usually 1 or 0, is never negative unless
+// `may_be_negative` is set.
 struct Condition {
   Symbol symbol;
   bool may_be_negative = false;
 };
 
-// What an operation gives without being recorded: a constant of constants, and where an identity
-// holds for every number of IEEE arithmetic one of its operands.
+// The result of an operation that needs no instruction: a constant if all operands are constants,
+// or an operand if an IEEE identity holds for every number. Empty for all other operations.
 template <Op code>
 std::optional<Symbol> known(const Symbol& x) {
   if (x.is_constant()) return entry<code>.value(x.primal());
@@ -357,7 +366,8 @@ Symbol Symbol::apply(const Symbol& x, const Symbol& y, const Symbol& z) {
 template <class X, class Y>
 concept SymbolPair = Pair<X, Y> &&(std::same_as<X, Symbol> || std::same_as<Y, Symbol>);
 
-// Recorded where other inputs may decide otherwise.
+// A comparison of symbols. A recording with guards records it, because other inputs may change the
+// outcome.
 template <Op code>
 Condition compared(const Symbol& x, const Symbol& y) {
   if (Recording::current != nullptr && Recording::current->guarding)
@@ -405,7 +415,8 @@ inline Symbol silu_derivative(const Symbol& x, const Symbol& order) { return Sym
 inline Symbol quotient(const Symbol& x, const Symbol& y, const Symbol& n) { return Symbol::apply<op<"quotient">()>(x, y, n); }
 inline Symbol quotient_slope(const Symbol& x, const Symbol& y, const Symbol&) { return -quotient(x, y, 2.0); }
 inline Symbol pow_derivative(const Symbol& x, const Symbol& y, const Symbol& order) { return Symbol::apply<op<"pow_derivative">()>(x, y, order); }
-// Exponents that power() has a form of its own for keep it: a square's slope is a product.
+// An exponent for which power() has a form of its own keeps that form: the slope of a square is a
+// product.
 inline Symbol power_slope(const Symbol& x, const Symbol& c) {
   if (c.primal() == 0.0) return 0.0;
   return math::has_own_form(c.primal() - 1.0) ? c * power(x, c - 1.0) : pow_derivative(x, c, 1.0);
@@ -416,8 +427,9 @@ inline Symbol hypot_derivative(const Symbol& x, const Symbol& y, const Symbol& o
 inline Symbol hypot_slope(const Symbol& x, const Symbol& y, const Symbol&) { return hypot_derivative(x, y, 1.0); }
 // clang-format on
 
-// The largest of symbols, the first of equal ones, and for each whether it is that one: found anew
-// in every run. None is where the largest is infinite; `or_infinite`, where it is -infinity.
+// The largest of some symbols, and a flag for each: is it the first of the largest? Every replay
+// finds the largest anew. No flag is set if the largest is NaN or infinite; with `or_infinite`,
+// none if it is NaN or -infinity.
 struct Peak {
   Symbol top;
   std::vector<Symbol> is_top;  // 1 or 0
@@ -426,7 +438,7 @@ inline Peak peak_of(std::span<const Symbol> x, bool or_infinite = false) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
   Peak peak{x[0], {}};
-  std::vector<Condition> larger(1, Condition{1.0});  // than all before
+  std::vector<Condition> larger(1, Condition{1.0});  // than all symbols before it
   for (const Symbol& item : x.subspan(1)) {
     larger.push_back(item > peak.top);
     peak.top = where(larger.back(), item, peak.top);
@@ -438,9 +450,10 @@ inline Peak peak_of(std::span<const Symbol> x, bool or_infinite = false) {
   return peak;
 }
 
+// The sum of exp(x - shift) over all x but the one at the top.
 inline Symbol rest_of_exponentials(std::span<const Symbol> x, const Peak& peak,
                                    const Symbol& shift) {
-  // The choice comes before exp, so that its derivative has nothing of inf - inf.
+  // The choice stands inside exp, so that the derivative contains no inf - inf.
   constexpr double infinity = std::numeric_limits<double>::infinity();
   Symbol rest = ops::nothing;
   for (std::size_t k = 0; k < x.size(); ++k)
@@ -448,7 +461,7 @@ inline Symbol rest_of_exponentials(std::span<const Symbol> x, const Peak& peak,
   return rest;
 }
 
-// As of doubles.
+// The functions of the same names in math.hpp, for symbols.
 inline Symbol log_sum(std::span<const Symbol> x) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
   const Peak peak = peak_of(x);

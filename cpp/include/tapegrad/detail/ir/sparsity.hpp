@@ -1,8 +1,8 @@
-// Sparse derivatives of a range of a recording: where they may have nonzeros, and these from as
-// few sweeps as the colouring of that pattern allows.
+// Sparse derivatives of a range of a recording: the pattern of possible nonzeros, and their values
+// from as few sweeps as a colouring of the pattern allows.
 //
-// The pattern is found by carrying the set of inputs that each number depends on through the
-// recording: Griewank & Walther, "Evaluating Derivatives", 2nd ed., SIAM 2008, section 7.1.
+// A sweep over the recording propagates, for each number, the set of inputs that it depends on:
+// Griewank & Walther, "Evaluating Derivatives", 2nd ed., SIAM 2008, section 7.1.
 #pragma once
 
 #include <algorithm>
@@ -24,11 +24,11 @@ namespace tapegrad {
 
 namespace detail {
 
-// Inputs that a number depends on, sorted; null for none. Numbers that depend on the same share it.
+// The sorted inputs that a number depends on; null for none. Numbers with equal sets may share one.
 using Dependence = std::shared_ptr<std::vector<std::uint32_t>>;
 
-// What the larger one lacks is added to it: in place where nobody shares it. So a sum of n terms
-// costs n insertions, not n copies.
+// Adds `more` to the set `into`. It inserts the smaller set into the larger one, in place if no
+// other number shares that. A sum of n terms therefore costs n insertions, not n copies.
 inline void join(Dependence& into, Dependence more) {
   if (more == nullptr || more == into) return;
   if (into == nullptr || into->size() < more->size()) std::swap(into, more);
@@ -47,7 +47,7 @@ inline void join(Dependence& into, Dependence more) {
   std::inplace_merge(std::lower_bound(into->begin(), middle, missing.front()), middle, into->end());
 }
 
-// The sets of all numbers of a range, each for as long as somebody needs it.
+// The sets of all numbers of a range. A set lives until the last use of its number.
 class Dependences {
  public:
   Dependences(const ActiveRange& range, std::span<const ValueId> outputs)
@@ -61,11 +61,13 @@ class Dependences {
         });
   }
 
+  // Declares the number at `place` to be the given input.
   void add_input(ValueId place, std::uint32_t input) {
     if (!range_.varies(place) || last_use(place) == 0) return;
     join(set(place), std::make_shared<std::vector<std::uint32_t>>(1, input));
   }
 
+  // Propagates the sets through the range.
   void run() {
     const Recording& recording = range_.recording();
     ValueId group = no_value;
@@ -87,6 +89,7 @@ class Dependences {
     }
   }
 
+  // The inputs that number `i` depends on, for inputs and outputs after run().
   std::span<const std::uint32_t> of(ValueId i) const {
     if (!range_.varies(i)) return {};
     const Dependence& inputs = sets_[i - range_.begin()];
@@ -98,7 +101,8 @@ class Dependences {
   ValueId& last_use(ValueId i) { return uses_[i - range_.begin()]; }
   Dependence& set(ValueId i) { return sets_[i - range_.begin()]; }
 
-  // The operands that the result varies with, to which the table gives no partial that is 0 always.
+  // Calls visit(operand) for each operand that varies, except one by which the table's partial is
+  // always 0.
   template <class Visit>
   void each_operand(ValueId i, Visit visit) const {
     const Instruction& at = range_.recording()[i];
@@ -127,14 +131,14 @@ class Dependences {
   (std::make_index_sequence<ops::count>());
 
   const ActiveRange& range_;
-  std::vector<ValueId> uses_;  // the last that needs it: no_value for outputs, 0 where none does
+  std::vector<ValueId> uses_;  // last user of each number; no_value for an output, 0 for none
   std::vector<Dependence> sets_;
 };
 
 }  // namespace detail
 
-// Which of the inputs each of the outputs depends on: a row for each output. What is no number of
-// the range, as no_value, has an empty one.
+// The pattern of the Jacobian: for each output, a row with the inputs that it depends on. The row
+// of an output outside the range, such as no_value, is empty.
 inline Pattern jacobian_pattern(const ActiveRange& range, std::span<const ValueId> inputs,
                                 std::span<const ValueId> outputs) {
   detail::Dependences dependences(range, outputs);
@@ -150,7 +154,7 @@ inline Pattern jacobian_pattern(const ActiveRange& range, std::span<const ValueI
   return pattern;
 }
 
-// The nonzeros of a square pattern and their mirror images.
+// The union of a square pattern and its transpose.
 inline Pattern symmetrized(const Pattern& pattern) {
   const Pattern transposed = pattern.transposed();
   Pattern result{pattern.columns, {0}, {}};
@@ -163,20 +167,22 @@ inline Pattern symmetrized(const Pattern& pattern) {
   return result;
 }
 
-// Inputs of one colour are varied together, in one forward direction; or outputs are weighed
-// together, in one reverse sweep.
+// A plan to compute the nonzeros of a pattern. In forward mode the inputs of one colour share a
+// direction; in reverse mode the outputs of one colour share a sweep.
 struct Compression {
-  // Where a nonzero is found: in what sweep `color` gives an output or, backwards, an input.
+  // The location of a nonzero: the sweep of `color` gives it at output `number` or, in reverse
+  // mode, at input `number`.
   struct Entry {
     std::uint32_t number, color;
   };
 
   Pattern pattern;
   bool forward = true;
-  Coloring coloring;           // of inputs; backwards of outputs
-  std::vector<Entry> entries;  // in the pattern's order
+  Coloring coloring;           // of the inputs or, in reverse mode, of the outputs
+  std::vector<Entry> entries;  // in the order of the pattern's nonzeros
 };
 
+// The plan in forward mode, by a colouring of the columns.
 inline Compression compress_columns(Pattern pattern) {
   Compression result{std::move(pattern), true, {}, {}};
   const Pattern& p = result.pattern;
@@ -187,6 +193,7 @@ inline Compression compress_columns(Pattern pattern) {
   return result;
 }
 
+// The plan in reverse mode, by a colouring of the rows.
 inline Compression compress_rows(Pattern pattern) {
   Compression result{std::move(pattern), false, {}, {}};
   const Pattern& p = result.pattern;
@@ -197,15 +204,16 @@ inline Compression compress_rows(Pattern pattern) {
   return result;
 }
 
-// The one that needs fewer sweeps; of two alike, the one with the shorter rows or columns.
+// The plan that needs fewer sweeps. If both need equally many, it is the plan for the shorter rows
+// or columns.
 inline Compression compress(Pattern pattern) {
   const auto longest = [](const Pattern& p) {
     std::size_t most = 0;
     for (std::size_t i = 0; i < p.rows(); ++i) most = (std::max)(most, p.row(i).size());
     return most;
   };
-  // No colouring of columns has fewer colours than the longest row has nonzeros, and to find one
-  // takes long where that is many.
+  // A colouring of the columns needs at least as many colours as the longest row has nonzeros, and
+  // takes long to find if those are many.
   const std::size_t forward = longest(pattern), reverse = longest(pattern.transposed());
   const auto in = [&](bool columns) {
     return columns ? compress_columns(pattern) : compress_rows(pattern);
@@ -216,8 +224,8 @@ inline Compression compress(Pattern pattern) {
   return other.coloring.count < best.coloring.count ? other : best;
 }
 
-// By the columns of a symmetric matrix, of which an entry or its mirror image is read. Throws
-// std::invalid_argument where the pattern is not symmetric.
+// The plan for a symmetric matrix, by a colouring of its columns: it reads each entry or its mirror
+// image. Throws std::invalid_argument if the pattern is not symmetric.
 inline Compression compress_symmetric(Pattern pattern) {
   Compression result{std::move(pattern), true, {}, {}};
   result.coloring = color_symmetric(result.pattern);
@@ -227,23 +235,24 @@ inline Compression compress_symmetric(Pattern pattern) {
   return result;
 }
 
+// A `watch` for nonzeros() that does nothing.
 struct Unwatched {
   void operator()(const auto&, std::size_t) const noexcept {}
 };
 
-// The derivatives of the outputs by the inputs at the nonzeros of the pattern, in its order: by a
-// sweep for each colour, as numbers or, over Symbols, recorded. `watch` is called with each sweep
-// when it is done, and with its number of directions or, backwards, with its colour.
+// The derivatives of the outputs by the inputs at the nonzeros of the pattern, in its order. It
+// runs the sweeps of the plan, over numbers or, with Symbols, recorded. After each sweep it calls
+// watch(sweep, n), where n is the number of directions or, in reverse mode, the colour.
 template <class Number, class Watch = Unwatched>
 std::vector<Number> nonzeros(const ActiveRange& range, std::span<const ValueId> inputs,
                              std::span<const ValueId> outputs, const Compression& compression,
                              Watch watch = {}) {
-  constexpr std::size_t together = 8;  // forward directions: their tangents stay in the cache
+  constexpr std::size_t together = 8;  // forward directions: their tangents fit in the cache
   const auto& entries = compression.entries;
   const auto& color = compression.coloring.color;
   const std::size_t count = compression.coloring.count;
 
-  // Entries by color, those of color c from begin[c] on.
+  // Entries sorted by colour: those of colour c begin at begin[c].
   std::vector<std::size_t> begin(count + 1), order(entries.size());
   for (const auto& entry : entries) ++begin[entry.color + 1];
   std::partial_sum(begin.begin(), begin.end(), begin.begin());

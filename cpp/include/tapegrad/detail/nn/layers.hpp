@@ -1,7 +1,7 @@
-// Layers and losses of neural networks, recorded whole: compositions of the table's operations,
-// each result a node like any other.
+// Layers and losses of neural networks, as compositions of the table's operations. Each result is a
+// node like any other.
 //
-// Values and derivatives are PyTorch's. What is summed is summed from left to right.
+// Values and derivatives are PyTorch's. Sums run from left to right.
 #pragma once
 
 #include <cmath>
@@ -14,12 +14,14 @@
 
 namespace tapegrad {
 
+// The reduction of the terms of a loss, as in PyTorch.
 enum class Reduction { mean, sum, none };
 
-// Arguments may be plain numbers, and results of numbers alone are numbers.
+// Layers and losses. Each appends its results to `out`. Arguments may be plain numbers; results of
+// plain numbers alone are plain numbers.
 namespace layers {
 
-// Each is a template over the rows: Row, or in a recording SymbolRow.
+// Each function is a template over the type of its rows: Row or, for a recording, SymbolRow.
 template <class Row>
 using Engine = typename Row::Engine;
 template <class Row>
@@ -29,17 +31,19 @@ using OwnedNumber = typename Row::OwnedNumber;
 
 namespace detail {
 
+// Appends total / count.
 template <class Row>
 void add_mean(Engine<Row>& engine, const typename Row::Item& total, std::size_t count, Row& out) {
   out.adopt(apply<op<"div">()>(engine, total, Row::number(static_cast<double>(count))));
 }
 
-// The mean of squares + eps between these numbers is ordinary: no derivative of a power of it
-// overflows or underflows, up to the third.
+// The bounds between which the mean of squares + eps is ordinary: its powers have no derivative, up
+// to the third, that overflows or underflows.
 inline constexpr double most_ordinary = 0x1p256, least_ordinary = 0x1p-256;
 enum class Size { ordinary, huge, tiny };
 
-// Appends x / sqrt(mean of squares + eps) of each, if that is ordinary.
+// Appends x / sqrt(mean of squares + eps) for each x if that mean + eps is ordinary. Otherwise it
+// appends nothing and returns the other size.
 template <class Row>
 Size normalize_ordinary(Engine<Row>& engine, Items<Row> xs, double eps, Row& out) {
   const auto count = static_cast<double>(xs.size());
@@ -58,7 +62,7 @@ Size normalize_ordinary(Engine<Row>& engine, Items<Row> xs, double eps, Row& out
   return Size::ordinary;
 }
 
-// The same of numbers of any size: all are divided by the largest first.
+// normalize_ordinary() for numbers of any size: it first divides all of them by the largest.
 template <class Row>
 void normalize_any(Engine<Row>& engine, Items<Row> xs, double eps, Row& out) {
   const auto count = static_cast<double>(xs.size());
@@ -74,7 +78,7 @@ void normalize_any(Engine<Row>& engine, Items<Row> xs, double eps, Row& out) {
   for (const auto& ratio : ratios) out.adopt(apply<op<"mul">()>(engine, ratio, scale));
 }
 
-// Appends x minus the mean of all, of each x.
+// Appends x minus the mean of all, for each x.
 template <class Row>
 void centre(Engine<Row>& engine, Items<Row> xs, Row& out) {
   const OwnedNumber<Row> total(engine, apply<op<"sum">()>(engine, xs));
@@ -84,7 +88,8 @@ void centre(Engine<Row>& engine, Items<Row> xs, Row& out) {
   for (const auto& x : xs) out.adopt(apply<op<"sub">()>(engine, x, mean));
 }
 
-// Each element by the operation with its partner in `by`; as it is where `by` is null.
+// Appends, for each element, the result of the operation with its partner in `by`. If `by` is null,
+// it appends the elements themselves.
 template <Op code, class Row>
 void elementwise(Engine<Row>& engine, const Row& xs, const Row* by, Row& out) {
   out.reserve(xs.size());
@@ -96,7 +101,8 @@ void elementwise(Engine<Row>& engine, const Row& xs, const Row* by, Row& out) {
 
 }  // namespace detail
 
-// Of an infinite logit +inf, and where all are -inf, softmax is NaN, as PyTorch's: inf - inf.
+// Appends the logarithms of softmax. As in PyTorch, they are NaN if a logit is +inf or all are
+// -inf.
 template <class Row>
 void log_softmax(Engine<Row>& engine, Items<Row> xs, Row& out) {
   if (xs.empty()) return;
@@ -107,6 +113,7 @@ void log_softmax(Engine<Row>& engine, Items<Row> xs, Row& out) {
   for (const auto& x : shifted) out.adopt(apply<op<"sub">()>(engine, x, total));
 }
 
+// Appends exp(x) divided by the sum of all exp(x), for each x. NaN arises as in log_softmax().
 template <class Row>
 void softmax(Engine<Row>& engine, Items<Row> xs, Row& out) {
   if (xs.empty()) return;
@@ -119,7 +126,7 @@ void softmax(Engine<Row>& engine, Items<Row> xs, Row& out) {
   for (const auto& power : powers) out.adopt(apply<op<"div">()>(engine, power, total));
 }
 
-// `weight` and `bias` are of the length of `xs`, or null.
+// Root-mean-square and layer normalisation. `weight` and `bias` are as long as `xs`, or null.
 template <class Row>
 void rmsnorm(Engine<Row>& engine, Items<Row> xs, const Row* weight, double eps, Row& out) {
   if (xs.empty()) return;
@@ -143,7 +150,7 @@ void layernorm(Engine<Row>& engine, Items<Row> xs, const Row* weight, const Row*
       detail::normalize_any<Row>(engine, centred, eps, normal);
       break;
     case detail::Size::huge: {
-      // The same of smaller numbers: their sum and their differences do not overflow.
+      // Normalises smaller numbers, whose sum and differences do not overflow.
       Row smaller(engine), differences(engine);
       smaller.reserve(xs.size());
       for (const auto& x : xs) smaller.adopt(apply<op<"mul">()>(engine, x, Row::number(0x1p-64)));
@@ -155,10 +162,10 @@ void layernorm(Engine<Row>& engine, Items<Row> xs, const Row* weight, const Row*
   detail::elementwise<op<"add">()>(engine, scaled, bias, out);
 }
 
-// The losses append one number, or one for each term where nothing is reduced. The mean of no term
-// is NaN, as PyTorch's.
+// The losses append one number or, with Reduction::none, one for each term. As in PyTorch, the mean
+// of no terms is NaN.
 
-// Appends the terms as they are, their sum, or their mean.
+// Appends the terms, their sum or their mean.
 template <class Row>
 void reduce(Engine<Row>& engine, const Row& terms, Reduction reduction, Row& out) {
   out.reserve(terms.size() + 1);
@@ -171,7 +178,7 @@ void reduce(Engine<Row>& engine, const Row& terms, Reduction reduction, Row& out
   else detail::add_mean(engine, total, terms.size(), out);
 }
 
-// `both` has the predictions, then as many targets.
+// The squared error. `both` has the predictions, then as many targets.
 template <class Row>
 void mse_loss(Engine<Row>& engine, Items<Row> both, Reduction reduction, Row& out) {
   const std::size_t count = both.size() / 2;
@@ -190,7 +197,7 @@ void mse_loss(Engine<Row>& engine, Items<Row> both, Reduction reduction, Row& ou
   else detail::add_mean(engine, total, count, out);
 }
 
-// max(0, 1 - target * score), the targets 1 or -1.
+// The hinge loss max(0, 1 - target * score), for targets of 1 or -1.
 template <class Row>
 void hinge_loss(Engine<Row>& engine, Items<Row> scores, Items<Row> targets, Reduction reduction,
                 Row& out) {
@@ -214,9 +221,9 @@ typename Row::Item softplus_of(Engine<Row>& engine, const typename Row::Item& x,
   return apply<op<"softplus">()>(engine, minus);
 }
 
-// -(target * log(p) + (1 - target) * log(1 - p)) of p = sigmoid(x). Where x < 0 that is softplus(x)
-// - target * x, else softplus(-x) + (1 - target) * x: nothing cancels in value or derivative while
-// the target is between 0 and 1.
+// -(target * log(p) + (1 - target) * log(1 - p)) for p = sigmoid(x). For x < 0 that is softplus(x)
+// - target * x, otherwise softplus(-x) + (1 - target) * x. In this form nothing cancels, in the
+// value or in derivatives, for targets between 0 and 1.
 template <class Row>
 typename Row::Item binary_surprisal(Engine<Row>& engine, const typename Row::Item& x,
                                     const typename Row::Item& target) {
@@ -234,6 +241,7 @@ typename Row::Item binary_surprisal(Engine<Row>& engine, const typename Row::Ite
 
 }  // namespace detail
 
+// The binary cross entropy of logits.
 template <class Row>
 void binary_cross_entropy(Engine<Row>& engine, Items<Row> logits, Items<Row> targets,
                           Reduction reduction, Row& out) {
@@ -244,7 +252,7 @@ void binary_cross_entropy(Engine<Row>& engine, Items<Row> logits, Items<Row> tar
   reduce(engine, terms, reduction, out);
 }
 
-// Appends -log(softmax(logits)[target]), one node.
+// Appends -log(softmax(logits)[target]) as one node.
 template <class Row>
 void cross_entropy(Engine<Row>& engine, Items<Row> logits, std::size_t target, Row& out) {
   Row ordered(engine);
@@ -256,8 +264,8 @@ void cross_entropy(Engine<Row>& engine, Items<Row> logits, std::size_t target, R
   out.adopt(apply<op<"surprisal">()>(engine, ordered));
 }
 
-// The same of probabilities: -sum(target * log_softmax(logits)), without the logarithms of -inf
-// whose target is 0.
+// Appends -sum(target * log_softmax(logits)) for targets that are probabilities. A logarithm of
+// -inf whose target is 0 contributes 0.
 template <class Row>
 void cross_entropy(Engine<Row>& engine, Items<Row> logits, Items<Row> targets, Row& out) {
   Row logs(engine), both(engine), shares(engine);

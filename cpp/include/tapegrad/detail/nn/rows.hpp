@@ -1,4 +1,4 @@
-// Arguments and results of layers, owned while they are on the way.
+// Arguments and results of eager layers, with ownership of their nodes.
 #pragma once
 
 #include <cmath>
@@ -11,7 +11,7 @@
 
 namespace tapegrad {
 
-// One argument that is owned while it is on the way.
+// Owns the node of one argument.
 class OwnedArgument {
  public:
   OwnedArgument(Tape& tape, const Argument& argument) noexcept : tape_(tape), argument_(argument) {}
@@ -27,11 +27,11 @@ class OwnedArgument {
   Argument argument_;
 };
 
-// Nodes and numbers in a row. It owns its nodes. The memory is the tape's: a loop of layers makes
-// no call of the allocator.
+// A sequence of nodes and numbers that owns its nodes. It borrows its memory from the tape, so that
+// a loop of layers does not call the allocator.
 class Row {
  public:
-  // What layers are templates over: SymbolRow has the same for a recording.
+  // The types over which layers are templates. SymbolRow has the same for a recording.
   using Engine = Tape;
   using Item = Argument;
   using OwnedNumber = tapegrad::OwnedArgument;
@@ -46,16 +46,17 @@ class Row {
     tape_->reclaim(std::move(items_));
   }
 
-  // The node gets an owner more.
+  // Appends an item. The row becomes another owner of its node.
   void add(const Argument& item) {
     items_.push_back(item);
     if (item.node != no_node) tape_->own(item.node);
   }
-  // The row becomes the owner in the place of the caller, who must have called reserve().
+  // Appends an item whose reference passes from the caller to the row. The caller must have called
+  // reserve().
   const Argument& adopt(const Argument& item) noexcept { return items_.emplace_back(item); }
   void reserve(std::size_t more) { items_.reserve(items_.size() + more); }
 
-  // The caller becomes the owner in the place of the row.
+  // Returns item `k` with its reference, which passes from the row to the caller.
   Argument take(std::size_t k) noexcept {
     return {std::exchange(items_[k].node, no_node), items_[k].primal};
   }
@@ -78,8 +79,8 @@ class Row {
   std::vector<Argument> items_;
 };
 
-// An operation of the table on nodes and numbers: a node that the caller owns, or, of numbers
-// alone, a number.
+// Applies an operation of the table. The result is a node that the caller owns or, if all arguments
+// are plain numbers, a plain number.
 template <Op code>
 Argument apply(Tape& tape, const Argument& x) {
   if (x.node == no_node) return {no_node, entry<code>.value(x.primal)};
@@ -95,8 +96,8 @@ Argument apply(Tape& tape, const Argument& x, const Argument& y) {
   return {i, tape.cell(i).primal};
 }
 
-// A row that is written, and the sum of its products with x, which is complete: additions wait for
-// each other, and writing goes on meanwhile.
+// Writes a row and computes its inner product with x, which is complete. Each addition waits for
+// the one before; writing the row fills that time.
 class Products {
  public:
   Products(Tape& tape, OperandListBuilder& row, OperandListBuilder& x, const Argument* start)
@@ -105,11 +106,13 @@ class Products {
     else if (x.size() == 0) total_ = 0.0;
   }
 
+  // Appends an item to the row and adds its product with the next element of x.
   void write(OperandListBuilder::Writer& pen, auto item) noexcept {
     total_ = total_ + pen.add(item) * *at_++;
   }
 
-  // The sum, a node that the caller owns, or of numbers alone a number.
+  // Records the sum. The result is a node that the caller owns or, if all arguments are plain
+  // numbers, a plain number.
   Argument record() {
     if (start_ != nullptr) row_.add_start(*start_);
     if (!row_.any_node() && !x_.any_node()) return {no_node, total_};
@@ -124,7 +127,8 @@ class Products {
   double total_ = ops::nothing;
 };
 
-// The sum of the products of two rows; where the first has one more, the sum starts with it.
+// The sum of the products of two rows. If the first row has one element more, that is the start of
+// the sum.
 inline Argument inner_product(Tape& tape, OperandListBuilder& xs, OperandListBuilder& ys) {
   if (!xs.any_node() && !ys.any_node()) return {no_node, tape.dot_of(xs.list(), ys.list())};
   const Index i = tape.record_dot(xs.list(), ys.list());
@@ -137,7 +141,7 @@ inline Argument sum_of_squares(Tape& tape, std::span<const Argument> xs) {
   return inner_product(tape, same, same);
 }
 
-// An operation of any number of nodes and numbers, as above.
+// Applies an operation of any number of operands, as above.
 template <Op code>
 Argument apply(Tape& tape, std::span<const Argument> xs) {
   bool any_node = false;
@@ -153,7 +157,7 @@ Argument apply(Tape& tape, std::span<const Argument> xs) {
   return {no_node, entry<code>.value(std::span<const double>(primals))};
 }
 
-// The place of the largest number, the first of equal ones; 0 where that is a NaN.
+// The position of the first of the largest numbers; 0 if the first number is NaN.
 inline std::size_t place_of_largest(std::span<const Argument> xs) noexcept {
   std::size_t at = 0;
   for (std::size_t k = 1; k < xs.size(); ++k)
@@ -161,13 +165,13 @@ inline std::size_t place_of_largest(std::span<const Argument> xs) noexcept {
   return at;
 }
 
-// Appends x minus the largest of each x. The largest itself gives a plain 0, so that what is
-// computed of it has the derivatives by the others alone, and none that have to cancel.
+// Appends x minus the largest, for each x. The difference of the largest itself is a plain 0.
+// Results that use it have only the derivatives by the others, and none that would have to cancel.
 inline void subtract_largest(Tape& tape, std::span<const Argument> xs, Row& out) {
   const std::size_t at = place_of_largest(xs);
   const Argument top = xs[at];
   out.reserve(xs.size());
-  // The difference from an infinite one is NaN. A single one makes a node like any other.
+  // The difference from an infinite number is NaN. A single number makes a node like any other.
   const bool defined = std::isfinite(top.primal) && xs.size() > 1;
   const Argument& less = defined ? top : Argument{no_node, top.primal};
   for (std::size_t k = 0; k < xs.size(); ++k) {
@@ -176,13 +180,13 @@ inline void subtract_largest(Tape& tape, std::span<const Argument> xs, Row& out)
   }
 }
 
-// The logarithm of the sum of the exponentials of what subtract_largest() gave.
+// The logarithm of the sum of the exponentials of the results of subtract_largest().
 inline Argument log_total(Tape& tape, const Row& shifted) {
   return apply<op<"logsumexp">()>(tape, shifted);
 }
 
-// Appends each x divided by the largest |x| of all, or by `least` where that is larger, and returns
-// `least` divided by the same. The largest itself gives a plain 1 or -1.
+// Appends x divided by the larger of `least` and the largest |x|, for each x, and returns `least`
+// divided by the same. The quotient of the largest itself is a plain 1 or -1.
 inline Argument divide_by_largest(Tape& tape, std::span<const Argument> xs, double least,
                                   Row& out) {
   std::size_t at = 0;
@@ -201,29 +205,30 @@ inline Argument divide_by_largest(Tape& tape, std::span<const Argument> xs, doub
   return apply<op<"div">()>(tape, Argument{no_node, least}, top);
 }
 
-// Whether all are known to be 0.
+// True if all numbers are known to be 0.
 inline bool all_zero(std::span<const Argument> xs) noexcept {
   for (const Argument& x : xs)
     if (x.primal != 0.0) return false;
   return true;
 }
 
-// Whether x is less than a plain number.
+// True if x is less than a plain number.
 inline bool is_less(Tape&, const Argument& x, double bound) noexcept { return x.primal < bound; }
 
-// Whether it is this number, and nothing to differentiate by.
+// True if x is this plain number and no node.
 inline bool is_plain(const Argument& x, double number) noexcept {
   return x.node == no_node && x.primal == number;
 }
 
-// x where it is less than 0, else y.
+// Returns `yes` if x is less than 0, and else `no`. The caller does not own the result.
 inline Argument below_zero(Tape&, const Argument& x, const Argument& yes, const Argument& no) {
   return x.primal < 0.0 ? yes : no;
 }
 
+// True if x may be infinite; a number of a recording always may.
 inline bool may_be_infinite(const Argument& x) noexcept { return std::isinf(x.primal); }
 
-// weight * x, and 0 where the weight is 0 and x infinite: its derivative by the weight is x there,
+// weight * x, but 0 if the weight is 0 and x is infinite. The derivative by the weight is x then
 // too.
 inline Argument weighted(Tape& tape, const Argument& weight, const Argument& x) {
   if (weight.primal != 0.0 || !std::isinf(x.primal)) return apply<op<"mul">()>(tape, weight, x);

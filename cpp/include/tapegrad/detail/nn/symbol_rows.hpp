@@ -1,4 +1,4 @@
-// What layers are made of in a recording: symbols, which nobody owns.
+// The rows of layers in a recording, and the operations on them. Symbols have no owner.
 #pragma once
 
 #include <cstddef>
@@ -10,11 +10,13 @@
 
 namespace tapegrad {
 
+// A sequence of symbols of one recording, with the interface of Row.
 class SymbolRow {
  public:
   using Engine = Recording;
   using Item = Symbol;
 
+  // A symbol, in place of the owner that an eager layer needs.
   struct OwnedNumber : Symbol {
     OwnedNumber(Recording&, const Symbol& symbol) noexcept : Symbol(symbol) {}
   };
@@ -27,7 +29,7 @@ class SymbolRow {
   void reserve(std::size_t more) { items_.reserve(items_.size() + more); }
 
   Recording& recording() const noexcept { return *recording_; }
-  // Of what subtract_largest() made, for each whether it is the largest.
+  // A flag for each result of subtract_largest(): is it the largest?
   std::vector<Symbol> is_top;
 
   std::size_t size() const noexcept { return items_.size(); }
@@ -42,7 +44,7 @@ class SymbolRow {
   std::vector<Symbol> items_;
 };
 
-// An operation of the table on symbols of this recording, which must be the current one.
+// Applies an operation of the table to symbols of this recording, which must be the current one.
 template <Op code>
 Symbol apply(Recording&, const Symbol& x) {
   return Symbol::apply<code>(x);
@@ -63,7 +65,7 @@ inline Symbol sum_of_squares(Recording&, std::span<const Symbol> xs) {
   return ops::inner_product(xs, xs, Symbol(ops::nothing));
 }
 
-// As of Row. Which one is the largest is found anew in every run.
+// The functions of the same names in rows.hpp, for symbols. Every replay finds the largest anew.
 inline void subtract_largest(Recording&, std::span<const Symbol> xs, SymbolRow& out) {
   const Peak peak = peak_of(xs);
   out.reserve(xs.size());
@@ -95,7 +97,7 @@ inline Symbol divide_by_largest(Recording&, std::span<const Symbol> xs, double l
 
 inline bool all_zero(std::span<const Symbol>) noexcept { return false; }
 
-// What is recorded next holds while the answer is the same.
+// Records a guard: the instructions that follow are valid only for the same outcome.
 inline bool is_less(Recording& recording, const Symbol& x, double bound) {
   if (x.is_constant()) return x.primal() < bound;
   return recording.is_less(x.place(), recording.constant(bound));
@@ -116,7 +118,7 @@ inline Symbol weighted(Recording&, const Symbol& weight, const Symbol& x) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
   constexpr double least = std::numeric_limits<double>::denorm_min();
   const Condition absent = weight == 0.0 && abs(x) == infinity;
-  // A quotient of 0, whose derivative by the weight is that infinity.
+  // A quotient of 0 whose derivative by the weight is that infinity.
   const Symbol divisor = where(absent, where(x < 0.0, -least, least), infinity);
   return weight * where(absent, 0.0, x) + weight / divisor;
 }

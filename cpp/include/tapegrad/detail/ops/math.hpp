@@ -1,7 +1,7 @@
-// The functions of numbers that the table of operations is written with.
+// Functions of numbers in which the operation table is written.
 //
-// A number type other than double (lanes, recorded numbers) takes part by overloading these names
-// in its own namespace; argument-dependent lookup finds them.
+// A number type other than double, such as Symbol, overloads these names in its own namespace,
+// where argument-dependent lookup finds them.
 #pragma once
 
 #include <bit>
@@ -48,13 +48,15 @@ using std::tanh;
 
 inline double abs(double x) { return std::fabs(x); }
 
-// What x // y leaves, as Python's: of the sign of y, exact but where that sign needs an addition.
+// The remainder of x // y, as in Python. It has the sign of y, and is exact unless that sign
+// requires an addition.
 inline double remainder(double x, double y) {
   const double rest = std::fmod(x, y);
   if (rest == 0.0) return std::copysign(0.0, y);
   return (rest < 0.0) != (y < 0.0) ? rest + y : rest;
 }
-// x // y as CPython's float_divmod: a quotient that is no whole number any more is half way down.
+// x // y, as in CPython's float_divmod(): it snaps a quotient that rounding has made fractional to
+// the nearest whole number.
 inline double floor_quotient(double x, double y) {
   const double rest = std::fmod(x, y);
   double quotient = (x - rest) / y;
@@ -64,18 +66,19 @@ inline double floor_quotient(double x, double y) {
   return quotient - whole > 0.5 ? whole + 1.0 : whole;
 }
 
+// `yes` if the condition is true, and else `no`.
 inline double where(bool condition, double yes, double no) { return condition ? yes : no; }
-// Of a condition, and of one that is known not to be negative.
+// True if a condition is not 0. is_there() is for a condition that is known not to be negative.
 inline bool is_true(double x) { return x != 0.0; }
 inline bool is_there(double x) { return x != 0.0; }
-// x * slope where there is a presence, else 0; without a branch, since either comes often.
+// x * slope if `presence` is not 0, and else 0. There is no branch, because both cases are common.
 inline double scaled(double presence, double x, double slope) {
   const std::uint64_t mask = -static_cast<std::uint64_t>(presence != 0.0);
   return std::bit_cast<double>(std::bit_cast<std::uint64_t>(x * slope) & mask);
 }
 
-// A power with a plain exponent: the cases that PyTorch's pow(tensor, number) treats apart, which
-// are also those that programs use most.
+// A power with a plain exponent. The special cases are those of PyTorch's pow(tensor, number),
+// which programs also use most.
 inline double power(double x, double n) {
   if (n == 2.0) return x * x;
   if (n == -1.0) return 1.0 / x;
@@ -86,29 +89,31 @@ inline double power(double x, double n) {
   if (n == -2.0) return std::fabs(x) < 1e150 ? 1.0 / (x * x) : 1.0 / x / x;
   return std::pow(x, n);
 }
-// Whether power() computes this exponent without std::pow.
+// True for the exponents that power() treats specially, and for 0, whose power is 1.
 inline bool has_own_form(double n) {
   return n == 2.0 || n == -1.0 || n == 0.5 || n == -0.5 || n == 1.0 || n == 3.0 || n == -2.0 ||
          n == 0.0;
 }
 
-// As a constant for derivatives.
+// x, as a constant for derivatives.
 inline double stop(double x) { return x; }
 
-// A sum of exponentials without its largest term, the first of equal ones: the logarithm of the
-// sum is top + log1p(rest), which keeps the digits of a small rest.
+// A sum of exponentials, as its largest exponent `top`, the first of equal ones, and the sum `rest`
+// of the other terms, divided by exp(top). The logarithm of the sum is top + log1p(rest), which
+// keeps the digits of a small rest.
 template <class Number>
 struct Exponentials {
   Number top, rest;
 };
 
-// The first of the largest; 0 where a NaN comes first.
+// The position of the first of the largest numbers; 0 if the first number is NaN.
 inline std::size_t place_of_largest(std::span<const double> x) {
   std::size_t at = 0;
   for (std::size_t k = 1; k < x.size(); ++k)
     if (x[k] > x[at]) at = k;
   return at;
 }
+// The sum of exp(x - shift) over all x but the one at position `left_out`.
 inline double rest_of_exponentials(std::span<const double> x, std::size_t left_out, double shift) {
   double rest = 0.0;
   for (std::size_t k = 0; k < x.size(); ++k)
@@ -116,14 +121,14 @@ inline double rest_of_exponentials(std::span<const double> x, std::size_t left_o
   return rest;
 }
 
-// For logsumexp. Where `top` is infinite, the rest is that of the plain sum.
+// The sum for logsumexp. If `top` is infinite, the rest is not divided by exp(top).
 inline Exponentials<double> exponentials(std::span<const double> x) {
   const std::size_t at = place_of_largest(x);
   return {x[at], rest_of_exponentials(x, at, std::isinf(x[at]) ? 0.0 : x[at])};
 }
 
-// For the difference to the first number, which may be infinite: no rest is left beside +inf. Where
-// all are -inf the difference is NaN, and so is the rest.
+// The sum for a difference from the first number, which may be infinite. If `top` is +inf, finite
+// numbers leave a rest of 0. If all numbers are -inf, the difference is NaN, and so is the rest.
 inline Exponentials<double> exponentials_beside(std::span<const double> x) {
   const std::size_t at = place_of_largest(x);
   if (x[at] == -std::numeric_limits<double>::infinity())
@@ -131,14 +136,14 @@ inline Exponentials<double> exponentials_beside(std::span<const double> x) {
   return {x[at], rest_of_exponentials(x, at, x[at])};
 }
 
-// The logarithm of a sum of exponentials. Where the largest is infinite it is that of the plain
-// sum, whose derivatives are PyTorch's.
+// The logarithm of a sum of exponentials. If the largest exponent is infinite, it is the logarithm
+// of the plain sum, which has PyTorch's derivatives.
 inline double log_sum(std::span<const double> x) {
   const auto [top, rest] = exponentials(x);
   return std::isinf(top) ? std::log(std::exp(top) + rest) : top + std::log1p(rest);
 }
 
-// The same minus the first number, which takes no part where it is the largest itself.
+// log_sum(x) minus the first number. If the first number is itself the largest, it cancels exactly.
 inline double log_sum_above_first(std::span<const double> x) {
   const auto [top, rest] = exponentials_beside(x);
   const bool is_first = x[0] >= top && top != -std::numeric_limits<double>::infinity();
@@ -148,13 +153,13 @@ inline double log_sum_above_first(std::span<const double> x) {
 }  // namespace tapegrad::math
 
 #if defined(__APPLE__)
-// macOS has it in its library; its <math.h> declares it only where _REENTRANT is defined.
+// The library of macOS has the function; its <math.h> declares it only if _REENTRANT is defined.
 extern "C" double lgamma_r(double, int*);
 #endif
 
 namespace tapegrad::math {
 
-// std::lgamma writes the global `signgam`; the value is the same.
+// The logarithm of |gamma(x)|. Unlike std::lgamma, lgamma_r does not write the global `signgam`.
 inline double lgamma(double x) {
 #if defined(__GLIBC__) || defined(__APPLE__)
   int sign = 0;
@@ -164,44 +169,49 @@ inline double lgamma(double x) {
 #endif
 }
 
-// exp(-|x|) never overflows, and both tails keep their relative accuracy.
+// The logistic function. exp(-|x|) never overflows, and both tails keep their relative accuracy.
 inline double sigmoid(double x) {
   const double e = std::exp(-std::fabs(x));
   return (x < 0 ? e : 1.0) / (1.0 + e);
 }
+// The derivative of sigmoid.
 inline double sigmoid_slope(double x) {
   const double e = std::exp(-std::fabs(x));
   return e / ((1.0 + e) * (1.0 + e));
 }
+// log(1 + exp(x)), without overflow.
 inline double softplus(double x) {
   if (std::isnan(x)) return x;
   return std::fmax(x, 0.0) + std::log1p(std::exp(-std::fabs(x)));
 }
 
-// 1 - tanh(x)^2 cancels where tanh saturates; there sech^2 is taken from the exponential.
+// The derivative of tanh. 1 - tanh(x)^2 cancels where tanh saturates; there the function computes
+// sech^2 from the exponential.
 inline double tanh_slope(double x, double tanh_x) {
   if (std::fabs(tanh_x) <= 0.9) return 1.0 - tanh_x * tanh_x;
   const double e = std::exp(-std::fabs(x)), sech = 2.0 * e / (1.0 + e * e);
   return sech * sech;
 }
 
-// Of 2^x = y; also where y overflows and log(2) brings it back.
+// The derivative of 2^x = y. It is right even if y overflows and the factor log(2) makes the result
+// finite.
 inline double exp2_slope(double x, double y) {
   return std::isinf(y) ? std::exp2(x - 1.0) * (2.0 * std::numbers::ln2) : y * std::numbers::ln2;
 }
 
-// expm1(x) + 1 cancels where expm1 comes near -1.
+// The derivative of expm1. expm1(x) + 1 cancels if expm1(x) is near -1.
 inline double expm1_slope(double x, double expm1_x) {
   return expm1_x < -0.5 ? std::exp(x) : expm1_x + 1.0;
 }
 
-// The normal distribution: erfc keeps the lower tail that 1 + erf would round away.
+// The normal distribution. erfc keeps the lower tail, which 1 + erf would round away.
 inline constexpr double normal_density = 0.5 * std::numbers::sqrt2 * std::numbers::inv_sqrtpi;
 inline double normal_cdf(double x) { return 0.5 * std::erfc(x * -(0.5 * std::numbers::sqrt2)); }
 inline double normal_pdf(double x) { return std::exp(-0.5 * x * x) * normal_density; }
 
-// The derivative of lgamma. Reflection for x < 0 (Abramowitz & Stegun 6.3.7), recurrence up to
-// x >= 10 (6.3.5), asymptotic series there (6.3.18): its first dropped term is below 1e-16.
+// The derivative of lgamma: reflection for x < 0 (Abramowitz & Stegun 6.3.7), recurrence until x is
+// at least 10 (6.3.5) and the asymptotic series from there (6.3.18), whose first dropped term is
+// below 1e-16.
 inline double digamma(double x) {
   if (std::fabs(x) < 1e-20) return -1.0 / x;
   if (std::isinf(x)) return x > 0 ? x : std::numeric_limits<double>::quiet_NaN();
@@ -212,8 +222,8 @@ inline double digamma(double x) {
     result = -std::numbers::pi / std::tan(std::numbers::pi * fraction);
     x = 1.0 - x;
   }
-  // The sum of the reciprocals nearly cancels with the logarithm where digamma has its zero: it is
-  // kept to twice the digits.
+  // Near a zero of digamma, the sum of the reciprocals nearly cancels with the logarithm. The loop
+  // therefore keeps the sum to twice the digits.
   double sum = 0.0, lost = 0.0;
   for (; x < 10.0; x += 1.0) {
     const double term = 1.0 / x, next = sum + term;
@@ -229,9 +239,9 @@ inline double digamma(double x) {
   return result + ((std::log(x) - sum) - (0.5 / x + series + lost));
 }
 
-// The n-th derivative of digamma, n a whole number. Recurrence up to x >= 10 + n (Abramowitz &
-// Stegun 6.4.6), asymptotic series there (6.4.11); for x < 0 reflection (6.4.7), the derivatives of
-// cot(pi x) being polynomials in it.
+// The n-th derivative of digamma, for a whole number n: recurrence until x is at least 10 + n
+// (Abramowitz & Stegun 6.4.6) and the asymptotic series from there (6.4.11). For x < 0 it uses
+// reflection (6.4.7); the derivatives of cot(pi x) are polynomials in it.
 inline double polygamma(double x, double n) {
   if (n == 0.0) return digamma(x);
   const double sign = std::fmod(n, 2.0) == 0.0 ? -1.0 : 1.0;
@@ -258,7 +268,7 @@ inline double polygamma(double x, double n) {
   const double factorial = std::tgamma(n);  // (n - 1)!
   double result = 0.0;
   for (; x < 10.0 + n; x += 1.0) result += n * std::pow(x, -(n + 1.0));
-  // Bernoulli's numbers B_2 to B_16
+  // The Bernoulli numbers B_2 to B_16.
   constexpr double bernoulli[] = {1.0 / 6,  -1.0 / 30,     1.0 / 42, -1.0 / 30,
                                   5.0 / 66, -691.0 / 2730, 7.0 / 6,  -3617.0 / 510};
   double term = 1.0, series = 0.0;  // (2k + n - 1)! / ((2k)! (n - 1)! x^2k)

@@ -1,11 +1,10 @@
 // Derivatives of any order, each in a form of its own.
 //
-// The chain rule applied to a first derivative subtracts numbers that are
-// nearly equal, or has intermediate results that overflow where the derivative
-// itself does not. A function below is its own derivative of the next order, so
-// that the derivative of every order is one evaluation. Each is right from the
-// smallest to the largest number: where the result overflows it is an infinity
-// of the right sign.
+// The chain rule, applied to a first derivative, may subtract numbers that are nearly equal, or
+// overflow in an intermediate result where the derivative itself does not. A family of derivatives
+// is therefore one function with the order as a parameter. Its own derivative is the same function
+// of the next order, so that each order is one evaluation. Each function is accurate from the
+// smallest to the largest number; a result that overflows is an infinity of the right sign.
 #pragma once
 
 #include <cmath>
@@ -19,8 +18,9 @@
 
 namespace tapegrad::math {
 
-// Orders by the first and the second of two variables as one number.
+// The orders by the first and by the second of two variables, encoded as one number.
 inline constexpr double second_order = 1048576.0;
+// The orders by the first and the second variable.
 struct Orders {
   int first, second;
 };
@@ -29,16 +29,17 @@ inline Orders orders(double order) {
   return {static_cast<int>(order - second * second_order), static_cast<int>(second)};
 }
 
-// Whether products of two such numbers keep all their digits.
+// True if products of two such numbers keep all their digits.
 inline bool is_moderate(double x) { return x > 1e-290 && x < 1e290; }
 
-// x / y^n; of the second power with the bits of (x / y) / y, which a sweep over doubles has.
+// x / y^n, by repeated division. The second order then has the bits of (x / y) / y, as in a sweep
+// over doubles.
 inline double quotient(double x, double y, double n) {
   for (; n > 0.0; n -= 1.0) x /= y;
   return x;
 }
 
-// By y, of x / y = z.
+// The derivative by y of x / y = z.
 inline double quotient_slope(double, double y, double z) { return -z / y; }
 
 // The n-th derivative of cbrt.
@@ -50,9 +51,9 @@ inline double cbrt_derivative(double x, double n) {
   return quotient(factor * root, x, n);
 }
 
-// The n-th derivative of tanh: tanh' times a polynomial in t = tanh(x), each of which follows from
-// the one before: -2 t p + p' (1 - t^2). Beyond 20 it is that of 2 exp(-2 |x|), computed in two
-// steps, so that a subnormal result keeps its digits.
+// The n-th derivative of tanh: tanh' times a polynomial p in t = tanh(x), each of which follows
+// from the one before as -2 t p + p' (1 - t^2). For |x| > 20 it is the derivative of 2 exp(-2 |x|),
+// computed in two steps so that a subnormal result keeps its digits.
 inline double tanh_derivative(double x, double n) {
   const double size = std::fabs(x);
   if (size > 20.0) {
@@ -77,19 +78,20 @@ inline double tanh_derivative(double x, double n) {
   for (std::size_t i = polynomial.size(); i-- > 0;) result = result * t + polynomial[i];
   return result * tanh_slope(x, t);
 }
-// The second, where tanh(x) = y and its slope is z.
+// The second derivative of tanh, if tanh(x) = y and its slope is z.
 inline double tanh_curve(double, double y, double z) { return -2.0 * y * z; }
 
-// 1 - x^2; its derivative is -2 x, without the cancellation of (1 - x) - (1 + x).
+// 1 - x^2. Its derivative is -2 x, without the cancellation of (1 - x) - (1 + x).
 inline double complement(double x) { return (1.0 - x) * (1.0 + x); }
 
+// The derivative of asinh.
 inline double asinh_slope(double x) {
   const double size = std::fabs(x);
   return size > 1e100 ? 1.0 / size : 1.0 / std::sqrt(x * x + 1.0);
 }
 
-// The n-th derivative of acosh by Leibniz' rule for 1/sqrt(x - 1) times
-// 1/sqrt(x + 1), whose terms have the same sign.
+// The n-th derivative of acosh, by Leibniz' rule for 1/sqrt(x - 1) times 1/sqrt(x + 1), whose terms
+// have the same sign.
 inline double acosh_derivative(double x, double n) {
   const double size = std::fabs(x);
   const double slope = size > 1e100 ? 1.0 / size : 1.0 / std::sqrt((x - 1.0) * (x + 1.0) + 0.0);
@@ -105,13 +107,13 @@ inline double acosh_derivative(double x, double n) {
   return slope * sum;
 }
 
-// Derivatives of x^y: x^(y-j) times the k-th derivative by y of y (y-1) ...
-// (y-j+1) x^t at t = 0, as a polynomial in log(x). A factor of 0 gives 0, be x
-// what it may, and so does 0 to a power that is not negative, times a
-// logarithm: as PyTorch has them in the first order.
+// The derivatives of x^y, of order j by x and k by y: x^(y-j) times the k-th derivative by t of
+// (y+t) (y+t-1) ... (y+t-j+1) x^t where t = 0, a polynomial in log(x). A factor of 0 gives 0 for
+// every x. For x = 0, a power that is not negative, times a logarithm, also gives 0. Both agree
+// with PyTorch in the first order.
 inline double pow_derivative_of(double x, double y, double order) {
   const auto [by_x, by_y] = orders(order);
-  // Taylor coefficients of the product of factors.
+  // The Taylor coefficients of the product of the factors.
   std::vector<double> taylor(static_cast<std::size_t>(by_y) + 1, 0.0);
   taylor[0] = 1.0;
   for (int j = 0; j < by_x; ++j) {
@@ -135,7 +137,7 @@ inline double pow_derivative_of(double x, double y, double order) {
   }
   if (x == 0.0) return 0.0;
   const double size = std::fabs(power);
-  // By y in first order with the bits of pow_slope.
+  // The first order by y has the bits of pow_slope().
   if (is_moderate(size) || power != power ||
       (size > 1.0 && std::isfinite(size) && order == second_order))
     return sum * power;
@@ -143,6 +145,7 @@ inline double pow_derivative_of(double x, double y, double order) {
   return sum * half * std::copysign(half, power);
 }
 
+// pow_derivative_of(), with a fast path for the first order by x.
 inline double pow_derivative(double x, double y, double order) {
   if (order == 1.0) {
     const double power = std::pow(x, y - 1.0);
@@ -150,30 +153,31 @@ inline double pow_derivative(double x, double y, double order) {
   }
   return pow_derivative_of(x, y, order);
 }
-// By x, of power(x, c); also where x^(c-1) overflows or is subnormal and c times it is not.
+// The derivative by x of power(x, c). It is right even if x^(c-1) overflows or is subnormal and c
+// times it is not.
 inline double power_slope(double x, double c) {
   if (c == 0.0) return 0.0;
   const double power_below = power(x, c - 1.0);
   const bool keeps_digits = is_moderate(std::fabs(power_below)) || x == 0.0 || std::isinf(x);
   return keeps_digits ? c * power_below : pow_derivative_of(x, c, 1.0);
 }
-// By y, of x^y = power; also where the power overflows and its logarithm brings it back.
+// The derivative by y of x^y = power. It is right even if the power underflows or overflows and the
+// factor log(x) does not leave the result so.
 inline double pow_slope(double x, double y, double power) {
   const double size = std::fabs(power);
   if (size > 1e-290 && std::isfinite(size) && x != 0.0) return power * std::log(x);
   return pow_derivative(x, y, second_order);
 }
 
-// Derivatives of the angle of the point (x, y), which is the imaginary part of
-// log(x + iy): parts of (-1)^(n-1) (n-1)! i^j (x + iy)^-n, for n of them, j by
-// y.
+// The derivatives of the angle of the point (x, y), which is the imaginary part of log(x + iy).
+// That of order n, of which j by y, is the imaginary part of (-1)^(n-1) (n-1)! i^j (x + iy)^-n.
 inline double atan2_derivative_of(double y, double x, double order) {
   const auto [by_y, by_x] = orders(order);
   if (by_y + by_x == 1 && !(std::isfinite(x) && std::isfinite(y)))
     return (by_y == 1 ? x : -y) * (1.0 / (x * x + y * y));
-  if (x == 0.0 && y == 0.0) return 0.0;  // PyTorch's
+  if (x == 0.0 && y == 0.0) return 0.0;  // as in PyTorch
   if (std::isinf(x) || std::isinf(y)) return 0.0;
-  // The point divided by `scale`, so that its powers keep their digits.
+  // Dividing the point by `scale` keeps the digits of its powers.
   const double scale = std::fmax(std::fabs(x), std::fabs(y));
   const double a = x / scale, b = y / scale, length = a * a + b * b;
   const double inverse = a / length, inverse_i = -b / length;
@@ -189,14 +193,15 @@ inline double atan2_derivative_of(double y, double x, double order) {
   return result == 0.0 ? result : quotient(result, scale, by_y + by_x);
 }
 
-// By x, of hypot(x, y) = r; by y with the two exchanged.
+// The derivative by x of hypot(x, y) = r, even if r overflows. The derivative by y exchanges the
+// two.
 inline double hypot_slope(double x, double y, double r) {
   if (!std::isinf(r) || std::isinf(x) || std::isinf(y)) return x / r;
   return (0.25 * x) / std::hypot(0.25 * x, 0.25 * y);
 }
 
-// The first order is recorded with every angle: it is short enough to stand
-// where it is called.
+// atan2_derivative_of(), with a fast path for the first order. Every recorded atan2 needs that
+// order, so this function is short enough to be inlined.
 inline double atan2_derivative(double y, double x, double order) {
   const double square = x * x + y * y;
   if (is_moderate(square)) {
@@ -206,9 +211,8 @@ inline double atan2_derivative(double y, double x, double order) {
   return atan2_derivative_of(y, x, order);
 }
 
-// Derivatives of r = hypot(x, y). That of order n is r^(1-n) times a
-// homogeneous polynomial of degree n in x / r and y / r, whose coefficients are
-// whole numbers.
+// The derivatives of r = hypot(x, y). That of order n is r^(1-n) times a homogeneous polynomial of
+// degree n in x / r and y / r with integer coefficients.
 inline double hypot_derivative(double x, double y, double order) {
   const auto [by_x, by_y] = orders(order);
   const int n = by_x + by_y;
@@ -251,7 +255,7 @@ inline double hypot_derivative(double x, double y, double order) {
   }
   return result == 0.0 ? result : quotient(quotient(result, length, n - 1), scale, n - 1);
 }
-// The n-th derivative of exp(-x^2), Hermite's polynomial times that.
+// The n-th derivative of exp(-x^2): a Hermite polynomial, with its sign, times exp(-x^2).
 inline double gaussian(double x, double n) {
   if (n == 0.0) return std::exp(-(x * x));
   if (std::fabs(x) > 40.0) return 0.0;
@@ -262,12 +266,12 @@ inline double gaussian(double x, double n) {
     polynomial = next;
   }
   if (std::fabs(x) < 26.0) return polynomial * std::exp(-(x * x));
-  // In two steps, so that no digit is lost before the product.
+  // Two steps keep the digits that exp(-x^2) alone would lose to underflow.
   const double half = std::exp(-0.5 * x * x);
   return polynomial * half * half;
 }
 
-// -x times the normal distribution function of x over its density, for x < -37.
+// The normal distribution function of x, times -x, divided by the density, for x < -37.
 inline double mills_ratio(double x) {
   const double z = 1.0 / (x * x);
   return 1.0 - z * (1.0 - z * (3.0 - z * (15.0 - z * (105.0 - z * (945.0 - z * 10395.0)))));
@@ -281,6 +285,7 @@ inline double gelu(double x) {
   }
   return x * normal_cdf(x);
 }
+// The n-th derivative of gelu.
 inline double gelu_derivative(double x, double n) {
   if (n == 1.0) {
     if (!(x < -37.0) || std::isinf(x)) return normal_cdf(x) + x * normal_pdf(x);
@@ -288,7 +293,7 @@ inline double gelu_derivative(double x, double n) {
     return normal_density * (x - mills_ratio(x) / x) * half * half;
   }
   if (std::fabs(x) > 40.0) return 0.0;
-  double before = 0.0, polynomial = 1.0;  // of the density's derivatives
+  double before = 0.0, polynomial = 1.0;  // factors of the derivatives of the density
   for (double k = 0.0; k < n - 2.0; k += 1.0) {
     const double next = -x * polynomial - k * before;
     before = polynomial;
@@ -300,7 +305,7 @@ inline double gelu_derivative(double x, double n) {
   return factor * half * half;
 }
 
-// x * sigmoid(x); below -700 the exponential has not all digits.
+// x * sigmoid(x). Below -700, exp(x) has lost digits to underflow.
 inline double silu(double x) {
   if (x < -700.0) {
     const double half = std::exp(0.5 * x);
@@ -308,8 +313,9 @@ inline double silu(double x) {
   }
   return x * sigmoid(x);
 }
-// sigmoid has the derivatives sigmoid' p(t), where t = tanh(x / 2) and each p
-// follows from the one before: -t p + p' (1 - t^2) / 2.
+// The n-th derivative of silu; for n = 1, x must be less than -700. A derivative of sigmoid is
+// sigmoid' p(t), where t = tanh(x / 2) and each polynomial p follows from the one before as -t p +
+// p' (1 - t^2) / 2.
 inline double silu_derivative_of(double x, double n) {
   const bool is_far = std::fabs(x) > 700.0;
   const double half = is_far ? std::exp(-0.5 * std::fabs(x)) : 1.0;
@@ -339,6 +345,7 @@ inline double silu_derivative_of(double x, double n) {
   return (x * last + n * earlier) * slope * half;
 }
 
+// silu_derivative_of(), with a fast path for the first order.
 inline double silu_derivative(double x, double n) {
   if (n == 1.0 && !(x < -700.0)) return sigmoid(x) + x * sigmoid_slope(x);
   return silu_derivative_of(x, n);

@@ -1,10 +1,10 @@
-// The table of operations: the one place that knows what an operation is.
+// The table of operations, which defines each operation in one place.
 //
-// An entry holds names, parameters, a sentence, the domain on which it is smooth, its value and one
-// partial derivative per operand, as generic lambdas over the number type: the entry that eager
-// recording instantiates for double serves lanes and recorded numbers as well. Recording, the
-// sweep, Python's methods and functions, drawings, documentation and the tests' parameters are all
-// generated from here, so that a new operation is a new line.
+// An entry has names, parameters, a summary, the domain on which the operation is smooth, its value
+// and a partial derivative by each operand. Value and partials are generic lambdas over the number
+// type: eager recording instantiates them for double, a recording for Symbol. Recording, the sweep,
+// Python's methods and functions, drawings, documentation and the parameters of the tests all
+// derive from the table, so that a new operation is one new entry.
 #pragma once
 
 #include <array>
@@ -25,43 +25,47 @@
 
 namespace tapegrad {
 
+// An interval of the domain from which tests draw operands.
 struct Interval {
   double low, high;
 };
 
+// The arity of an operation with any number of operands.
 inline constexpr std::size_t variadic = 0;
 
-// What does not depend on the number type, for documentation, bindings and tests.
+// The properties of an operation that do not depend on the number type, for documentation, bindings
+// and tests.
 struct Description {
-  std::string_view name;    // as Python's math module calls it
-  std::string_view alias;   // as NumPy calls it, where that differs
+  std::string_view name;    // as in Python's math module
+  std::string_view alias;   // NumPy's name, if it differs
   std::string_view symbol;  // in drawings
   std::string_view summary;
   std::size_t arity;
   std::array<std::string_view, 3> parameters;
   std::array<Interval, 3> domain;
-  std::optional<double> fallback;    // of the last parameter
+  std::optional<double> fallback;    // default value of the last parameter
   bool constant_last;                // the last parameter is a plain number and no operand
-  std::optional<double> empty = {};  // the value without any operand, of those that have one
-  bool inner = false;                // only derivatives and programs are made of it
+  std::optional<double> empty = {};  // value without operands, if there is one
+  bool inner = false;                // only derivatives and programs use it
 };
 
+// An entry of the table.
 template <class Value, class... Partials>
 struct Operation : Description {
   Value value;
   std::tuple<Partials...> partials;
 };
 
-// A partial derivative that is the same everywhere, known when compiling: it need not be written
-// down.
+// A partial derivative with the same value everywhere, known at compile time. Code need not compute
+// or store it.
 template <int number>
 struct Constant {
   constexpr operator double() const { return number; }
 };
 
-// A partial derivative of a select, by an operand that one of two branches uses: `slope` where the
-// condition is `taken`. Elsewhere nothing comes through the operand: its contribution is absent,
-// where 0 times an infinity would be NaN.
+// A partial derivative by an operand that only one of two branches uses. It is `slope` if the
+// condition equals `taken`. Otherwise the contribution of the operand is absent, because 0 times an
+// infinity would be NaN.
 template <class Condition, class Slope, bool taken>
 struct Selected {
   Condition condition;
@@ -70,7 +74,7 @@ struct Selected {
   constexpr bool is_present() const requires(std::same_as<Condition, bool>) {
     return condition == taken;
   }
-  // For readers who multiply whatever they get.
+  // The partial as a number, for code that multiplies by every partial.
   constexpr operator double() const requires(std::same_as<Condition, bool>) {
     return is_present() ? static_cast<double>(slope) : 0.0;
   }
@@ -81,13 +85,13 @@ inline constexpr bool is_selected = false;
 template <class Condition, class Slope, bool taken>
 inline constexpr bool is_selected<Selected<Condition, Slope, taken>> = true;
 
-// An absent contribution where partials are kept as numbers: a NaN of a payload that no arithmetic
-// makes. A sweep looks for it only where a product is NaN.
+// The number that stands for an absent contribution among stored partials: a NaN with a payload
+// that no arithmetic produces. A sweep tests for it only if a product is NaN.
 inline constexpr std::uint64_t absent_bits = 0x7ff8'7461'7065'6772u;
 inline constexpr bool is_absent(double partial) noexcept {
   return std::bit_cast<std::uint64_t>(partial) == absent_bits;
 }
-// The number to keep for a partial.
+// The number to store for a partial.
 template <class Partial>
 constexpr double stored(const Partial& partial) {
   if constexpr (is_selected<Partial>)
@@ -131,7 +135,7 @@ constexpr auto binary(std::string_view name, std::string_view alias, std::string
       {name, alias, symbol, summary, 2, parameters, domain, fallback, false}, value, {p, q}};
 }
 
-// An operation of one operand and one plain number that is no node.
+// An entry for an operation of one operand and one plain number, which is no node.
 template <class Value, class Partial>
 constexpr auto with_constant(std::string_view name, std::string_view symbol,
                              std::string_view summary, std::array<std::string_view, 3> parameters,
@@ -148,10 +152,12 @@ constexpr auto ternary(std::string_view name, std::string_view summary,
       {name, "", name, summary, 3, parameters, domain, {}, false}, value, {p, q, r}};
 }
 
-// What a sum starts with that has no start: x + nothing is x, be it -0.0.
+// The additive identity of IEEE doubles, with which a sum without a start begins: x + nothing is x
+// for every x, -0.0 included.
 inline constexpr double nothing = -0.0;
 
-// From left to right, so that the sum does not depend on where the operands lie.
+// The sum of the products, from left to right, so that it does not depend on the layout of the
+// operands.
 template <class Numbers, class Number>
 constexpr auto inner_product(const Numbers& x, const Numbers& y, const Number& start) {
   auto total = start;
@@ -159,8 +165,9 @@ constexpr auto inner_product(const Numbers& x, const Numbers& y, const Number& s
   return total;
 }
 
-// Takes the operands as a span. The partials are a function of the operand's number k, made once
-// for all operands: what they have in common is computed once. `empty` is the value of none.
+// An entry for an operation of any number of operands, which takes them as a span. `partial`
+// returns a function of the operand's position k, so that the entry computes common parts once for
+// all operands. `empty` is the value without operands.
 template <class Value, class Partial>
 constexpr auto n_ary(std::string_view name, std::string_view summary,
                      std::array<std::string_view, 3> parameters, std::optional<double> empty,
@@ -171,7 +178,7 @@ constexpr auto n_ary(std::string_view name, std::string_view summary,
       {partial}};
 }
 
-// No function of its own: what derivatives of the others are written with.
+// Marks an entry as internal: it is no public function, but derivatives of other operations use it.
 template <class Inner>
 constexpr Inner inner(Inner operation) {
   operation.inner = true;
@@ -358,7 +365,7 @@ inline constexpr auto table = std::make_tuple(
             return exp((x[k] == sum.top ? 0.0 : x[k] - sum.top) - log1p(sum.rest));
           };
         }),
-  // slopes: their partials by x are those along the curve that y = f(x) lies on
+  // Slopes. A partial by x is the derivative along the curve y = f(x).
   inner(unary("sigmoid_slope", "", "sigmoid'", "The derivative of sigmoid.", everywhere,
         [](auto x) { return sigmoid_slope(x); }, [](auto x, auto y) { return -y * tanh(0.5 * x); })),
   inner(binary("tanh_slope", "", "tanh'", "The derivative of tanh, whose value is y.", {"x", "y"},
@@ -384,7 +391,7 @@ inline constexpr auto table = std::make_tuple(
   inner(with_constant("polygamma", "polygamma", "The c-th derivative of digamma.", {"x", "c"}, {positive, positive},
         [](auto x, auto c) { return polygamma(x, c); },
         [](auto x, auto c, auto) { return polygamma(x, c + 1.0); })),
-  // derivatives of the c-th order, and those of order j by the first and k by the second variable
+  // Derivatives of order c, or of order j by the first and k by the second variable.
   inner(with_constant("cbrt_derivative", "cbrt'", "The c-th derivative of cbrt.", {"x", "c"}, {positive, positive},
         [](auto x, auto c) { return cbrt_derivative(x, c); },
         [](auto x, auto c, auto) { return cbrt_derivative(x, c + 1.0); })),
@@ -420,11 +427,11 @@ inline constexpr auto table = std::make_tuple(
         [](auto x, auto y, auto order, auto) { return hypot_derivative(x, y, order + 1.0); },
         [](auto x, auto y, auto order, auto) { return hypot_derivative(x, y, order + second_order); },
         [](auto, auto, auto, auto) { return none; })),
-  // Python's %, which has the sign of y
+  // Python's %, which has the sign of y.
   inner(binary("remainder", "", "%", "x modulo y", {"x", "y"}, {everywhere, positive},
         [](auto x, auto y) { return remainder(x, y); },
         [](auto, auto, auto) { return one; }, [](auto x, auto y, auto z) { return stop((z - x) / y); })),
-  // conditions are 1 or 0
+  // Conditions, which are 1 or 0.
   inner(binary("less", "", "<", "x < y", {"x", "y"}, {everywhere, everywhere},
         [](auto x, auto y) { return where(x < y, 1.0, 0.0); },
         [](auto, auto, auto) { return none; }, [](auto, auto, auto) { return none; })),
@@ -440,8 +447,9 @@ inline constexpr auto table = std::make_tuple(
         [](auto, auto, auto, auto) { return none; },
         [](auto condition, auto, auto, auto) { return when(is_true(condition), one); },
         [](auto condition, auto, auto, auto) { return unless(is_true(condition), one); })),
-  // A derivative times a slope, in a recorded sweep: 0 where it is not there. The first is of what
-  // is 0 there in any case, and can be differentiated by: a direction. The second chooses.
+  // A derivative times a slope in a recorded sweep; 0 if the derivative is absent. `scaled` is for
+  // a direction or cotangent: it is 0 itself where it is absent, and a program can differentiate by
+  // it. `selected` is for a branch.
   inner(ternary("scaled", "x * slope where presence is not 0, else 0", {"presence", "x", "slope"},
         {everywhere, everywhere, everywhere},
         [](auto presence, auto x, auto slope) { return scaled(presence, x, slope); },
@@ -454,7 +462,7 @@ inline constexpr auto table = std::make_tuple(
         [](auto, auto, auto, auto) { return none; },
         [](auto presence, auto, auto slope, auto) { return when(is_there(presence), slope); },
         [](auto presence, auto x, auto, auto) { return when(is_there(presence), x); })),
-  // x itself
+  // x itself.
   inner(unary("copy", "", "copy", "x, as a variable of its own", everywhere,
         [](auto x) { return x; }, [](auto, auto) { return one; })),
   inner(unary("stop", "", "stop", "x, as a constant", everywhere,
@@ -462,6 +470,7 @@ inline constexpr auto table = std::make_tuple(
 );
 // clang-format on
 
+// The number of operations.
 inline constexpr std::size_t count = std::tuple_size_v<decltype(table)>;
 
 // The table's descriptions, indexed by operation.
@@ -470,12 +479,13 @@ inline constexpr auto descriptions = std::apply(
 
 }  // namespace ops
 
-// An operation is its place in the table; two kinds of nodes have no entry there.
+// The code of an operation: its position in the table. Two kinds of nodes have no entry there.
 enum class Op : std::uint16_t {
   leaf = static_cast<std::uint16_t>(ops::count),
-  custom,  // partials or a backward function given by the caller
+  custom,  // the caller gives partials or a backward function
 };
 
+// A string literal as a template argument.
 template <std::size_t N>
 struct Name {
   char text[N];
@@ -485,6 +495,7 @@ struct Name {
   constexpr std::string_view view() const { return {text, N - 1}; }
 };
 
+// The code of the operation with this name, found at compile time.
 template <Name name>
 consteval Op op() {
   for (std::size_t k = 0; k < ops::count; ++k)
@@ -492,9 +503,11 @@ consteval Op op() {
   throw "no such operation in the table";
 }
 
+// The entry of an operation.
 template <Op code>
 inline constexpr const auto& entry = std::get<static_cast<std::size_t>(code)>(ops::table);
 
+// The description of an operation; null for nodes without an entry.
 constexpr const Description* description(Op code) {
   const auto k = static_cast<std::size_t>(code);
   return k < ops::count ? &ops::descriptions[k] : nullptr;

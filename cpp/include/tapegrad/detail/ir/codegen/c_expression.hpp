@@ -1,6 +1,7 @@
-// Numbers as C text: the table's entries work on them as on doubles, and say in C99 what they do.
+// Expressions of C99. The entries of the operation table work on them as on doubles, and so give
+// the text of what they compute.
 //
-// Functions keep the table's name, but those of c_functions.hpp are named tapegrad_<name>.
+// Functions have the table's name; those of c_functions.hpp are named tapegrad_<name>.
 #pragma once
 
 #include <cmath>
@@ -15,15 +16,15 @@
 
 namespace tapegrad {
 
-// What C calls a function of the table.
+// The name in C of a function of the table.
 inline std::string c_name(std::string_view name) {
   for (const CFunction& function : c_functions)
     if (function.name == name) return "tapegrad_" + std::string(name);
   return std::string(name == "abs" ? "fabs" : name);
 }
 
-// Exact: as a short decimal fraction where there is one, else in hexadecimal as Python's
-// float.hex().
+// Returns a literal with exactly this value: a short decimal fraction if there is one, otherwise
+// hexadecimal as from Python's float.hex().
 inline std::string c_literal(double number) {
   if (number != number) return "NAN";
   if (std::signbit(number)) return "-" + c_literal(-number);
@@ -50,7 +51,7 @@ inline std::string c_literal(double number) {
   return text + "p" + std::to_string(exponent - 1);
 }
 
-// An expression of C.
+// The text of an expression of C, and a flag: does it need parentheses as an operand?
 class CExpression {
  public:
   using Whole = CExpression;
@@ -67,7 +68,7 @@ class CExpression {
   }
 
   const std::string& text() const noexcept { return text_; }
-  // As an operand of an operator.
+  // The text as an operand of an operator, in parentheses if it needs them.
   std::string operand() const { return is_one_word_ ? text_ : "(" + text_ + ")"; }
 
   template <Op code>
@@ -91,7 +92,7 @@ class CExpression {
   bool is_one_word_;
 };
 
-// An expression of C that is true or false.
+// The text of a condition of C.
 struct CCondition {
   CExpression text;
 };

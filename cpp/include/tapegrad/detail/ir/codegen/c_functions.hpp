@@ -1,7 +1,7 @@
-// Functions that C99 has not, or not with that meaning, as C.
+// Functions that C99 lacks, or defines differently, as C text.
 //
-// Each is written as math.hpp or orders.hpp has it, operation for operation, so that it gives the
-// same bits.
+// Each performs the operations of its namesake in the C++ headers, mostly math.hpp and orders.hpp,
+// in the same order, so that it gives the same bits.
 #pragma once
 
 #include <string_view>
@@ -10,12 +10,13 @@
 
 namespace tapegrad {
 
+// The name of a function, without the prefix tapegrad_, and its definition in C.
 struct CFunction {
   std::string_view name, text;
 };
 
-// Each uses only functions before it. `volatile` where a compiler that knows an argument would
-// compute the function itself, with another rounding than the library's.
+// Each function calls only functions before it. A parameter is `volatile` if the compiler, knowing
+// its value, might evaluate a library function itself and round differently from the library.
 inline constexpr CFunction c_functions[] = {
     {"same", R"(static int tapegrad_same(volatile double x, double y) {
   return (x == y && !signbit(x) == !signbit(y)) || (x != x && y != y);

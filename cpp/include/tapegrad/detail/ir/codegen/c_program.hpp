@@ -1,4 +1,4 @@
-// A program as a function of C99: a statement for each operation.
+// Generates a function of C99 from a program, with one statement for each operation.
 #pragma once
 
 #include <array>
@@ -17,7 +17,8 @@ namespace tapegrad {
 
 namespace detail {
 
-// The value of each operation as C, of its operands. Programs have none of variadic ones.
+// For each operation, a function from C expressions of its operands to one of its value. A program
+// contains no variadic operations.
 inline constexpr auto c_values = []<std::size_t... K>(std::index_sequence<K...>) {
   using Function = CExpression (*)(const CExpression*);
   return std::array<Function, sizeof...(K)>{[]() -> Function {
@@ -34,7 +35,7 @@ inline constexpr auto c_values = []<std::size_t... K>(std::index_sequence<K...>)
 }
 (std::make_index_sequence<ops::count>());
 
-// Text that ends no comment and begins none, in one line.
+// Returns text that is safe within a comment: on one line, and without comment delimiters.
 inline std::string in_comment(std::string_view text) {
   std::string safe;
   for (const char c : text) {
@@ -45,12 +46,13 @@ inline std::string in_comment(std::string_view text) {
   return safe;
 }
 
+// Generates the body of the function.
 class CProgram {
  public:
   CProgram(const Program& program, std::span<const std::string> sources)
       : program_(program), sources_(sources), operand_(program.operands.data()) {}
 
-  // What stands between the braces.
+  // Returns the text between the braces.
   std::string body() {
     read_inputs();
     result_ = program_.constants.size() + program_.inputs;
@@ -63,7 +65,8 @@ class CProgram {
   }
 
  private:
-  // Variables are the inputs, v0 and on, then the results. Constants stand where they are used.
+  // Variables are v0, v1 and so on: the inputs, then the results. A constant stands where it is
+  // used.
   std::string variable(std::size_t place) const {
     return "v" + std::to_string(place - program_.constants.size());
   }
@@ -75,7 +78,8 @@ class CProgram {
     text_ += "  const double " + variable(place) + " = " + value + ";\n";
   }
 
-  // Those that are used. Before all else, so that outputs may lie where inputs do.
+  // Defines variables for the inputs in use. They come first, so that `outputs` may overlap
+  // `inputs`.
   void read_inputs() {
     const std::size_t first = program_.constants.size(), end = first + program_.inputs;
     std::vector<bool> used(program_.inputs);
@@ -93,6 +97,7 @@ class CProgram {
     if (program_.outputs.empty()) text_ += "  (void)outputs;\n";
   }
 
+  // Appends the statements of the runs from `first` to `last`.
   void state(std::size_t first, std::size_t last) {
     for (std::size_t k = first; k < last; ++k) {
       const auto code = static_cast<std::size_t>(program_.runs[k].op);
@@ -105,6 +110,7 @@ class CProgram {
     }
   }
 
+  // Appends the check of guard `k`.
   void check(std::size_t k) {
     const Guard& guard = program_.guards[k];
     const CExpression y = guard.operand[1] == no_value ? CExpression(0.0) : at(guard.operand[1]);
@@ -123,8 +129,8 @@ class CProgram {
 
 }  // namespace detail
 
-// `int name(const double *inputs, double *outputs)` with all that it needs; `title` is what it is
-// called in a comment, and `sources` has for each guard the line that asked.
+// Returns the text of `int name(const double *inputs, double *outputs)` with all functions that it
+// needs. `title` is the program's name in a comment. `sources` has the source line of each guard.
 inline std::string c_function(const Program& program, std::string_view name, std::string_view title,
                               std::span<const std::string> sources) {
   const std::string body = detail::CProgram(program, sources).body();
@@ -134,7 +140,7 @@ inline std::string c_function(const Program& program, std::string_view name, std
     if (body.find(called + "(") == std::string::npos &&
         functions.find(called + "(") == std::string::npos)
       continue;
-    // Once, where texts of several programs are put into one file.
+    // The guard lets one file contain the texts of several programs.
     const std::string defined = called + "_defined";
     functions = "#ifndef " + defined + "\n#define " + defined + "\n" + std::string(function->text) +
                 "#endif\n\n" + functions;
@@ -147,7 +153,7 @@ inline std::string c_function(const Program& program, std::string_view name, std
   if (!program.guards.empty())
     text += ", or k > 0 where guard k is broken: then nothing is written";
   text += ". */\n#include <math.h>\n\n";
-  // GCC does not know the pragma, and contracts nothing with -std=c99.
+  // GCC does not know the pragma, and contracts no operations with -std=c99.
   text += "#if defined(__clang__) || !defined(__GNUC__)\n#pragma STDC FP_CONTRACT OFF\n#endif\n\n";
   text += functions;
   text += "int " + std::string(name) + "(const double *inputs, double *outputs) {\n";

@@ -1,4 +1,4 @@
-// How a program's instructions are laid out: their order, and the runs that they make.
+// The layout of a program's instructions: their order, and the runs that they form.
 #pragma once
 
 #include <algorithm>
@@ -13,16 +13,16 @@
 
 namespace tapegrad::detail {
 
-// An operation of which only the result will be known.
+// An operation and its operands, without a value.
 struct Computation {
   Op op;
   ValueId operand[3];
   bool operator==(const Computation&) const = default;
 };
 
-// Memory of a simplification that the next one uses again: new pages would be a third of its time.
-// Whoever works on it holds it by spans: the address of what is a thread's own is looked up anew
-// wherever it is used.
+// Memory that one simplification leaves to the next of this thread: fresh pages would cost a third
+// of its time. A user takes spans of the members once, because every access to a thread-local
+// variable looks its address up anew.
 struct Scratch {
   std::vector<Computation> code;
   std::vector<double> folded;
@@ -30,17 +30,17 @@ struct Scratch {
   std::vector<ValueId> slots, places, final_place, part, order, position;
   std::vector<std::uint8_t> wanted;
 
-  // What a large recording took is given back.
+  // Clears the memory, and frees it after a large recording.
   void tidy() {
     if (code.capacity() > most) *this = {};
     code.clear();
     folded.clear();
   }
-  static constexpr std::size_t most = std::size_t{1} << 19;
+  static constexpr std::size_t most = std::size_t{1} << 19;  // in operations
 };
 inline thread_local Scratch scratch;
 
-// Instructions that can run now, first come first served, for each operation.
+// The instructions that can run now: a FIFO queue for each operation.
 class Ready {
  public:
   explicit Ready(std::size_t most) : next_(most) {}
@@ -56,7 +56,7 @@ class Ready {
     queue.last = k;
   }
 
-  // The operation that most of them wait for.
+  // The operation with the most instructions in its queue.
   Op most() const {
     std::size_t best = 0;
     std::uint32_t count = 0;
@@ -79,6 +79,7 @@ class Ready {
   }
 
  private:
+  // The length of a queue, and its ends; next_ links the instructions between.
   struct Queue {
     std::uint32_t count = 0, first = 0, last = 0;
   };
@@ -90,8 +91,9 @@ class Ready {
   std::vector<std::uint32_t> next_;
 };
 
-// The order in which instructions run: those of one operation together as far as a window of the
-// recorded order allows. Further, results would be read long after they have left the cache.
+// Returns an order in which the instructions `wanted` can run. It groups instructions of one
+// operation within a window of the recorded order. A larger window would group more, but results
+// would have left the cache before their use.
 inline std::span<const ValueId> scheduled(std::span<const Computation> code,
                                           std::span<const ValueId> wanted, std::size_t window) {
   scratch.order.resize(wanted.size());
@@ -99,12 +101,14 @@ inline std::span<const ValueId> scheduled(std::span<const Computation> code,
   std::size_t done = 0;
   window = (std::min)(window, wanted.size());
   Ready ready(window);
-  // Of each instruction of a window: how many of its operands are to come, and who waits for it.
+  // For each instruction of a window: the number of operands still to come, and the head of the
+  // list of its users.
   struct Waiting {
     std::uint32_t operands, first_user;
   };
   constexpr std::uint32_t none = ~std::uint32_t{0};
   std::vector<Waiting> waiting(window);
+  // An element of a list of users.
   struct User {
     std::uint32_t user, next;
   };
@@ -142,8 +146,8 @@ inline std::span<const ValueId> scheduled(std::span<const Computation> code,
   return order;
 }
 
-// Puts instructions of one operation together, and those that carry apart where it pays: alone
-// between other operations, or in a row.
+// Forms runs of instructions that have one operation. Instructions with a carry get a run of their
+// own where that is faster: a single one between other operations, or several in a row.
 class Runs {
  public:
   using Run = Program::Run;
@@ -153,7 +157,7 @@ class Runs {
 
   std::span<const Run> all() const { return runs_; }
 
-  // No run reaches from one part into the next.
+  // Begins a part of the program. No run extends from one part into the next.
   void begin_part() { first_ = runs_.size(); }
 
   void add(Op op, Carry carry) {
@@ -173,7 +177,7 @@ class Runs {
   }
 
  private:
-  static constexpr std::uint32_t long_enough = 4;
+  static constexpr std::uint32_t long_enough = 4;  // instructions that are worth a run
 
   void begin(const Run& run) {
     runs_.push_back(run);
@@ -182,9 +186,9 @@ class Runs {
   }
 
   std::vector<Run>& runs_ = scratch.runs;
-  std::size_t first_ = 0;  // of this part
+  std::size_t first_ = 0;  // first run of the part
   Carry last_ = Carry::none;
-  std::uint32_t row_ = 0;  // how many of the last instructions carry as the last one does
+  std::uint32_t row_ = 0;  // number of last instructions with the carry last_
 };
 
 }  // namespace tapegrad::detail

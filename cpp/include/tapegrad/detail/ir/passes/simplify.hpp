@@ -1,7 +1,7 @@
-// From a recording to a program: constants folded, equal operations merged, unused ones dropped.
+// From a recording to a program: constant folding, value numbering (CSE) and removal of dead code.
 //
-// What is dropped or merged follows from what comes before alone. Two recordings of one function
-// that were told the same up to some guard have the same guards up to there, in the program too.
+// The passes decide from earlier instructions alone. If two recordings of one function agree on all
+// outcomes up to some guard, their programs have the same guards up to it.
 #pragma once
 
 #include <algorithm>
@@ -20,8 +20,9 @@ namespace tapegrad {
 
 namespace detail {
 
-// Operations by number: each once. A slot has the place of one, and in the bits that places do not
-// need some of its hash, so that others are mostly told apart without being read.
+// Value numbering: a hash table that holds each distinct operation once. A slot has the index of
+// the operation and, in the bits above it, part of the hash, so that most unequal operations are
+// told apart without a look at the code.
 class ValueNumbering {
  public:
   ValueNumbering(std::vector<std::uint32_t>& slots, std::size_t most)
@@ -31,7 +32,7 @@ class ValueNumbering {
     shift_ = std::countl_zero(std::uint64_t{slots.size() - 1});
   }
 
-  // The place of the equal operation that is there already, or of this one at the end of `code`.
+  // Returns the index in `code` of an equal operation. If there is none, it appends `wanted`.
   ValueId place_of(std::vector<Computation>& code, const Computation& wanted) {
     const std::uint64_t mix = hash(wanted);
     const std::uint32_t tag = static_cast<std::uint32_t>(mix) & ~place_mask_;
@@ -47,9 +48,9 @@ class ValueNumbering {
   }
 
  private:
-  static constexpr std::uint32_t empty = ~std::uint32_t{0};  // no place is the whole mask
+  static constexpr std::uint32_t empty = ~std::uint32_t{0};  // no index is place_mask_
 
-  // Products that do not wait for each other; the top bits depend on all of them.
+  // The products do not depend on each other. The top bits depend on all of them.
   static std::uint64_t hash(const Computation& operation) {
     const std::uint64_t sum = static_cast<std::uint64_t>(operation.op) * 0x9e3779b97f4a7c15u +
                               operation.operand[0] * 0xc2b2ae3d27d4eb4fu +
@@ -59,11 +60,12 @@ class ValueNumbering {
   }
 
   std::uint32_t place_mask_;
-  int shift_;  // leaves the number of a slot
+  int shift_;  // leaves the bits that number a slot
   std::span<std::uint32_t> slots_;
 };
 
-// Symbols of the simplified code, whose primals nobody reads.
+// Folds constants and merges equal operations. It works on Symbols that refer to the simplified
+// code; their primals have no meaning.
 class Simplifier {
  public:
   Simplifier(const Recording& recording, std::span<const ValueId> inputs)
@@ -84,6 +86,7 @@ class Simplifier {
   Simplifier& operator=(const Simplifier&) = delete;
   ~Simplifier() { scratch.tidy(); }
 
+  // The simplified form of a number of the recording.
   Symbol operator[](const Symbol& symbol) const {
     return symbol.is_constant() ? symbol : (*this)(symbol.place());
   }
@@ -96,6 +99,7 @@ class Simplifier {
   ValueId inputs() const { return inputs_; }
   std::vector<double>& constants() { return constants_; }
 
+  // The identifier of a number as an operand in code().
   ValueId in_code(const Symbol& symbol) {
     return symbol.is_constant() ? constant(symbol.primal()) : symbol.place();
   }
@@ -103,7 +107,7 @@ class Simplifier {
  private:
   Symbol simplified(const Instruction& given, ValueId i) {
     if (given.op == Op::leaf) return given.primal;
-    // An output of a rule has the value that was computed for it.
+    // An output of a rule is the number that the rule's function computed for it.
     if (given.op == Op::custom) {
       const Recording::Group& group = recording_.groups()[given.operand[0]];
       return (*this)(group.values[i - group.first]);
@@ -112,7 +116,7 @@ class Simplifier {
     return rewrites[static_cast<std::size_t>(given.op)](*this, given);
   }
 
-  // As places_ has it: constants are kept one by one, since few of them come to be operands.
+  // The identifier for places_. It keeps each folded constant apart, since few become operands.
   ValueId place_of(const Symbol& symbol) {
     if (!symbol.is_constant()) return symbol.place();
     folded_.push_back(symbol.primal());
@@ -131,6 +135,8 @@ class Simplifier {
     else return {};
   }
 
+  // The put() functions simplify one operation, append it unless an equal one exists, and return
+  // its result.
   template <Op code>
   Symbol put(const Symbol& x) {
     if (const auto symbol = known<code>(x)) return *symbol;
@@ -166,8 +172,8 @@ class Simplifier {
     return {0.0, numbering_.place_of(code_, {code, {a, b, c}})};
   }
 
-  // The exponents that math::power treats apart, as the operations it does; of -2 it asks how large
-  // the base is.
+  // Replaces exponents that math::power treats specially by the operations that it performs, except
+  // -2, for which it compares the size of the base.
   Symbol power_of(const Symbol& x, const Symbol& exponent) {
     if (exponent.is(2.0)) return put<op<"mul">()>(x, x);
     if (exponent.is(3.0)) return put<op<"mul">()>(put<op<"mul">()>(x, x), x);
@@ -187,7 +193,8 @@ class Simplifier {
     return place & constant_tag ? Symbol(constants_[place & ~constant_tag]) : Symbol(0.0, place);
   }
 
-  // Most constants are among the last few.
+  // Returns the identifier of a constant. Most constants equal one of the last few, so a small
+  // cache precedes the map.
   ValueId constant(double number) {
     const auto bits = std::bit_cast<std::uint64_t>(number);
     Recent& recent = recent_[(bits * 0x9e3779b97f4a7c15u) >> 60];
@@ -211,6 +218,7 @@ class Simplifier {
   std::vector<Computation>& code_ = scratch.code;
   std::vector<double> constants_;
   std::unordered_map<std::uint64_t, ValueId> constant_places_;
+  // A constant that was an operand lately, by its bits.
   struct Recent {
     std::uint64_t bits = 0;
     ValueId place = no_value;
@@ -224,10 +232,11 @@ class Simplifier {
 
 }  // namespace detail
 
-// How far from its recorded place an instruction may move, in instructions.
+// The size of the window within which the schedule may reorder instructions.
 inline constexpr std::size_t schedule_window = 4096;
 
-// The program that computes `outputs` from `inputs`; other inputs of the recording are constants.
+// Returns the program that computes `outputs` from `inputs`. Other inputs of the recording become
+// constants.
 inline Program simplified(const Recording& recording, std::span<const ValueId> inputs,
                           std::span<const Symbol> outputs, std::size_t window = schedule_window) {
   detail::Simplifier simplifier(recording, inputs);
@@ -250,7 +259,7 @@ inline Program simplified(const Recording& recording, std::span<const ValueId> i
   std::vector<ValueId> at;
   for (const Symbol& result : results) at.push_back(simplifier.in_code(result));
 
-  // Those that guards need, then those that results need beside them.
+  // Liveness: mark 1 for the operations that guards need, 2 for those that only results need.
   detail::scratch.wanted.assign(code.size(), 0);
   const std::span<std::uint8_t> wanted = detail::scratch.wanted;
   const auto want = [&](ValueId i, std::uint8_t mark) {
@@ -303,7 +312,7 @@ inline Program simplified(const Recording& recording, std::span<const ValueId> i
   program.runs.assign(runs.all().begin(), runs.all().end());
   for (Guard& guard : program.guards)
     for (ValueId& operand : guard.operand) operand = moved(operand);
-  // Asked twice, a guard says the same twice.
+  // A guard that repeats the one before it has the same outcome.
   std::vector<Guard> distinct;
   for (const Guard& guard : program.guards) {
     const auto is_same = [&](const Guard& other) {
