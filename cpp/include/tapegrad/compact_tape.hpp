@@ -1,18 +1,11 @@
-// A compact tape: the numbers of one evaluation, recorded in order, swept, and forgotten together.
+// tapegrad::CompactTape, a linear tape of the operations of one evaluation. Steps are recorded in
+// order, swept in reverse, and discarded together.
 //
-//   tapegrad::CompactTape tape; 
-//   tapegrad::Active a = tape.input(2.0), b = tape.input(-3.0);
-//   tapegrad::Active y = tanh(a * b + 6.5);
-//   tape.backward(y);
-//   tape.adjoint(a);  // dy/da
-//
-// Where a Value is a node that can be looked at, kept and dropped by itself, an Active number is
-// its primal and a place. A statement is recorded as one step for each two of its numbers: 8 bytes,
-// 8 for each partial derivative that is not 1 or -1, and 8 for its adjoint. So y = x * a + b is one
-// step, and a function of one number is, however long.
-//
-// Operators return expressions, which become an Active by being assigned to one. `auto` keeps the
-// expression, which is recorded each time that it is used.
+// A Value is a node with a lifetime of its own. An Active is a primal and the index of an adjoint
+// on the tape. An assigned expression of n active numbers is recorded in at most (n + 1) / 2 steps
+// of two operands each. y = x * a + b is one step, and so is a chain of functions of one number,
+// such as tanh(exp(x)). A step takes 8 bytes, its adjoint 8, and each stored partial derivative 8.
+// A sum or difference of two numbers stores no partial derivative.
 #pragma once
 
 #include <algorithm>
@@ -33,91 +26,139 @@
 
 namespace tapegrad {
 
+/// A linear tape for reverse-mode differentiation of one evaluation.
+///
+///     tapegrad::CompactTape tape;
+///     tapegrad::Active a = tape.input(2.0), b = tape.input(-3.0);
+///     tapegrad::Active y = tanh(a * b + 6.5);
+///     tape.backward(y);
+///     double slope = tape.adjoint(a);  // dy/da
+///
+/// The tape belongs to the thread that created it, which has one tape at a time. Active numbers of
+/// this thread are recorded on it. Do not use an Active that is not a constant after its tape is
+/// destroyed.
+///
+/// Operators of Active numbers return expressions. An expression is recorded when it is assigned to
+/// an Active, so write the type instead of `auto`: an `auto` variable keeps the expression, and
+/// each use records it again. An assignment throws ArenaFull when the tape is full.
 class CompactTape {
  public:
+  /// The largest limit that a tape can have, in operations.
 #if defined(_WIN32)
-  static constexpr std::size_t most = std::size_t{1} << 22;  // there, memory is paid for at once
+  // Windows charges memory when it is committed, and the whole tape is committed at once.
+  static constexpr std::size_t most = std::size_t{1} << 22;
 #else
   static constexpr std::size_t most = std::size_t{1} << 29;
 #endif
 
-  // For so many operations and so many inputs, less where the system gives less. Each thread has
-  // one CompactTape at a time: std::logic_error for a second.
+  /// Creates a tape with room for `limit` steps and as many inputs. `limit` is clamped to
+  /// [1, most], and halved until the system grants the address space. Memory is used page by page
+  /// as the tape grows (on Windows, committed at once).
+  ///
+  /// Throws std::logic_error if this thread has a CompactTape already, and ArenaFull if the system
+  /// grants no address space.
   explicit CompactTape(std::size_t limit = most) {
     if (current_ != nullptr) throw std::logic_error("this thread has a CompactTape already");
     reserve(std::clamp(limit, std::size_t{1}, most));
     current_ = this;
   }
+  /// Not copyable: each thread has one tape.
   CompactTape(const CompactTape&) = delete;
   CompactTape& operator=(const CompactTape&) = delete;
+  /// Releases the tape's memory. The thread can then create another tape.
   ~CompactTape() { current_ = nullptr; }
 
-  // A number to differentiate by. Throws ArenaFull when there is no more room.
+  /// Returns a new independent variable with this primal and the adjoint 0. Throws ArenaFull when
+  /// the tape has no room for another input.
   Active input(double primal) {
     if (inputs_ == first_adjoint_) [[unlikely]]
       full();
-    // Nothing has yet been written below inputs_end_: there, it is 0.
+    // Adjoints below inputs_end_ have never been written, so they are 0 already.
     if (--inputs_ >= inputs_end_) *inputs_ = 0.0;
     return {primal, static_cast<std::int32_t>(inputs_ - adjoints_)};
   }
 
-  // The adjoint of each input that `root` was computed from grows by its derivative, times `seed`.
-  // An adjoint of 0 is not passed on: where a Value's sweep makes NaN of 0 times infinity, this one
-  // makes 0.
+  /// Computes derivatives of `root` by a reverse sweep over the whole tape. The sweep adds `seed`
+  /// times the derivative of `root` to the adjoint of each input, and leaves the adjoints of all
+  /// other numbers at 0. It does nothing if `root` is a constant.
+  ///
+  /// A step with the adjoint 0 passes nothing on. Its contribution through an infinite partial
+  /// derivative is therefore 0, where the sweep of a Value gives NaN.
   void backward(const Active& root, double seed = 1.0) noexcept;
 
-  // The adjoint of an input, or of a number that differs from it by a constant; 0 for others, whose
-  // adjoints backward() uses up.
+  /// Returns the adjoint of an input. A number that differs from an input by a constant, such as
+  /// x + 1, shares its adjoint. Returns 0 for all other numbers, because backward() clears their
+  /// adjoints.
   double adjoint(const Active& input) const noexcept { return adjoints_[input.slot_]; }
 
-  // Clears the adjoints of all inputs.
+  /// Sets the adjoints of all inputs to 0.
   void zero_adjoints() noexcept { std::fill(inputs_, adjoints_, 0.0); }
 
-  // What is recorded from a position on is forgotten by going back to it: numbers made since must
-  // not be used any more.
+  /// A state of the tape to which rewind() can return: the counts of steps, stored partial
+  /// derivatives and inputs.
+  ///
+  ///     const tapegrad::CompactTape::Position position = tape.position();
+  ///     tape.backward(x * x);  // x: an Active
+  ///     tape.rewind(position);
   struct Position {
     std::size_t steps, partials, inputs;
   };
+  /// Returns the current position, the end of the tape.
   Position position() const noexcept {
     return {static_cast<std::size_t>(top_), static_cast<std::size_t>(partial_ - partials_),
             static_cast<std::size_t>(adjoints_ - inputs_)};
   }
+  /// Discards the steps and inputs that were recorded after `position`. Numbers made since then
+  /// must not be used again. Adjoints of earlier inputs stay. `position` must be one of this tape,
+  /// and the tape must not have been rewound to an earlier position since.
   void rewind(const Position& position) noexcept {
     top_ = static_cast<std::int32_t>(position.steps);
     partial_ = partials_ + position.partials;
     inputs_ = adjoints_ - position.inputs;
   }
+  /// Discards all steps and all inputs. Only constants among the numbers made before may be used
+  /// again.
   void clear() noexcept { rewind({1, 0, 0}); }
 
-  // How many steps are recorded, and the bytes that they and the inputs take.
+  /// Returns the number of recorded steps.
   std::size_t size() const noexcept { return static_cast<std::size_t>(top_) - 1; }
+  /// Returns the number of bytes in use: those of the steps, the stored partial derivatives and the
+  /// adjoints.
   std::size_t bytes() const noexcept {
     const Position all = position();
     return all.steps * (sizeof(Step) + sizeof(double)) +
            (all.partials + all.inputs) * sizeof(double);
   }
 
-  // This thread's; null when it has none.
+  /// Returns the tape of this thread, or null if it has none.
   static CompactTape* current() noexcept { return current_; }
 
  private:
   friend class Active;
 
-  // Which partials of a step are written down, 1 and -1 are not; `third` has a third operand, whose
-  // partial is 1 and whose place is written after those of the others. A step that is carried has
-  // the step before it for an operand, too, with a partial of 1.
+  // The kind of a step: which operands it has, and which of their partials are stored.
+  //   two         two operands, both partials stored
+  //   one         one operand, its partial stored
+  //   sum         two operands, partials 1 and 1, not stored
+  //   difference  two operands, partials 1 and -1, not stored
+  //   third       three operands; the third has the partial 1, and its slot is stored after the
+  //               partials of the other two
+  // `carried` is a flag, combined with `two` or `one`: the step before is a further operand with
+  // the partial 1.
   enum Kind : std::uint32_t { two, one, sum, difference, third, carried = 8 };
+  // The count of doubles stored for each combination of kind and flag.
   static constexpr std::ptrdiff_t written[] = {2, 1, 0, 0, 3, 0, 0, 0, 2, 1};
 
-  // The places of two operands, of 30 bits each, and four bits of kind.
+  // The slots of two operands, 30 bits each, and the kind in the lowest four bits. A slot is the
+  // index of an adjoint: positive for a step, negative for an input.
   using Step = std::uint64_t;
   static Step step(std::int32_t first, std::int32_t second, std::uint32_t kind) noexcept {
     return static_cast<std::uint64_t>(second) << 34 |
            static_cast<std::uint64_t>(static_cast<std::uint32_t>(first * 4)) << 2 | kind;
   }
 
-  // Records a number that depends on these and returns its place. Partials that are constants by
-  // their type decide when compiling which kind of step it is.
+  // Records a number with these operands and returns its slot. No operand is a constant. The types
+  // of the partials select the kind of step at compile time.
   template <class... P>
   [[gnu::always_inline]] std::int32_t record(const detail::Leaf<P>&... leaf) {
     using Partials = std::tuple<P...>;
@@ -154,7 +195,8 @@ class CompactTape {
     return record_each(places, partials, n, two);
   }
 
-  // The same, leaving out what is constant or has no influence.
+  // The same for operands of which some may be constants. Leaves out constants and operands whose
+  // partial is 0; returns the slot 0, that of a constant, if none remains.
   template <class... P>
   [[gnu::always_inline]] std::int32_t record_some(const detail::Leaf<P>&... leaf) {
     std::int32_t places[sizeof...(P)];
@@ -171,7 +213,7 @@ class CompactTape {
     return record_many(places, partials, n);
   }
 
-  // What differs from a number by a constant shares its place.
+  // Records a number with one operand. If the partial is 1, the number shares the operand's slot.
   [[gnu::always_inline]] std::int32_t record_one(std::int32_t operand, double partial) {
     if (partial == 0.0) return 0;
     if (partial == 1.0) return operand;
@@ -187,14 +229,14 @@ class CompactTape {
     return place;
   }
 
-  // Out of line, for what is recorded now and then.
+  // record_each() out of line: expressions with some constants are rarer.
   [[gnu::noinline]] std::int32_t record_many(const std::int32_t* places, const double* partials,
                                              std::size_t n) {
     return record_each(places, partials, n, two);
   }
 
-  // A step for each two operands, each but the first carrying the one before. `first` is the kind
-  // of the first: two, or two | carried.
+  // Records a step for each two operands and returns the slot of the last one. Each step but the
+  // first is carried. `first` is the kind of the first step: two, or two | carried.
   [[gnu::always_inline]] std::int32_t record_each(const std::int32_t* places,
                                                   const double* partials, std::size_t n,
                                                   std::uint32_t first) {
@@ -216,7 +258,7 @@ class CompactTape {
     return place - 1;
   }
 
-  // The first of so many places, all of which there is room for.
+  // Allocates `count` consecutive steps and returns the first. Throws ArenaFull if they do not fit.
   std::int32_t next(std::int32_t count) {
     if (end_ - top_ < count) [[unlikely]]
       touch_steps(count);
@@ -227,7 +269,7 @@ class CompactTape {
                     " operations and as many inputs");
   }
 
-  // Memory is touched ahead of its use, a quarter of what was used before.
+  // The number of steps to touch ahead of their use: a quarter of those in use, within bounds.
   static std::ptrdiff_t ahead(std::ptrdiff_t used) noexcept {
     return std::clamp<std::ptrdiff_t>(used / 4, 512, std::ptrdiff_t{1} << 15);
   }
@@ -270,16 +312,16 @@ class CompactTape {
 
   TAPEGRAD_ONE_TAPE static inline thread_local constinit CompactTape* current_ = nullptr;
 
-  std::int32_t top_ = 1;    // the step at 0 is no number's
-  std::int32_t end_ = 1;    // what lies before was touched
-  std::int32_t limit_ = 1;  // what lies before can be
-  std::int32_t swept_ = 0;  // adjoints before were touched
+  std::int32_t top_ = 1;    // the next step; slot 0 means a constant
+  std::int32_t end_ = 1;    // end of the steps whose memory was touched
+  std::int32_t limit_ = 1;  // end of the steps that the tape has room for
+  std::int32_t swept_ = 0;  // end of the steps whose adjoints were touched
   double* partial_ = nullptr;
-  double* partials_end_ = nullptr;   // what lies before was touched
-  double* inputs_end_ = nullptr;     // what lies behind was there for a sweep
-  double* inputs_ = nullptr;         // adjoints of inputs, the newest first
-  double* first_adjoint_ = nullptr;  // which grow down to here
-  double* adjoints_ = nullptr;       // of steps: 0, but in a sweep
+  double* partials_end_ = nullptr;   // end of the partials whose memory was touched
+  double* inputs_end_ = nullptr;     // lowest adjoint of an input that a sweep has written
+  double* inputs_ = nullptr;         // adjoint of the newest input; they grow downwards
+  double* first_adjoint_ = nullptr;  // lowest address for the adjoint of an input
+  double* adjoints_ = nullptr;       // adjoints of steps, 0 outside a sweep
   Step* steps_ = nullptr;
   double* partials_ = nullptr;
   VirtualMemory step_pages_, partial_pages_, adjoint_pages_;
@@ -307,7 +349,7 @@ inline void CompactTape::backward(const Active& root, double seed) noexcept {
   if (root.slot_ < 0) return;
   const Step* const steps = steps_;
   const double* partial = partial_;
-  double carry = 0.0;  // what the step before has coming from this one, kept in a register
+  double carry = 0.0;  // contribution to the step before, kept in a register
   for (std::int64_t place = top_ - 1; place > 0; --place) {
     const Step step = steps[place];
     const double adjoint = adjoints[place] + std::exchange(carry, 0.0);
@@ -363,7 +405,7 @@ inline void CompactTape::backward(const Active& root, double seed) noexcept {
   }
 }
 
-// The sum from left to right.
+/// Returns the sum of `xs` from left to right; the constant 0 for no operands.
 inline Active sum(std::span<const Active> xs) {
   if (xs.empty()) return 0.0;
   Active total = xs[0];
@@ -397,7 +439,8 @@ Active squared_distance(std::span<const Active> xs, std::span<const Y> ys) {
   return total;
 }
 
-// The sum of the exponentials but of the largest, relative to that or as they are.
+// Returns the sum of the exponentials of all numbers but xs[at], the largest. They are divided by
+// exp(xs[at]) unless `plain` is true.
 inline Active rest_of_exponentials(std::span<const Active> xs, std::size_t at, bool plain) {
   Active rest = 0.0;
   for (std::size_t k = 0; k < xs.size(); ++k) {
@@ -406,6 +449,7 @@ inline Active rest_of_exponentials(std::span<const Active> xs, std::size_t at, b
   }
   return rest;
 }
+// Returns the index of the largest number, the first of equal ones.
 inline std::size_t place_of_largest(std::span<const Active> xs) {
   std::size_t at = 0;
   for (std::size_t k = 1; k < xs.size(); ++k)
@@ -415,20 +459,27 @@ inline std::size_t place_of_largest(std::span<const Active> xs) {
 
 }  // namespace detail
 
-// As of Values, from left to right. Throw std::invalid_argument unless both have the same length.
+/// Returns the sum of the products xs[k] * ys[k] from left to right; the constant 0 for empty
+/// sequences. Throws std::invalid_argument for sequences of different lengths.
 inline Active dot(std::span<const Active> xs, std::span<const Active> ys) {
   return detail::dot(xs, ys);
 }
+/// The same, with plain numbers as constant factors.
 inline Active dot(std::span<const Active> xs, std::span<const double> ys) {
   return detail::dot(xs, ys);
 }
+/// Returns the sum of the squares of the differences xs[k] - ys[k] from left to right; the constant
+/// 0 for empty sequences. Throws std::invalid_argument for sequences of different lengths.
 inline Active squared_distance(std::span<const Active> xs, std::span<const Active> ys) {
   return detail::squared_distance(xs, ys);
 }
+/// The same, with the distance to plain numbers.
 inline Active squared_distance(std::span<const Active> xs, std::span<const double> ys) {
   return detail::squared_distance(xs, ys);
 }
 
+/// Returns the logarithm of the sum of the exponentials of `xs`, computed without overflow; -inf
+/// for no operands.
 inline Active logsumexp(std::span<const Active> xs) {
   if (xs.empty()) return -std::numeric_limits<double>::infinity();
   const std::size_t at = detail::place_of_largest(xs);
@@ -436,7 +487,8 @@ inline Active logsumexp(std::span<const Active> xs) {
   if (isinf(xs[at])) return log(exp(xs[at]) + rest);
   return xs[at] + log1p(rest);
 }
-// -log of the first one's softmax; throws std::invalid_argument for none.
+/// Returns logsumexp(xs) - xs[0], which is -log(softmax(xs)[0]): the cross-entropy of logits whose
+/// first is the target. Throws std::invalid_argument for no operands.
 inline Active surprisal(std::span<const Active> xs) {
   if (xs.empty()) throw std::invalid_argument("surprisal: no number");
   constexpr double masked = -std::numeric_limits<double>::infinity();

@@ -1,13 +1,17 @@
-// Values and traced numbers as scalars of Eigen's matrices: include it instead of <Eigen/Core>, or
-// after it.
+// Value and Active as scalar types of Eigen's matrices. This header includes <Eigen/Core>.
 //
+//   #include <tapegrad/eigen.hpp>
+//   #include <Eigen/LU>
+//
+//   // m: Eigen::MatrixXd, b: Eigen::VectorX<tapegrad::Value>
 //   Eigen::MatrixX<tapegrad::Value> a = m.cast<tapegrad::Value>();
-//   auto x = a.partialPivLu().solve(b);
+//   Eigen::VectorX<tapegrad::Value> x = a.partialPivLu().solve(b);
 //
-// Plain doubles may stand beside them: double * matrix, matrix of double + matrix of Value.
+// A plain double can be an operand of such a matrix, as in 2.0 * a. Coefficient-wise operations
+// also take a matrix of doubles, as in m + a.
 //
-// Zero(), Ones() and Constant() copy one number into all entries: of Values that is one variable,
-// with one gradient. Variables of their own come of `cast`, as above, or of a loop.
+// Zero(), Ones() and Constant() copy one scalar into all entries. The entries of a matrix of Values
+// are then one variable with one gradient. For separate variables use cast(), as above, or a loop.
 #pragma once
 
 #include <Eigen/Core>
@@ -17,7 +21,8 @@
 
 namespace tapegrad::detail {
 
-// A number that stands for a double, and costs as much as what is recorded of it.
+// The Eigen::NumTraits of T, a type that stands for a double. The costs are estimates for an
+// operation that is recorded.
 template <class T>
 struct EigenTraits : Eigen::GenericNumTraits<double> {
   using Real = T;
@@ -47,7 +52,8 @@ namespace Eigen {
 
 namespace internal {
 
-// numext::abs2() deduces the type of its argument, which may be an expression.
+// numext::abs2() of an expression. The function deduces its scalar type from its argument, which is
+// the expression and not the Active that it becomes.
 template <tapegrad::Op code, class... Operands>
 struct abs2_impl<tapegrad::Expression<code, Operands...>> {
   static tapegrad::Active run(const tapegrad::Active& x) { return x * x; }
@@ -59,11 +65,14 @@ struct abs2_retval<tapegrad::Expression<code, Operands...>> {
 
 }  // namespace internal
 
+/// Makes Value a scalar type of Eigen's matrices.
 template <>
 struct NumTraits<tapegrad::Value> : tapegrad::detail::EigenTraits<tapegrad::Value> {};
+/// Makes Active a scalar type of Eigen's matrices.
 template <>
 struct NumTraits<tapegrad::Active> : tapegrad::detail::EigenTraits<tapegrad::Active> {};
 
+// Operations of a recorded number and a double, in either order, give a recorded number.
 template <class BinaryOp>
 struct ScalarBinaryOpTraits<tapegrad::Value, double, BinaryOp> {
   using ReturnType = tapegrad::Value;

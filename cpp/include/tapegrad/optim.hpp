@@ -1,11 +1,12 @@
-// Rules by which parameters move along their gradients, all of them in one call.
+// Optimizers: update rules that move parameters along their gradients, all parameters in one call.
 //
+//   // parameters: std::vector<tapegrad::Value>, loss: tapegrad::Value
 //   tapegrad::optim::Optimizer adam(parameters, tapegrad::optim::Adam{.lr = 0.01});
 //   loss.backward();
 //   adam.step();
 //   adam.zero_grad();
 //
-// Names, defaults and formulas are PyTorch's.
+// Names, defaults and formulas are PyTorch's. Options are not checked.
 #pragma once
 
 #include <algorithm>
@@ -21,38 +22,50 @@
 
 namespace tapegrad::optim {
 
-// One number for each parameter, kept from step to step.
+/// A number for each parameter that an update rule keeps from step to step, such as a momentum.
 struct Buffer {
+  /// The numbers; none before prepare() allocates them.
   std::vector<double> numbers;
-  bool begun = false;  // whether a step has written to it
+  /// Whether a step has written to the buffer.
+  bool begun = false;
 };
 
+/// The largest number of buffers that an update rule can have.
 inline constexpr std::size_t most_buffers = 3;
 
-// What a rule remembers of a group of parameters.
+/// The state of an update rule for a group of parameters.
 struct State {
-  std::size_t count = 0;  // of parameters
+  /// The number of parameters.
+  std::size_t count = 0;
+  /// The number of steps taken.
   std::size_t steps = 0;
+  /// The rule's buffers, in the order of Rule::buffers.
   std::array<Buffer, most_buffers> buffers = {};
 };
 
-// Some of the parameters side by side: few enough for the nearest cache, and for loops that the
-// compiler can vectorise.
+/// A contiguous copy of some parameters, on which an update rule works. A block fits into the
+/// first-level cache, and the compiler vectorises the loops over it.
 struct ParameterBlock {
+  /// The largest number of parameters in a block.
   static constexpr std::size_t size = 64;
+  /// The number of parameters in this block.
   std::size_t count;
+  /// The numbers to update.
   double primal[size];
+  /// The gradients. The update may overwrite them; the parameters keep theirs.
   double grad[size];
+  /// For each buffer that the rule needs, its numbers for these parameters.
   double* buffer[most_buffers];
 };
 
 namespace detail {
 
+// Adds `factor` times x to `to`.
 inline void add_scaled(double* to, double factor, const double* x, std::size_t count) {
   for (std::size_t k = 0; k < count; ++k) to[k] += factor * x[k];
 }
 
-// From a to b by the weight; exactly b where that is 1.
+// Replaces a by a + weight * (b - a); exactly by b if the weight is 1.
 inline void lerp(double* a, const double* b, double weight, std::size_t count) {
   if (weight < 0.5)
     for (std::size_t k = 0; k < count; ++k) a[k] += weight * (b[k] - a[k]);
@@ -60,12 +73,14 @@ inline void lerp(double* a, const double* b, double weight, std::size_t count) {
     for (std::size_t k = 0; k < count; ++k) a[k] = b[k] - (b[k] - a[k]) * (1.0 - weight);
 }
 
+// Updates an exponential moving average of the squares of x.
 inline void average_squares(double* average, double decay, const double* x, std::size_t count) {
   const double weight = 1.0 - decay;
   for (std::size_t k = 0; k < count; ++k) average[k] = average[k] * decay + weight * x[k] * x[k];
 }
 
-// The gradient that a rule sees.
+// Replaces the gradients by those that the update uses: negated to maximise, then with weight decay
+// as the gradient of an L2 penalty.
 inline void orient(ParameterBlock& block, bool maximize, double weight_decay) {
   if (maximize)
     for (std::size_t k = 0; k < block.count; ++k) block.grad[k] = -block.grad[k];
@@ -74,17 +89,36 @@ inline void orient(ParameterBlock& block, bool maximize, double weight_decay) {
 
 }  // namespace detail
 
-// A rule has its options, the names of its buffers, which of them the options need and what they
-// begin with, and at(): the update of one ParameterBlock in the step of this number.
+// An update rule is a struct of options with these members:
+//   buffers      the names of its buffers, those of PyTorch's state_dict()
+//   needs(k)     whether the options need buffer k
+//   initial(k)   the number that buffer k starts with
+//   at(state)    the update of the next step: a function that updates one ParameterBlock
+//
+// In the formulas below, p is a parameter and g its gradient, negated if `maximize` is true, plus
+// weight_decay * p.
 
+/// Stochastic gradient descent with momentum and Nesterov's variant (Sutskever, Martens, Dahl &
+/// Hinton 2013), in PyTorch's form.
+///
+/// A step computes p -= lr * g. With momentum it computes b = momentum * b + (1 - dampening) * g
+/// and p -= lr * b, or with `nesterov` p -= lr * (g + momentum * b). The first step sets b = g.
+///
+///     const tapegrad::optim::SGD rule{.lr = 0.1, .momentum = 0.9};
+///     tapegrad::optim::Optimizer sgd(parameters, rule);
 struct SGD {
+  /// The options; `lr` is the learning rate.
   double lr = 1e-3, momentum = 0.0, dampening = 0.0, weight_decay = 0.0;
   bool nesterov = false, maximize = false;
 
+  /// The names of the buffers.
   static constexpr std::array<std::string_view, 1> buffers = {"momentum_buffer"};
+  /// Returns whether the options need this buffer.
   bool needs(std::size_t) const { return momentum != 0.0; }
+  /// Returns the number that this buffer starts with.
   double initial(std::size_t) const { return 0.0; }
 
+  /// Returns the update of the next step, a function of a ParameterBlock&.
   auto at(const State& state) const {
     return [*this, begun = state.buffers[0].begun](ParameterBlock& block) {
       detail::orient(block, maximize, weight_decay);
@@ -103,17 +137,31 @@ struct SGD {
   }
 };
 
-// Kingma & Ba 2015; with `amsgrad` Reddi et al. 2018; with `decoupled_weight_decay` AdamW,
-// Loshchilov & Hutter 2019.
+/// Adam (Kingma & Ba 2015); with `amsgrad` AMSGrad (Reddi, Kale & Kumar 2018); with
+/// `decoupled_weight_decay` AdamW (Loshchilov & Hutter 2019), whose weight decay is 0.01 by default
+/// in PyTorch and 0 here.
+///
+/// Step t, counted from 1, computes m = beta1 * m + (1 - beta1) * g and
+/// v = beta2 * v + (1 - beta2) * g^2, and then
+/// p -= lr / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + eps). AMSGrad uses the largest v so
+/// far. With decoupled weight decay, g has no decay term. The step then first subtracts
+/// lr * weight_decay * p from p.
+///
+///     tapegrad::optim::Optimizer adam(parameters, tapegrad::optim::Adam{.lr = 0.01});
 struct Adam {
+  /// The options; `lr` is the learning rate.
   double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.0;
   bool amsgrad = false, maximize = false, decoupled_weight_decay = false;
 
+  /// The names of the buffers.
   static constexpr std::array<std::string_view, 3> buffers = {"exp_avg", "exp_avg_sq",
                                                               "max_exp_avg_sq"};
+  /// Returns whether the options need this buffer.
   bool needs(std::size_t k) const { return k < 2 || amsgrad; }
+  /// Returns the number that this buffer starts with.
   double initial(std::size_t) const { return 0.0; }
 
+  /// Returns the update of the next step, a function of a ParameterBlock&.
   auto at(const State& state) const {
     const auto step = static_cast<double>(state.steps + 1);
     const double step_size = lr / (1.0 - std::pow(beta1, step));
@@ -128,7 +176,7 @@ struct Adam {
       detail::average_squares(square, beta2, block.grad, block.count);
       if (amsgrad) {
         double* const most = block.buffer[2];
-        for (std::size_t k = 0; k < block.count; ++k)  // and NaN, once it is there, stays
+        for (std::size_t k = 0; k < block.count; ++k)  // a NaN stays
           most[k] = most[k] >= square[k] || most[k] != most[k] ? most[k] : square[k];
         square = most;
       }
@@ -138,18 +186,30 @@ struct Adam {
   }
 };
 
-// Tieleman & Hinton 2012; centered: Graves 2013, with the root taken before eps is added.
+/// RMSprop (Tieleman & Hinton 2012); with `centered` the variant of Graves 2013, in which, as in
+/// PyTorch, eps is added to the root and not under it.
+///
+/// A step computes v = alpha * v + (1 - alpha) * g^2 and p -= lr * g / (sqrt(v) + eps). With
+/// momentum it computes b = momentum * b + g / (sqrt(v) + eps) and p -= lr * b. The centred variant
+/// replaces v under the root by v - m^2, where m = alpha * m + (1 - alpha) * g.
+///
+///     tapegrad::optim::Optimizer rmsprop(parameters, tapegrad::optim::RMSprop{.lr = 0.01});
 struct RMSprop {
+  /// The options; `lr` is the learning rate.
   double lr = 1e-2, alpha = 0.99, eps = 1e-8, weight_decay = 0.0, momentum = 0.0;
   bool centered = false, maximize = false;
 
+  /// The names of the buffers.
   static constexpr std::array<std::string_view, 3> buffers = {"square_avg", "grad_avg",
                                                               "momentum_buffer"};
+  /// Returns whether the options need this buffer.
   bool needs(std::size_t k) const {
     return k == 0 || (k == 1 && centered) || (k == 2 && momentum > 0.0);
   }
+  /// Returns the number that this buffer starts with.
   double initial(std::size_t) const { return 0.0; }
 
+  /// Returns the update of the next step, a function of a ParameterBlock&.
   auto at(const State&) const {
     return [*this](ParameterBlock& block) {
       detail::orient(block, maximize, weight_decay);
@@ -177,16 +237,26 @@ struct RMSprop {
   }
 };
 
-// Duchi, Hazan & Singer 2011.
+/// Adagrad (Duchi, Hazan & Singer 2011).
+///
+/// Step t, counted from 1, computes s = s + g^2, where s starts as initial_accumulator_value, and
+/// p -= lr / (1 + (t - 1) * lr_decay) * g / (sqrt(s) + eps).
+///
+///     tapegrad::optim::Optimizer adagrad(parameters, tapegrad::optim::Adagrad{.lr = 0.1});
 struct Adagrad {
+  /// The options; `lr` is the learning rate.
   double lr = 1e-2, lr_decay = 0.0, weight_decay = 0.0, initial_accumulator_value = 0.0,
          eps = 1e-10;
   bool maximize = false;
 
+  /// The names of the buffers.
   static constexpr std::array<std::string_view, 1> buffers = {"sum"};
+  /// Returns whether the options need this buffer.
   bool needs(std::size_t) const { return true; }
+  /// Returns the number that this buffer starts with.
   double initial(std::size_t) const { return initial_accumulator_value; }
 
+  /// Returns the update of the next step, a function of a ParameterBlock&.
   auto at(const State& state) const {
     const double rate = lr / (1.0 + static_cast<double>(state.steps) * lr_decay);
     return [*this, rate](ParameterBlock& block) {
@@ -199,7 +269,8 @@ struct Adagrad {
   }
 };
 
-// Makes room for all that the rule needs: afterwards a step cannot fail.
+/// Allocates the buffers that the rule needs, so that a step cannot fail. Call it again if the
+/// options have changed. Throws std::bad_alloc.
 template <class Rule>
 void prepare(const Rule& rule, State& state) {
   for (std::size_t b = 0; b < Rule::buffers.size(); ++b)
@@ -207,7 +278,11 @@ void prepare(const Rule& rule, State& state) {
       state.buffers[b].numbers.assign(state.count, rule.initial(b));
 }
 
-// One step of a prepared state; node_at(k) is the k-th parameter's node.
+/// Updates the parameters of a group by one step of the rule. Reads the adjoints of the nodes and
+/// replaces their primals.
+///
+/// `node_at` is a function: node_at(k) is the index of the k-th parameter's node on `tape`. No two
+/// parameters may have the same node. prepare() must have been called for the rule and the state.
 template <class Rule, class NodeAt>
 void step(Tape& tape, const Rule& rule, State& state, NodeAt node_at) noexcept {
   const auto update = rule.at(state);
@@ -230,8 +305,10 @@ void step(Tape& tape, const Rule& rule, State& state, NodeAt node_at) noexcept {
   ++state.steps;
 }
 
-// The norm of the gradients of nodes, of any order p: infinite ones are the largest and the
-// smallest magnitude, and 0 counts what is not zero.
+/// Returns the norm of the gradients of `count` nodes, of which node_at(k) is the k-th; 0 for none.
+/// `order` is the p of the p-norm. Infinity gives the largest magnitude, -infinity the smallest,
+/// and 0 the number of gradients that are not 0. If a gradient is NaN, the norm is NaN, except that
+/// of order 0.
 template <class NodeAt>
 double grad_norm(const Tape& tape, std::size_t count, NodeAt node_at, double order = 2.0) {
   const auto fold = [&](double start, auto combine) {
@@ -239,7 +316,7 @@ double grad_norm(const Tape& tape, std::size_t count, NodeAt node_at, double ord
       start = combine(start, std::fabs(tape.link(node_at(k)).adjoint));
     return start;
   };
-  // NaN, once there, stays.
+  // A NaN stays.
   const auto choose = [](double a, double b, bool first) { return first || a != a ? a : b; };
   if (count == 0) return 0.0;
   if (order == 2.0) return std::sqrt(fold(0.0, [](double s, double g) { return s + g * g; }));
@@ -253,7 +330,8 @@ double grad_norm(const Tape& tape, std::size_t count, NodeAt node_at, double ord
                   1.0 / order);
 }
 
-// Scales the gradients so that their norm, given, is at most `max_norm`.
+/// Multiplies the gradients of nodes by max_norm / (norm + 1e-6), if that is less than 1. `norm` is
+/// the result of grad_norm() for the same nodes. If it is NaN, all gradients become NaN.
 template <class NodeAt>
 void clip_grad_norm(Tape& tape, std::size_t count, NodeAt node_at, double max_norm, double norm) {
   const double factor = max_norm / (norm + 1e-6);
@@ -261,7 +339,7 @@ void clip_grad_norm(Tape& tape, std::size_t count, NodeAt node_at, double max_no
   for (std::size_t k = 0; k < count; ++k) tape.link(node_at(k)).adjoint *= scale;
 }
 
-// Brings each gradient between -limit and limit.
+/// Limits each gradient to the interval from -limit to limit. NaN stays NaN.
 template <class NodeAt>
 void clip_grad_value(Tape& tape, std::size_t count, NodeAt node_at, double limit) {
   for (std::size_t k = 0; k < count; ++k) {
@@ -271,34 +349,52 @@ void clip_grad_value(Tape& tape, std::size_t count, NodeAt node_at, double limit
   }
 }
 
-// Parameters, which it keeps alive, and the rule that moves them: its options may change from step
-// to step. A parameter is to be given once.
+/// An update rule together with the parameters that it moves. The optimizer keeps the parameters
+/// alive. It belongs to the thread that created them.
+///
+///     tapegrad::Value x = 0.0;
+///     tapegrad::optim::Optimizer sgd(std::vector{x}, tapegrad::optim::SGD{.lr = 0.25});
+///     for (int k = 0; k < 20; ++k) {
+///       sgd.zero_grad();
+///       pow(x - 3.0, 2.0).backward();
+///       sgd.step();
+///     }
+///     // x.data() is near 3
 template <class Rule>
 class Optimizer {
  public:
+  /// Creates an optimizer of these parameters. Each node may be given once.
   Optimizer(std::vector<Value> parameters, Rule rule = {})
       : rule(rule), parameters_(std::move(parameters)), state_{.count = parameters_.size()} {}
 
+  /// Updates the data of all parameters by one step of the rule. Throws std::bad_alloc if the rule
+  /// needs a buffer that does not exist yet and memory runs out; no parameter has then changed.
   void step() {
     prepare(rule, state_);
     optim::step(Value::tape(), rule, state_, node_at());
   }
+  /// Sets the gradients of all parameters to 0.
   void zero_grad() {
     for (Value& parameter : parameters_) parameter.set_grad(0.0);
   }
-  // Give the norm of the gradients before they were clipped.
+  /// Scales the gradients so that their norm is at most `max_norm`, and returns the norm before.
+  /// For `order` see grad_norm().
   double clip_grad_norm(double max_norm, double order = 2.0) {
     const double norm = grad_norm(Value::tape(), parameters_.size(), node_at(), order);
     optim::clip_grad_norm(Value::tape(), parameters_.size(), node_at(), max_norm, norm);
     return norm;
   }
+  /// Limits each gradient to the interval from -limit to limit.
   void clip_grad_value(double limit) {
     optim::clip_grad_value(Value::tape(), parameters_.size(), node_at(), limit);
   }
 
+  /// Returns the parameters. The span is valid while the optimizer lives and is not assigned to.
   std::span<const Value> parameters() const noexcept { return parameters_; }
+  /// Returns the number of steps taken and the buffers.
   const State& state() const noexcept { return state_; }
 
+  /// The rule. Its options may change between steps.
   Rule rule;
 
  private:

@@ -1,9 +1,4 @@
-// tapegrad::Value: a number that remembers how it was computed.
-//
-//   tapegrad::Value a = 2.0, b = -3.0, c = 10.0;
-//   auto y = tanh(a * b + c);
-//   y.backward();
-//   a.grad();   // dy/da
+// tapegrad::Value, a node of a dynamic computation graph, with reverse-mode differentiation.
 #pragma once
 
 #include <cstddef>
@@ -34,68 +29,115 @@ namespace detail {
 }  // namespace detail
 
 #if TAPEGRAD_CHECK_THREADS
-// A name of its own for the linker: parts of a program that disagree about checking do not link.
+// A namespace that changes the symbols' names. The check makes a Value larger, so the linker must
+// reject translation units that disagree about TAPEGRAD_CHECK_THREADS.
 inline namespace checked {
 #endif
 
-// One reference to a node of this thread's tape; copies refer to the same node. A Value belongs to
-// the thread that made it: where TAPEGRAD_CHECK_THREADS says so, its use in another one ends the
-// program with a message.
+/// A reference-counted handle to a node of this thread's tape. A node holds a number (its primal),
+/// the operation and operands that computed it, and an adjoint.
+///
+///     tapegrad::Value a = 2.0, b = -3.0, c = 10.0;
+///     tapegrad::Value y = tanh(a * b + c);
+///     y.backward();
+///     double slope = a.grad();  // dy/da
+///
+/// A copy refers to the same node. The node lives until its last handle and the last node that has
+/// it as an operand are gone. A moved-from Value refers to no node: copy it, assign to it or
+/// destroy it, but call no other member.
+///
+/// Functions that record a node throw ArenaFull when the tape has no more room.
+///
+/// A Value belongs to the thread that created it. Its use in another thread is an error. If
+/// TAPEGRAD_CHECK_THREADS is 1, as in debug builds, the use ends the program with a message;
+/// otherwise nothing checks it.
 class Value {
  public:
+  /// The type that an expression of this type becomes when it is assigned: Value itself.
   using Whole = Value;
 
+  /// Creates a leaf with the primal 0.
   Value() : Value(0.0) {}
+  /// Creates a leaf: a variable with this primal and the adjoint 0.
   Value(Number auto primal) : node_(tape().leaf(static_cast<double>(primal))) {}
+  /// Refers to the same node as `other`.
   Value(const Value& other) noexcept : node_(other.node_) {
     if (node_ != no_node) other.home().own(node_);
   }
+  /// Takes over the node of `other`, which then refers to none.
   Value(Value&& other) noexcept : node_(std::exchange(other.node_, no_node)) {
     if (node_ != no_node) other.check_thread();
   }
+  /// Drops the reference to the old node and refers to the node of `other` instead. The number of
+  /// the old node does not change.
   Value& operator=(Value other) noexcept {
     if (node_ != no_node) check_thread();
     std::swap(node_, other.node_);
     return *this;
   }
+  /// Drops the reference. A node without owners is destroyed at once, with the operands that it was
+  /// the last owner of.
   ~Value() {
     if (node_ != no_node) home().release(node_);
   }
 
-  // Takes over the caller's ownership of a node.
+  /// Returns a Value that takes over the caller's reference to `node`, a node of this thread's
+  /// tape.
   static Value adopt(Index node) noexcept { return Value(Adopted{}, node); }
 
+  /// Returns the primal, the node's number.
   double data() const noexcept { return home().cell(node_).primal; }
+  /// Returns the adjoint: the derivative that backward() has accumulated in this node.
   double grad() const noexcept { return home().link(node_).adjoint; }
+  /// Replaces the primal. Nodes that were computed from this one keep their primals and partial
+  /// derivatives.
   void set_data(double primal) noexcept { home().cell(node_).primal = primal; }
+  /// Replaces the adjoint.
   void set_grad(double adjoint) noexcept { home().link(node_).adjoint = adjoint; }
+  /// Returns the node's index on the tape. The index is valid while the node lives.
   Index node() const noexcept {
     check_thread();
     return node_;
   }
 
-  // Afterwards grad() of every Value that this one was computed from has grown by its derivative.
+  /// Computes derivatives of this number by a reverse sweep. The sweep sets the adjoint of this
+  /// node to `seed` and adds to the adjoint of each node that this one was computed from. If those
+  /// adjoints were 0, each is afterwards `seed` times the derivative of this number by that node.
+  ///
+  /// The sweep clears no adjoint. Intermediate nodes pass on the adjoint that an earlier sweep left
+  /// in them, as in micrograd: call zero_grad() before a second sweep over the same nodes. A seed
+  /// of 0 reaches no operand. Throws std::bad_alloc if the sweep needs memory that the system
+  /// refuses.
   void backward(double seed = 1.0) const {
-    const Value root = *this;  // a backward function may drop the caller's
+    const Value root = *this;  // a backward function may drop the caller's reference
     tape().backward(root.node_, seed);
   }
+  /// Sets the adjoints of this node and of every node that it was computed from to 0.
   void zero_grad() const { home().zero_adjoints(node_); }
 
+  /// Returns the node's label, empty by default. The reference is valid until the label changes or
+  /// the node is destroyed.
   const std::string& label() const {
     static const std::string no_label;
     const NodeExtra* extra = home().find_extra(node_);
     return extra != nullptr ? extra->label : no_label;
   }
+  /// Names the node. Every Value that refers to it has the same label.
   void set_label(std::string label) { home().need_extra(node_).label = std::move(label); }
 
-  // The tape of this thread, made at first use; it outlives every Value of the thread.
+  /// Returns the tape of this thread, which the first call creates. The tape outlives every Value
+  /// of the thread. The first call throws ArenaFull if the system refuses the address space.
   static Tape& tape() {
     if (tape_ == nullptr) [[unlikely]]
       begin();
     return *tape_;
   }
 
-  // Records an operation of Values and plain numbers.
+  /// Records the operation `code` and returns its result. Each argument is a Value or a double, and
+  /// at least one is a Value.
+  ///
+  ///     tapegrad::Value x = 2.0;
+  ///     auto y = tapegrad::Value::apply<tapegrad::op<"pow_const">()>(x, 3.0);  // x to the power 3
   template <Op code, class... X>
   static Value apply(const X&... x) {
     if constexpr (sizeof...(X) <= 2) {
@@ -106,10 +148,14 @@ class Value {
     }
   }
 
+  /// Returns `x` in the form in which Tape::record() takes it. The
+  /// result owns no reference: it is valid while `x` lives.
   static Argument argument(const Value& x) noexcept { return {x.node_, x.data()}; }
+  /// The same for a plain number, which has no node.
   static Argument argument(double x) noexcept { return {no_node, x}; }
 
-  // `x`, just recorded, with a primal that is rounded in another way.
+  /// Returns `x` with another primal, for an operation whose value is rounded more accurately than
+  /// the recorded nodes compute it. Changes the node of `x`, so give a node that was just recorded.
   static Value with_data(Value x, double primal) noexcept {
     x.set_data(primal);
     return x;
@@ -133,7 +179,8 @@ class Value {
     return *tape_;
   }
 
-  // With the thread goes its tape, unless a Value lives on: in a static variable, say.
+  // Destroys the thread's tape when the thread ends, unless a node is still alive: a static Value,
+  // for example, is destroyed later.
   struct Keeper {
     ~Keeper() {
       if (tape_ == nullptr || tape_->pool().alive() != 0) return;
@@ -146,7 +193,8 @@ class Value {
     tape_ = new Tape;
   }
 
-  // A raw pointer, constant-initialised: reading it needs no guard.
+  // This thread's tape. A raw pointer with constant initialisation: each read of a thread_local
+  // with a constructor would cost a check.
   TAPEGRAD_ONE_TAPE static inline thread_local constinit Tape* tape_ = nullptr;
 
   Index node_;
@@ -159,7 +207,7 @@ class Value {
 }  // namespace checked
 #endif
 
-// One node, however many operands.
+/// Returns the sum of `xs` from left to right, recorded as one node; 0 for no operands.
 inline Value sum(std::span<const Value> xs) {
   if (xs.empty()) return Value(0.0);
   std::vector<Argument> arguments;
@@ -184,24 +232,29 @@ Value of_two_rows(const char* name, std::span<const Value> xs, std::span<const Y
 
 }  // namespace detail
 
-// Throws std::invalid_argument unless both have the same length.
+/// Returns the sum of the products xs[k] * ys[k] from left to right, recorded as one node; 0 for
+/// empty sequences. Throws std::invalid_argument for sequences of different lengths.
 inline Value dot(std::span<const Value> xs, std::span<const Value> ys) {
   return detail::of_two_rows<op<"dot">()>("dot", xs, ys);
 }
+/// The same, with plain numbers as constant factors.
 inline Value dot(std::span<const Value> xs, std::span<const double> ys) {
   return detail::of_two_rows<op<"dot">()>("dot", xs, ys);
 }
 
-// The sum of the squares of the differences. Throws std::invalid_argument unless both have the same
-// length.
+/// Returns the sum of the squares of the differences xs[k] - ys[k] from left to right, recorded as
+/// one node; 0 for empty sequences. Throws std::invalid_argument for sequences of different
+/// lengths.
 inline Value squared_distance(std::span<const Value> xs, std::span<const Value> ys) {
   return detail::of_two_rows<op<"squared_distance">()>("squared_distance", xs, ys);
 }
+/// The same, with the distance to plain numbers.
 inline Value squared_distance(std::span<const Value> xs, std::span<const double> ys) {
   return detail::of_two_rows<op<"squared_distance">()>("squared_distance", xs, ys);
 }
 
 }  // namespace tapegrad
 
+/// The limits of double. Functions such as infinity() return a Value, a new leaf.
 template <>
 class std::numeric_limits<tapegrad::Value> : public tapegrad::detail::Limits<tapegrad::Value> {};

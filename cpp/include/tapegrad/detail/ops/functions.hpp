@@ -1,8 +1,13 @@
-// Operators and functions of numbers that are recorded: Value's and Active's.
+// Operators and functions of recorded numbers: Value, Active, and the number types of programs.
+// Each function records an operation of the table, whose entry has the value and the partial
+// derivatives.
 //
-// Such a type T names itself as T::Whole and has static members T::apply<code>(...), for each way
-// in which T and plain numbers can be an operation's arguments. What they return is a T, or an
-// expression: another type, with the same Whole, that becomes a T when it is assigned to one.
+// A recorded type T names itself as T::Whole. It has static member functions T::apply<code>(...)
+// for each combination of T and plain numbers as arguments. They return a T or an expression:
+// another type with the same Whole, which becomes a T when it is assigned to one. fma() and hypot()
+// of three also need T::with_data(x, primal), which returns x with another primal.
+//
+// The functions return T::Whole or an expression. They throw ArenaFull if the storage of T is full.
 #pragma once
 
 #include <cmath>
@@ -17,9 +22,12 @@
 
 namespace tapegrad {
 
+/// A plain number: a built-in arithmetic type.
 template <class T>
 concept Number = std::is_arithmetic_v<T>;
 
+/// A type whose operations are recorded: Value, Active, an expression, or a number type of
+/// programs.
 template <class T>
 concept Recorded = requires {
   typename T::Whole;
@@ -32,22 +40,25 @@ concept Alike = std::same_as<typename X::Whole, typename Y::Whole>;
 
 }  // namespace detail
 
-// Two of one recorded type, or one and a plain number.
+/// The operand types of a binary operation: two with the same Whole, or a recorded type and a plain
+/// number in either order.
 template <class X, class Y>
 concept Pair = (Recorded<X> && (Number<Y> || detail::Alike<X, Y>)) || (Number<X> && Recorded<Y>);
 
-// One that has its number at hand: a symbol of a recording has none to decide by.
+/// A recorded type whose number can be read with data(). Functions that decide by the number need
+/// it. A symbol of a program does not satisfy it, because its program runs with other numbers.
 template <class T>
 concept Evaluated = Recorded<T> && requires(const T& x) {
   { x.data() } -> std::convertible_to<double>;
 };
 
-// One recorded number at least, and beside it plain ones or recorded ones of the same type.
+/// The operand types of a ternary operation: at least one recorded type; the others are plain
+/// numbers or recorded types with the same Whole.
 template <class X, class Y, class Z>
 concept Triple = (Recorded<X> && (Number<Y> || Pair<X, Y>)&&(Number<Z> || Pair<X, Z>)) ||
                  (Number<X> && Pair<Y, Z>);
 
-// What can be assigned to.
+/// A recorded type that can be assigned to: not an expression.
 template <class T>
 concept Whole = Recorded<T> && std::same_as<T, typename T::Whole>;
 
@@ -74,7 +85,7 @@ auto apply(const X& x, const Y& y) {
 double data(Number auto x) { return static_cast<double>(x); }
 double data(const Recorded auto& x) { return x.data(); }
 
-// The type that the first recorded one becomes when it is assigned.
+// The Whole of the first recorded type among its arguments.
 template <class X, class... Rest>
 struct WholeOf : WholeOf<Rest...> {};
 template <Recorded X, class... Rest>
@@ -84,8 +95,8 @@ struct WholeOf<X, Rest...> {
 template <class... X>
 using whole_of = typename WholeOf<X...>::type;
 
-// std::numeric_limits of a type that stands for a double. In parentheses, since min and max may be
-// macros.
+// The std::numeric_limits of a type that stands for a double. The names min and max are in
+// parentheses because <windows.h> defines them as macros.
 template <class T>
 struct Limits : std::numeric_limits<double> {
   using Double = std::numeric_limits<double>;
@@ -102,88 +113,156 @@ struct Limits : std::numeric_limits<double> {
 
 }  // namespace detail
 
+/// Returns x itself: no operation is recorded.
 template <Recorded T>
 T operator+(const T& x) {
   return x;
 }
+/// The negative -x.
 template <Recorded T>
 auto operator-(const T& x) {
   return detail::apply<"neg">(x);
 }
 
 // clang-format off
+/// The sum x + y.
 template <class X, class Y> requires Pair<X, Y> auto operator+(const X& x, const Y& y) { return detail::apply<"add">(x, y); }
+/// The difference x - y.
 template <class X, class Y> requires Pair<X, Y> auto operator-(const X& x, const Y& y) { return detail::apply<"sub">(x, y); }
+/// The product x * y.
 template <class X, class Y> requires Pair<X, Y> auto operator*(const X& x, const Y& y) { return detail::apply<"mul">(x, y); }
+/// The quotient x / y.
 template <class X, class Y> requires Pair<X, Y> auto operator/(const X& x, const Y& y) { return detail::apply<"div">(x, y); }
 
+/// Assigns x + y to x. A Value then refers to the new node; other handles of the old node do not
+/// change.
 template <Whole T, Pair<T> Y> [[gnu::always_inline]] inline T& operator+=(T& x, const Y& y) { return x = x + y; }
+/// Assigns x - y to x, as operator+= does with the sum.
 template <Whole T, Pair<T> Y> [[gnu::always_inline]] inline T& operator-=(T& x, const Y& y) { return x = x - y; }
+/// Assigns x * y to x, as operator+= does with the sum.
 template <Whole T, Pair<T> Y> [[gnu::always_inline]] inline T& operator*=(T& x, const Y& y) { return x = x * y; }
+/// Assigns x / y to x, as operator+= does with the sum.
 template <Whole T, Pair<T> Y> [[gnu::always_inline]] inline T& operator/=(T& x, const Y& y) { return x = x / y; }
 
-// Comparisons are those of the data.
+/// Compares the data of x and y as doubles; the result is a std::partial_ordering. Comparisons
+/// record nothing.
 template <class X, class Y> requires Pair<X, Y> auto operator<=>(const X& x, const Y& y) { return detail::data(x) <=> detail::data(y); }
+/// Returns whether the data of x and y are equal as doubles. Records nothing.
 template <class X, class Y> requires Pair<X, Y> bool operator==(const X& x, const Y& y) { return detail::data(x) == detail::data(y); }
 
+/// Returns std::isnan of the data.
 template <Evaluated T> bool isnan(const T& x) { return std::isnan(x.data()); }
+/// Returns std::isinf of the data.
 template <Evaluated T> bool isinf(const T& x) { return std::isinf(x.data()); }
+/// Returns std::isfinite of the data.
 template <Evaluated T> bool isfinite(const T& x) { return std::isfinite(x.data()); }
+/// Returns std::signbit of the data.
 template <Evaluated T> bool signbit(const T& x) { return std::signbit(x.data()); }
 
-// Steps: their derivative is 0, so that the result is a constant.
+// Step functions. Their derivative is 0 wherever it exists, so the result does not depend on x for
+// the reverse sweep: it is a new leaf, or for an Active a constant.
+
+/// The largest integer not above x, with the derivative 0.
 template <Evaluated T> auto floor(const T& x) { return typename T::Whole(std::floor(x.data())); }
+/// The smallest integer not below x, with the derivative 0.
 template <Evaluated T> auto ceil(const T& x) { return typename T::Whole(std::ceil(x.data())); }
+/// x rounded towards 0, with the derivative 0.
 template <Evaluated T> auto trunc(const T& x) { return typename T::Whole(std::trunc(x.data())); }
+/// The nearest integer, halves away from 0 as std::round, with the derivative 0.
 template <Evaluated T> auto round(const T& x) { return typename T::Whole(std::round(x.data())); }
 
+/// |x|. The derivative at 0 is 0.
 template <Recorded T> auto abs(const T& x) { return detail::apply<"abs">(x); }
+/// |x|, under the name of <cmath>. The derivative at 0 is 0.
 template <Recorded T> auto fabs(const T& x) { return detail::apply<"abs">(x); }
+/// x * x.
 template <Recorded T> auto square(const T& x) { return detail::apply<"square">(x); }
+/// 1 / x.
 template <Recorded T> auto reciprocal(const T& x) { return detail::apply<"reciprocal">(x); }
+/// e to the power x.
 template <Recorded T> auto exp(const T& x) { return detail::apply<"exp">(x); }
+/// 2 to the power x.
 template <Recorded T> auto exp2(const T& x) { return detail::apply<"exp2">(x); }
+/// exp(x) - 1, accurate near 0.
 template <Recorded T> auto expm1(const T& x) { return detail::apply<"expm1">(x); }
+/// The natural logarithm.
 template <Recorded T> auto log(const T& x) { return detail::apply<"log">(x); }
+/// log(1 + x), accurate near 0.
 template <Recorded T> auto log1p(const T& x) { return detail::apply<"log1p">(x); }
+/// The logarithm to base 2.
 template <Recorded T> auto log2(const T& x) { return detail::apply<"log2">(x); }
+/// The logarithm to base 10.
 template <Recorded T> auto log10(const T& x) { return detail::apply<"log10">(x); }
+/// The square root.
 template <Recorded T> auto sqrt(const T& x) { return detail::apply<"sqrt">(x); }
+/// The real cube root.
 template <Recorded T> auto cbrt(const T& x) { return detail::apply<"cbrt">(x); }
+/// The sine of x radians.
 template <Recorded T> auto sin(const T& x) { return detail::apply<"sin">(x); }
+/// The cosine of x radians.
 template <Recorded T> auto cos(const T& x) { return detail::apply<"cos">(x); }
+/// The tangent of x radians.
 template <Recorded T> auto tan(const T& x) { return detail::apply<"tan">(x); }
+/// The inverse sine, in radians.
 template <Recorded T> auto asin(const T& x) { return detail::apply<"asin">(x); }
+/// The inverse cosine, in radians.
 template <Recorded T> auto acos(const T& x) { return detail::apply<"acos">(x); }
+/// The inverse tangent, in radians.
 template <Recorded T> auto atan(const T& x) { return detail::apply<"atan">(x); }
+/// The hyperbolic sine.
 template <Recorded T> auto sinh(const T& x) { return detail::apply<"sinh">(x); }
+/// The hyperbolic cosine.
 template <Recorded T> auto cosh(const T& x) { return detail::apply<"cosh">(x); }
+/// The hyperbolic tangent.
 template <Recorded T> auto tanh(const T& x) { return detail::apply<"tanh">(x); }
+/// The inverse hyperbolic sine.
 template <Recorded T> auto asinh(const T& x) { return detail::apply<"asinh">(x); }
+/// The inverse hyperbolic cosine.
 template <Recorded T> auto acosh(const T& x) { return detail::apply<"acosh">(x); }
+/// The inverse hyperbolic tangent.
 template <Recorded T> auto atanh(const T& x) { return detail::apply<"atanh">(x); }
+/// The logistic function 1 / (1 + exp(-x)), accurate in both tails.
 template <Recorded T> auto sigmoid(const T& x) { return detail::apply<"sigmoid">(x); }
+/// log(1 + exp(x)), computed without overflow.
 template <Recorded T> auto softplus(const T& x) { return detail::apply<"softplus">(x); }
+/// max(x, 0). The derivative at 0 is 0.
 template <Recorded T> auto relu(const T& x) { return detail::apply<"relu">(x); }
+/// x where x > 0, else 0.01 * x.
 template <Recorded T> auto leaky_relu(const T& x) { return detail::apply<"leaky_relu">(x, 0.01); }
+/// x times the standard normal distribution function of x, in the form with erf
+/// (Hendrycks & Gimpel 2016).
 template <Recorded T> auto gelu(const T& x) { return detail::apply<"gelu">(x); }
+/// x * sigmoid(x).
 template <Recorded T> auto silu(const T& x) { return detail::apply<"silu">(x); }
+/// The error function.
 template <Recorded T> auto erf(const T& x) { return detail::apply<"erf">(x); }
+/// 1 - erf(x), accurate in the upper tail.
 template <Recorded T> auto erfc(const T& x) { return detail::apply<"erfc">(x); }
+/// log(|gamma(x)|). The derivative is digamma(x).
 template <Recorded T> auto lgamma(const T& x) { return detail::apply<"lgamma">(x); }
+/// x where x > 0, else slope * x.
 template <class X, class Y> requires Pair<X, Y> auto leaky_relu(const X& x, const Y& slope) { return detail::apply<"leaky_relu">(x, slope); }
+/// The angle of the point (x, y) in radians, between -pi and pi.
 template <class X, class Y> requires Pair<X, Y> auto atan2(const X& y, const Y& x) { return detail::apply<"atan2">(y, x); }
+/// sqrt(x * x + y * y), computed without overflow.
 template <class X, class Y> requires Pair<X, Y> auto hypot(const X& x, const Y& y) { return detail::apply<"hypot">(x, y); }
+/// The larger operand, or NaN if an operand is NaN. At a tie each has the derivative 1/2.
 template <class X, class Y> requires Pair<X, Y> auto maximum(const X& x, const Y& y) { return detail::apply<"maximum">(x, y); }
+/// The smaller operand, or NaN if an operand is NaN. At a tie each has the derivative 1/2.
 template <class X, class Y> requires Pair<X, Y> auto minimum(const X& x, const Y& y) { return detail::apply<"minimum">(x, y); }
+/// x to the power y. A plain exponent is a constant: the derivative by it is not recorded.
 template <class X, class Y> requires Pair<X, Y>
 auto pow(const X& x, const Y& y) {
-  // A power of a plain exponent differentiates by the base alone.
   if constexpr (Number<Y>) return detail::apply<"pow_const">(x, y);
   else return detail::apply<"pow">(x, y);
 }
 // clang-format on
 
+/// x limited to the interval from low to high; high if low > high. The derivative by x is 1 between
+/// the bounds and at either. If low < high, the derivative by a bound is 1 where x is beyond it.
+///
+///     tapegrad::Value x = 3.0;
+///     tapegrad::Value y = clip(x, 0.0, 1.0);  // 1
 template <class X, class Low, class High>
 requires Triple<X, Low, High>
 auto clip(const X& x, const Low& low, const High& high) {
@@ -191,12 +270,14 @@ auto clip(const X& x, const Low& low, const High& high) {
   return T::template apply<op<"clip">()>(detail::plain(x), detail::plain(low), detail::plain(high));
 }
 
+/// Writes the data to a stream, as a double.
 template <class C, class Traits, Evaluated T>
 std::basic_ostream<C, Traits>& operator<<(std::basic_ostream<C, Traits>& out, const T& x) {
   return out << x.data();
 }
 
-// maximum and minimum, but of a NaN and a number, the number: as C's.
+/// The larger operand; if one operand is NaN, the other, as std::fmax. At a tie each has the
+/// derivative 1/2.
 template <class X, class Y>
 requires Pair<X, Y>
 auto fmax(const X& x, const Y& y) {
@@ -205,6 +286,8 @@ auto fmax(const X& x, const Y& y) {
   if (std::isnan(detail::data(y))) return T(x);
   return T(maximum(x, y));
 }
+/// The smaller operand; if one operand is NaN, the other, as std::fmin. At a tie each has the
+/// derivative 1/2.
 template <class X, class Y>
 requires Pair<X, Y>
 auto fmin(const X& x, const Y& y) {
@@ -214,7 +297,8 @@ auto fmin(const X& x, const Y& y) {
   return T(minimum(x, y));
 }
 
-// x with the sign of y. Its derivative is 1 or -1, and 0 where x is 0, as PyTorch's.
+/// |x| with the sign of y. The derivative by x is 1 or -1, and 0 where x is 0, as in PyTorch. The
+/// derivative by y is 0.
 template <class X, class Y>
 requires Pair<X, Y>
 auto copysign(const X& x, const Y& y) {
@@ -224,12 +308,13 @@ auto copysign(const X& x, const Y& y) {
   return std::signbit(from) == std::signbit(sign) ? T(x) : T(-detail::plain(x));
 }
 
-// What x leaves when it is divided by y, of the sign of x. The derivatives are 1 and -trunc(x / y).
+/// The remainder x - trunc(x / y) * y of the division, with the sign of x, as std::fmod. The
+/// derivatives are 1 and -trunc(x / y).
 template <class X, class Y>
 requires Pair<X, Y>
 auto fmod(const X& x, const Y& y) {
   using T = detail::whole_of<X, Y>;
-  // Of numbers that are both positive it is Python's remainder, which the table has.
+  // The table has Python's remainder, which is the same function for two positive numbers.
   const auto divided = [&](const auto& dividend) {
     if (std::signbit(detail::data(y)))
       return T(detail::apply<"remainder">(dividend, -detail::plain(y)));
@@ -238,7 +323,7 @@ auto fmod(const X& x, const Y& y) {
   return std::signbit(detail::data(x)) ? T(-divided(-detail::plain(x))) : divided(x);
 }
 
-// x * y + z with the one rounding of std::fma. It is recorded as a product and a sum.
+/// x * y + z, rounded once, as std::fma. It is recorded as a product and a sum.
 template <class X, class Y, class Z>
 requires Triple<X, Y, Z>
 auto fma(const X& x, const Y& y, const Z& z) {
@@ -247,8 +332,9 @@ auto fma(const X& x, const Y& y, const Z& z) {
                       std::fma(detail::data(x), detail::data(y), detail::data(z)));
 }
 
-// The square root of the sum of three squares. It is recorded as hypot of hypot, the largest number
-// in the inner one, which therefore is 0 only where all three are.
+/// sqrt(x * x + y * y + z * z), with the value of std::hypot. It is recorded as hypot of hypot. The
+/// inner one contains the largest operand and is therefore 0 only if all three are, so that the
+/// derivatives exist elsewhere.
 template <class X, class Y, class Z>
 requires Triple<X, Y, Z>
 auto hypot(const X& x, const Y& y, const Z& z) {

@@ -1,14 +1,16 @@
-// Colouring of sparse Jacobians and Hessians: columns of one colour are differentiated together,
-// and every entry is read off the compressed product with the seed matrix, seed(j, color[j]) = 1.
+// Colouring of sparse Jacobians and Hessians. One sweep differentiates all columns of a colour
+// together. Each entry is read from the compressed product of the matrix with the seed matrix,
+// which has seed(j, color[j]) = 1 and zeros elsewhere.
 //
 // Curtis, Powell & Reid 1974; Coleman & Moré 1983 (Jacobians) and 1984 (Hessians); Gebremedhin,
-// Manne & Pothen, "What color is your Jacobian?", SIAM Review 47(4), 2005. To find the fewest
-// colours is NP-hard. Greedy colouring in several orders comes close; the best is kept, and where a
-// lower bound is reached nothing more is tried.
+// Manne & Pothen, "What color is your Jacobian?", SIAM Review 47(4), 2005. Finding the fewest
+// colours is NP-hard. The functions colour greedily in several orders and keep the best result;
+// they stop early when it reaches a lower bound.
 //
-// Time is at most in proportion to the sum over rows of squared row size, and memory to the
-// nonzeros. So m nonzeros in a row cost color_columns m^2 steps (none where the row is full) and m
-// colours: leave such rows to the reverse sweep. In color_symmetric they cost m for each colour.
+// Time is at most proportional to the sum over the rows of the squared row size, and memory to the
+// count of nonzeros. A row of m nonzeros thus costs color_columns() m^2 steps (none if the row is
+// full) and m colours: leave such rows to the reverse sweep. In color_symmetric() it costs m steps
+// for each colour.
 #pragma once
 
 #include <algorithm>
@@ -27,28 +29,40 @@
 
 namespace tapegrad {
 
-// A colour below `count` for each column. One without nonzeros has colour 0.
+/// A colouring of the columns of a matrix.
 struct Coloring {
+  /// The colour of each column, below `count`. A column without nonzeros has the colour 0.
   std::vector<std::uint32_t> color;
+  /// The number of colours, which is the number of columns of the seed matrix.
   std::uint32_t count = 0;
 };
 
+// The algorithms and data structures behind the functions at the end of this file. They assume
+// patterns that pass Pattern::check().
 namespace coloring {
 
+/// The index of a vertex: a column of the pattern.
 using Vertex = std::uint32_t;
+/// The index of a colour.
 using Color = std::uint32_t;
+/// One number for each vertex, or vertices in some order.
 using Vertices = std::vector<Vertex>;
 
+/// The colour of a vertex that has none yet.
 inline constexpr Color uncolored = (std::numeric_limits<Color>::max)();
 
-// Columns, neighbours where they have a nonzero in one row.
+/// The column intersection graph of a pattern: its vertices are the columns, and two columns are
+/// neighbours if a row has nonzeros in both. It refers to the patterns, which must outlive it.
 class ColumnGraph {
  public:
+  /// Creates the graph of a pattern, given its transposed pattern as well.
   ColumnGraph(const Pattern& pattern, const Pattern& transposed)
       : pattern_(pattern), transposed_(transposed), seen_(pattern.columns, 0) {}
 
+  /// Returns the number of vertices.
   std::size_t size() const noexcept { return pattern_.columns; }
 
+  /// Calls visit(w) once for each neighbour w of v. Calls must not nest.
   template <class Visit>
   void each_neighbor(Vertex v, Visit visit) {
     seen_[v] = ++visits_;
@@ -64,13 +78,18 @@ class ColumnGraph {
   std::size_t visits_ = 0;
 };
 
-// Rows and columns at once, neighbours where the symmetric pattern has a nonzero.
+/// The adjacency graph of a symmetric pattern: a vertex is a row and the column of the same index,
+/// and two vertices are neighbours if the pattern has a nonzero there. Loops, from the diagonal,
+/// are ignored. It refers to the pattern, which must outlive it.
 class AdjacencyGraph {
  public:
+  /// Creates the graph of a symmetric pattern.
   explicit AdjacencyGraph(const Pattern& pattern) : pattern_(pattern) {}
 
+  /// Returns the number of vertices.
   std::size_t size() const noexcept { return pattern_.columns; }
 
+  /// Calls visit(w) once for each neighbour w of v.
   template <class Visit>
   void each_neighbor(Vertex v, Visit visit) const {
     for (const Vertex w : pattern_.row(v))
@@ -81,6 +100,7 @@ class AdjacencyGraph {
   const Pattern& pattern_;
 };
 
+/// Returns the number of neighbours of each vertex.
 template <class Graph>
 Vertices degrees(Graph& graph) {
   Vertices degree(graph.size());
@@ -88,14 +108,16 @@ Vertices degrees(Graph& graph) {
   return degree;
 }
 
+/// Returns the vertices in the order of their indices.
 inline Vertices natural_order(std::size_t size) {
   Vertices order(size);
   std::iota(order.begin(), order.end(), Vertex{0});
   return order;
 }
 
-// Vertices by degree, the smallest first; those of degree d begin at begin[d].
+/// Vertices sorted by degree, the smallest first, by counting sort.
 struct Buckets {
+  /// Sorts the vertices by these degrees.
   explicit Buckets(const Vertices& degree)
       : begin(degree.empty() ? 1 : *std::max_element(degree.begin(), degree.end()) + 2),
         order(degree.size()) {
@@ -105,20 +127,26 @@ struct Buckets {
     for (Vertex v = 0; v < degree.size(); ++v) order[next[degree[v]]++] = v;
   }
 
+  /// For each degree d the position in `order` of the first vertex of that degree.
   std::vector<std::size_t> begin;
+  /// The sorted vertices.
   Vertices order;
 };
 
-// Welsh & Powell 1967.
+/// Returns the vertices by degree, the largest first (Welsh & Powell 1967).
 inline Vertices largest_first(const Vertices& degree) {
   Vertices order = Buckets(degree).order;
   std::reverse(order.begin(), order.end());
   return order;
 }
 
-// Matula & Beck 1983: what has the fewest neighbours among those left is taken out, and comes last.
-// No more colours than the largest of these numbers and one are needed then to keep neighbours
-// apart, which is the fewest possible where the graph is chordal, as that of a banded matrix is.
+/// Returns the vertices in smallest-last order (Matula & Beck 1983): repeatedly removes a vertex
+/// with the fewest neighbours among those that are left, and puts it before the vertices removed
+/// earlier.
+///
+/// Greedy colouring in this order gives neighbours different colours with at most d + 1 colours,
+/// where d is the largest number of neighbours that a vertex had at its removal. That is the fewest
+/// possible for a chordal graph, such as the column intersection graph of a banded matrix.
 template <class Graph>
 Vertices smallest_last(Graph& graph, Vertices degree) {
   Buckets buckets(degree);
@@ -140,34 +168,39 @@ Vertices smallest_last(Graph& graph, Vertices degree) {
   return std::move(order);
 }
 
-// The colours in use, and which of them the vertex at hand may not have.
+/// The colours in use, and those of them that are forbidden to the current vertex.
 class Palette {
  public:
+  /// Starts with the next vertex: no colour is forbidden to it.
   void begin_vertex() noexcept {
     ++vertices_;
     open_ = forbidden_.size();
   }
+  /// Forbids a colour in use to the current vertex.
   void forbid(Color color) noexcept {
     if (std::exchange(forbidden_[color], vertices_) != vertices_) --open_;
   }
-  // Once none is left, a new colour will be taken whatever else is forbidden.
+  /// Returns whether a colour in use is still allowed. If none is, take() adds a new colour, and
+  /// forbidding more has no effect.
   bool open() const noexcept { return open_ > 0; }
+  /// Returns the smallest allowed colour, a new one if every colour in use is forbidden.
   Color take() {
     const auto allowed = [&](std::size_t vertex) { return vertex != vertices_; };
     const auto found = open() ? std::find_if(forbidden_.begin(), forbidden_.end(), allowed)
                               : forbidden_.insert(forbidden_.end(), vertices_);
     return static_cast<Color>(found - forbidden_.begin());
   }
+  /// Returns the number of colours in use.
   Color count() const noexcept { return static_cast<Color>(forbidden_.size()); }
 
  private:
-  std::vector<std::size_t> forbidden_;  // the last vertex, counted from 1, that it was forbidden to
+  std::vector<std::size_t> forbidden_;  // per colour, number of the last vertex it is forbidden to
   std::size_t vertices_ = 0;
   std::size_t open_ = 0;
 };
 
-// Greedy partial distance-2 colouring, Gebremedhin, Manne & Pothen 2005, section 3.
-// Nothing where that needs as many colours as `limit`.
+/// Returns a greedy partial distance-2 colouring of the columns in this order (Gebremedhin, Manne &
+/// Pothen 2005, section 3), or nothing if it needs `limit` colours or more.
 inline std::optional<Coloring> greedy_columns(const Pattern& pattern, const Pattern& transposed,
                                               const Vertices& order, Color limit) {
   std::vector<Color> color(pattern.columns, uncolored);
@@ -191,29 +224,36 @@ inline std::optional<Coloring> greedy_columns(const Pattern& pattern, const Patt
   return Coloring{std::move(color), palette.count()};
 }
 
-// For each vertex, the colours of its neighbours. Two colours make stars: a vertex with several
-// neighbours of one colour is the hub of these, and they are leaves.
+/// The colours among the neighbours of each vertex. In a star colouring, the vertices of two
+/// colours form stars: a vertex with several neighbours of one colour is the hub of a star, and
+/// these neighbours are its leaves.
 class Neighborhoods {
  public:
+  /// A colour among the neighbours of a vertex.
   struct Entry {
-    Color color;
-    Vertex first;  // the first neighbour that got it
-    bool many;     // the vertex is the hub: other neighbours have it as well
-    bool leaf;     // the neighbour is the hub: it has others of the vertex's own colour
+    Color color;   ///< The colour.
+    Vertex first;  ///< The first neighbour that got the colour.
+    bool many;     ///< Whether several neighbours have it, so that the vertex is their hub.
+    bool leaf;     ///< Whether the neighbour is a hub and the vertex one of its leaves.
   };
 
+  /// Starts with no vertex coloured. Refers to the pattern, which must outlive this object.
   explicit Neighborhoods(const Pattern& pattern)
       : pattern_(pattern), sizes_(pattern.columns), entries_(pattern.indices.size()) {}
 
+  /// Returns the entries of v.
   std::span<Entry> of(Vertex v) noexcept {
     return {entries_.data() + pattern_.starts[v], sizes_[v]};
   }
+  /// Returns the entry of v for a colour, or null if no neighbour has it.
   Entry* find(Vertex v, Color color) noexcept {
     for (Entry& entry : of(v))
       if (entry.color == color) return &entry;
     return nullptr;
   }
+  /// Returns the entry of v for a colour that a neighbour has.
   Entry& at(Vertex v, Color color) noexcept { return *find(v, color); }
+  /// Adds an entry for a colour that no neighbour of v had before.
   void add(Vertex v, Entry entry) noexcept { entries_[pattern_.starts[v] + sizes_[v]++] = entry; }
 
  private:
@@ -222,12 +262,14 @@ class Neighborhoods {
   std::vector<Entry> entries_;
 };
 
-// Star colouring: neighbours differ, and so does one of every path of four vertices. With `eager`
-// two neighbours of an uncoloured vertex differ too (Gebremedhin, Manne & Pothen 2005,
-// algorithm 4.1); without, they may agree, and that vertex becomes a hub (Gebremedhin, Tarafdar,
-// Manne & Pothen, "New acyclic and star coloring algorithms", SIAM J. Sci. Comput. 29(3), 2007).
-// Neither is always better.
-// Nothing where that needs as many colours as `limit`.
+/// Returns a greedy star colouring in this order, or nothing if it needs `limit` colours or more.
+/// In a star colouring neighbours have different colours, and every path of four vertices has at
+/// least three colours.
+///
+/// With `eager`, two neighbours of an uncoloured vertex get different colours (Gebremedhin, Manne &
+/// Pothen 2005, algorithm 4.1). Without it they may get the same colour, and that vertex becomes a
+/// hub (Gebremedhin, Tarafdar, Manne & Pothen, "New acyclic and star coloring algorithms", SIAM J.
+/// Sci. Comput. 29(3), 2007). Neither variant always needs fewer colours.
 inline std::optional<Coloring> greedy_star(const Pattern& pattern, const Vertices& order,
                                            bool eager, Color limit) {
   std::vector<Color> color(pattern.columns, uncolored);
@@ -239,8 +281,8 @@ inline std::optional<Coloring> greedy_star(const Pattern& pattern, const Vertice
     for (const Vertex w : pattern.row(v)) {
       if (!palette.open()) break;
       if (w == v) continue;
-      // A neighbour that becomes v's leaf has no other neighbour of v's colour, nor has one that is
-      // a leaf already that of its hub.
+      // If w is to become a leaf of v, no other neighbour of w may have v's colour. If w is a leaf
+      // of another hub, v must not have the colour of that hub.
       const bool all = color[w] == uncolored ? eager : around.at(v, color[w]).many;
       for (const auto& entry : around.of(w))
         if (all || entry.leaf) palette.forbid(entry.color);
@@ -265,7 +307,7 @@ inline std::optional<Coloring> greedy_star(const Pattern& pattern, const Vertice
   return Coloring{std::move(color), palette.count()};
 }
 
-// Every vertex that has neighbours or a diagonal has a colour of its own.
+/// Returns the trivial colouring: every vertex with a nonzero has a colour of its own.
 inline Coloring all_different(const Pattern& transposed) {
   Coloring result{std::vector<Color>(transposed.rows()), transposed.rows() > 0 ? 1u : 0u};
   Color next = 0;
@@ -275,7 +317,8 @@ inline Coloring all_different(const Pattern& transposed) {
   return result;
 }
 
-// The best of three orders, until there are no more colours than `bound`.
+/// Replaces `best` by a better colouring from greedy(order, limit) in natural, largest-first and
+/// smallest-last order, as long as `best` has more colours than `bound`, a lower bound.
 template <class Graph, class Greedy>
 void improve(Coloring& best, Color bound, Graph graph, Greedy greedy) {
   const auto improvable = [&] { return best.count > bound; };
@@ -289,16 +332,18 @@ void improve(Coloring& best, Color bound, Graph graph, Greedy greedy) {
   if (improvable()) attempt(smallest_last(graph, std::move(degree)));
 }
 
-// k colours make k (k - 1) / 2 pairs, and two classes of a and b vertices share at most a + b - 1
-// edges, since these form stars.
+/// Returns a lower bound on the colours of a star colouring of a graph. Two classes of a and b
+/// vertices share at most a + b - 1 edges, because these edges form stars. Summed over all pairs of
+/// k classes, that is (k - 1) * vertices - k * (k - 1) / 2. The bound is the smallest k for which
+/// this is at least `edges`.
 inline Color least_star_count(std::size_t vertices, std::size_t edges) {
   std::size_t count = 1;
   while ((count - 1) * vertices - count * (count - 1) / 2 < edges) ++count;
   return static_cast<Color>(count);
 }
 
-// Where each nonzero's mirror image across the diagonal lies among the indices. Throws
-// std::invalid_argument where there is none.
+/// Returns, for each nonzero (i, j), the position of (j, i) in `indices`. Throws
+/// std::invalid_argument if check() does or if the pattern is not symmetric.
 inline std::vector<std::size_t> mirrored(const Pattern& pattern) {
   pattern.check();
   if (pattern.rows() != pattern.columns)
@@ -306,7 +351,7 @@ inline std::vector<std::size_t> mirrored(const Pattern& pattern) {
                                 std::to_string(pattern.rows()) + " by " +
                                 std::to_string(pattern.columns));
   std::vector<std::size_t> mirror(pattern.indices.size());
-  // Row by row, the images in any one row come in order.
+  // The loop visits the nonzeros row by row, so it meets the mirror images of each row in order.
   std::vector<std::size_t> next(pattern.starts.begin(), pattern.starts.end() - 1);
   for (std::size_t i = 0; i < pattern.rows(); ++i)
     for (std::size_t k = pattern.starts[i]; k < pattern.starts[i + 1]; ++k) {
@@ -321,8 +366,14 @@ inline std::vector<std::size_t> mirrored(const Pattern& pattern) {
 
 }  // namespace coloring
 
-// No two columns of one colour have a nonzero in one row: with it, entry (i, j) of a Jacobian is
-// (J seed)(i, color[j]). Throws std::invalid_argument where Pattern::check does.
+/// Returns a colouring of the columns of a Jacobian J in which no two columns of a colour have a
+/// nonzero in the same row. Entry (i, j) of J is then (J seed)(i, color[j]).
+///
+///     const tapegrad::Pattern pattern{3, {0, 2, 3}, {0, 1, 2}};
+///     const tapegrad::Coloring coloring = tapegrad::color_columns(pattern);  // count: 2
+///
+/// For reverse sweeps, colour pattern.transposed(). Throws std::invalid_argument if
+/// Pattern::check() does.
 inline Coloring color_columns(const Pattern& pattern) {
   const Pattern transposed = pattern.transposed();
   Coloring best = coloring::all_different(transposed);
@@ -337,9 +388,9 @@ inline Coloring color_columns(const Pattern& pattern) {
   return best;
 }
 
-// A star colouring of a symmetric pattern, a Hessian's: of any entry (i, j) and its mirror image,
-// one can be read off H seed directly. Throws std::invalid_argument where the pattern is not
-// symmetric.
+/// Returns a star colouring of a symmetric pattern, that of a Hessian H. Of an entry (i, j) and its
+/// mirror image (j, i), at least one can be read from H seed directly; recover_symmetric() tells
+/// which. Throws std::invalid_argument if Pattern::check() does or if the pattern is not symmetric.
 inline Coloring color_symmetric(const Pattern& pattern) {
   coloring::mirrored(pattern);
   Coloring best = coloring::all_different(pattern);
@@ -360,9 +411,19 @@ inline Coloring color_symmetric(const Pattern& pattern) {
   return best;
 }
 
-// For each nonzero of a symmetric pattern, in the pattern's order, the row and the colour where H
-// seed has it. Throws std::invalid_argument where the pattern is not symmetric, or the colouring
-// not one that all can be read with.
+/// Returns, for each nonzero of a symmetric pattern in the order of `indices`, the row and the
+/// column (a colour) of the entry of H seed that holds its value.
+///
+///     // A tridiagonal Hessian of three variables.
+///     const tapegrad::Pattern pattern{3, {0, 2, 5, 7}, {0, 1, 0, 1, 2, 1, 2}};
+///     const tapegrad::Coloring coloring = tapegrad::color_symmetric(pattern);
+///     for (const auto& [row, color] : tapegrad::recover_symmetric(pattern, coloring)) {
+///       // read the nonzero from column `color` of H seed, at `row`
+///     }
+///
+/// Throws std::invalid_argument if Pattern::check() does, if the pattern is not symmetric, if the
+/// colouring has the wrong length or a colour that is not below its count, or if an entry cannot be
+/// read.
 inline std::vector<std::pair<std::uint32_t, std::uint32_t>> recover_symmetric(
     const Pattern& pattern, const Coloring& coloring) {
   const std::vector<std::size_t> mirror = coloring::mirrored(pattern);
@@ -373,7 +434,7 @@ inline std::vector<std::pair<std::uint32_t, std::uint32_t>> recover_symmetric(
   if (std::any_of(color.begin(), color.end(), [&](auto c) { return c >= coloring.count; }))
     throw std::invalid_argument("coloring: a color is not below the count");
 
-  // A nonzero is there by itself where no other of its row has its column's colour.
+  // A nonzero is alone, and can be read, if no other nonzero of its row has its column's colour.
   constexpr std::size_t nowhere = (std::numeric_limits<std::size_t>::max)();
   std::vector<std::size_t> last(coloring.count, nowhere);
   std::vector<bool> alone(pattern.indices.size(), true);

@@ -1,4 +1,4 @@
-// Where a sparse matrix has nonzeros.
+// tapegrad::Pattern, the sparsity pattern of a matrix.
 #pragma once
 
 #include <algorithm>
@@ -16,21 +16,38 @@
 
 namespace tapegrad {
 
-// For each row the columns of its nonzeros, sorted.
+/// The sparsity pattern of a matrix in compressed sparse row (CSR) format, without values.
+///
+///     // 1 1 .
+///     // . . 1
+///     const tapegrad::Pattern pattern{3, {0, 2, 3}, {0, 1, 2}};
+///
+/// The members are free to change. Functions that take a Pattern call check() or say what they
+/// assume.
 struct Pattern {
+  /// The number of columns.
   std::size_t columns = 0;
-  std::vector<std::size_t> starts{0};  // rows + 1
+  /// The position in `indices` at which each row starts, and the count of nonzeros at the end: one
+  /// number more than there are rows.
+  std::vector<std::size_t> starts{0};
+  /// The column of each nonzero, row by row. The columns of a row increase strictly.
   std::vector<std::uint32_t> indices;
 
+  /// Returns the number of rows. `starts` must not be empty.
   std::size_t rows() const noexcept { return starts.size() - 1; }
+  /// Returns the columns of the nonzeros of row i, which must be below rows(). The span is valid
+  /// until the pattern changes.
   std::span<const std::uint32_t> row(std::size_t i) const noexcept {
     return {indices.data() + starts[i], starts[i + 1] - starts[i]};
   }
 
-  // To color its columns is to color this one's rows, for reverse sweeps.
+  /// Returns the pattern of the transposed matrix. A colouring of its columns is one of the rows of
+  /// this pattern, for reverse sweeps. Throws std::invalid_argument if check() does.
   Pattern transposed() const;
 
-  // Throws std::invalid_argument where it is no pattern, or its rows are not sorted.
+  /// Checks the members. Throws std::invalid_argument if `starts` does not lead from 0 to the count
+  /// of indices without decreasing, if the columns of a row do not increase strictly or are not
+  /// below `columns`, or if there are more than 2**32 - 1 rows or columns.
   void check() const;
 };
 
