@@ -17,6 +17,7 @@ __version__: Final[str]
 
 __all__ = [  # noqa: RUF022  # the order of the table
     "Value",
+    # <operations names>
     "add",
     "sub",
     "subtract",
@@ -79,6 +80,7 @@ __all__ = [  # noqa: RUF022  # the order of the table
     "squared_distance",
     "logsumexp",
     "surprisal",
+    # </operations names>
     "linear",
     "matvec",
     "softmax",
@@ -210,6 +212,7 @@ class Value:
     def rad2deg(self) -> Value: ...
     def rint(self) -> Value: ...
     # The operations of the table, then their aliases with the names of NumPy.
+    # <operations Value>
     def add(self, y: Value | _Number) -> Value: ...
     def sub(self, y: Value | _Number) -> Value: ...
     def mul(self, y: Value | _Number) -> Value: ...
@@ -267,9 +270,11 @@ class Value:
     arcsinh = asinh
     arccosh = acosh
     arctanh = atanh
+    # </operations Value>
 
 # Plain numbers give a float; a Value among the arguments gives a Value. Sequences that may hold
 # either give `Value | Any`, which can be used as a Value without a check.
+# <operations functions>
 @overload
 def add(x: Value, y: Value | _Number) -> Value: ...
 @overload
@@ -470,6 +475,7 @@ def clip(x: _Number, low: Value, high: Value | _Number) -> Value: ...
 def clip(x: _Number, low: _Number, high: Value) -> Value: ...
 @overload
 def clip(x: _Number, low: _Number, high: _Number) -> float: ...
+# </operations functions>
 @overload
 def sum(values: Iterable[_Number]) -> float: ...
 @overload
@@ -836,6 +842,7 @@ class Traced:
     def rad2deg(self) -> Traced: ...
     def rint(self) -> Traced: ...
     # The operations of the table, then their aliases with the names of NumPy.
+    # <operations Traced>
     def add(self, y: Traced | _Number) -> Traced: ...
     def sub(self, y: Traced | _Number) -> Traced: ...
     def mul(self, y: Traced | _Number) -> Traced: ...
@@ -893,6 +900,7 @@ class Traced:
     arcsinh = asinh
     arccosh = acosh
     arctanh = atanh
+    # </operations Traced>
 
 class Structure:
     def __len__(self) -> int: ...

@@ -168,6 +168,7 @@ const std::vector<Called> functions = {
     one("expm1", [](auto x) { return expm1(x); }),
     one("log", [](auto x) { return log(x); }),
     one("log1p", [](auto x) { return log1p(x); }),
+    one("log1mexp", [](auto x) { return log1mexp(x); }),
     one("log2", [](auto x) { return log2(x); }),
     one("log10", [](auto x) { return log10(x); }),
     one("sqrt", [](auto x) { return sqrt(x); }),

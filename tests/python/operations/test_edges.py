@@ -31,7 +31,7 @@ TORCH = {
 }
 
 # Operations that PyTorch does not have; their edges have tests of their own below.
-NOT_IN_TORCH = {"cbrt"}
+NOT_IN_TORCH = {"cbrt", "log1mexp"}
 
 every_case = pytest.mark.parametrize(
     ("name", "point"),
@@ -191,6 +191,14 @@ def test_the_cube_root_goes_through_zero_with_an_infinite_slope(
 ) -> None:
     assert are_same(computed("cbrt", (x,)), (value, [derivative]))
     assert math.copysign(1, Value(x).cbrt().data) == math.copysign(1, value)
+
+
+@pytest.mark.parametrize(
+    ("x", "value", "derivative"),
+    [(0.0, -INF, INF), (5e-324, math.log(5e-324), INF), (INF, 0.0, 0.0), (NAN, NAN, NAN)],
+)
+def test_the_edges_of_log1mexp(x: float, value: float, derivative: float) -> None:
+    assert are_same(computed("log1mexp", (x,)), (value, [derivative]))
 
 
 # x, low, high: bounds in order, at a tie, and crossed. As torch.clamp with tensors for bounds.

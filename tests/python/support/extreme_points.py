@@ -89,6 +89,7 @@ UNARY: dict[str, tuple[float, ...]] = {
     "log2": POSITIVE,
     "log10": POSITIVE,
     "sqrt": POSITIVE,
+    "log1mexp": POSITIVE,
     "cbrt": both(POSITIVE),
     "abs": both(POSITIVE),
     "relu": both(POSITIVE),

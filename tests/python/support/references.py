@@ -37,6 +37,7 @@ _OWN: dict[str, Callable[..., Number]] = {
     "reciprocal": lambda x: 1 / x,
     "exp2": lambda x: mp.power(2, x),
     "log2": lambda x: mp.log(x, 2),
+    "log1mexp": lambda x: mp.log(-mp.expm1(-x)),
     "cbrt": lambda x: mp.sign(x) * mp.cbrt(abs(x)),
     "sigmoid": lambda x: 1 / (1 + mp.exp(-x)),
     "softplus": lambda x: mp.log1p(mp.exp(x)),

@@ -70,21 +70,6 @@ const T& plain(const T& x) {
   return x;
 }
 
-template <Name name, Recorded T>
-auto apply(const T& x) {
-  return T::Whole::template apply<op<name>()>(x);
-}
-
-template <Name name, class X, class Y>
-requires Pair<X, Y>
-auto apply(const X& x, const Y& y) {
-  using T = std::conditional_t<Recorded<X>, X, Y>;
-  return T::Whole::template apply<op<name>()>(plain(x), plain(y));
-}
-
-double data(Number auto x) { return static_cast<double>(x); }
-double data(const Recorded auto& x) { return x.data(); }
-
 // The Whole of the first recorded type among its arguments.
 template <class X, class... Rest>
 struct WholeOf : WholeOf<Rest...> {};
@@ -94,6 +79,14 @@ struct WholeOf<X, Rest...> {
 };
 template <class... X>
 using whole_of = typename WholeOf<X...>::type;
+
+template <Name name, class... X>
+auto apply(const X&... x) {
+  return whole_of<X...>::template apply<op<name>()>(plain(x)...);
+}
+
+double data(Number auto x) { return static_cast<double>(x); }
+double data(const Recorded auto& x) { return x.data(); }
 
 // The std::numeric_limits of a type that stands for a double. The names min and max are in
 // parentheses because <windows.h> defines them as macros.
@@ -171,23 +164,23 @@ template <Evaluated T> auto trunc(const T& x) { return typename T::Whole(std::tr
 /// The nearest integer, halves away from 0 as std::round, with the derivative 0.
 template <Evaluated T> auto round(const T& x) { return typename T::Whole(std::round(x.data())); }
 
-/// |x|. The derivative at 0 is 0.
+// Functions from the table, by cpp/make_operations.py.
+// <operations functions>
+/// The absolute value; its derivative at 0 is 0.
 template <Recorded T> auto abs(const T& x) { return detail::apply<"abs">(x); }
-/// |x|, under the name of <cmath>. The derivative at 0 is 0.
-template <Recorded T> auto fabs(const T& x) { return detail::apply<"abs">(x); }
-/// x * x.
+/// x * x
 template <Recorded T> auto square(const T& x) { return detail::apply<"square">(x); }
-/// 1 / x.
+/// 1 / x
 template <Recorded T> auto reciprocal(const T& x) { return detail::apply<"reciprocal">(x); }
-/// e to the power x.
+/// e to the power x
 template <Recorded T> auto exp(const T& x) { return detail::apply<"exp">(x); }
-/// 2 to the power x.
+/// 2 to the power x
 template <Recorded T> auto exp2(const T& x) { return detail::apply<"exp2">(x); }
-/// exp(x) - 1, accurate near 0.
+/// exp(x) - 1, accurate near 0
 template <Recorded T> auto expm1(const T& x) { return detail::apply<"expm1">(x); }
 /// The natural logarithm.
 template <Recorded T> auto log(const T& x) { return detail::apply<"log">(x); }
-/// log(1 + x), accurate near 0.
+/// log(1 + x), accurate near 0
 template <Recorded T> auto log1p(const T& x) { return detail::apply<"log1p">(x); }
 /// The logarithm to base 2.
 template <Recorded T> auto log2(const T& x) { return detail::apply<"log2">(x); }
@@ -209,6 +202,8 @@ template <Recorded T> auto asin(const T& x) { return detail::apply<"asin">(x); }
 template <Recorded T> auto acos(const T& x) { return detail::apply<"acos">(x); }
 /// The inverse tangent, in radians.
 template <Recorded T> auto atan(const T& x) { return detail::apply<"atan">(x); }
+/// The angle of the point (x, y), in radians.
+template <class X, class Y> requires Pair<X, Y> auto atan2(const X& y, const Y& x) { return detail::apply<"atan2">(y, x); }
 /// The hyperbolic sine.
 template <Recorded T> auto sinh(const T& x) { return detail::apply<"sinh">(x); }
 /// The hyperbolic cosine.
@@ -221,35 +216,37 @@ template <Recorded T> auto asinh(const T& x) { return detail::apply<"asinh">(x);
 template <Recorded T> auto acosh(const T& x) { return detail::apply<"acosh">(x); }
 /// The inverse hyperbolic tangent.
 template <Recorded T> auto atanh(const T& x) { return detail::apply<"atanh">(x); }
-/// The logistic function 1 / (1 + exp(-x)), accurate in both tails.
+/// sqrt(x*x + y*y) without overflow.
+template <class X, class Y> requires Pair<X, Y> auto hypot(const X& x, const Y& y) { return detail::apply<"hypot">(x, y); }
+/// 1 / (1 + exp(-x)), stable in both tails.
 template <Recorded T> auto sigmoid(const T& x) { return detail::apply<"sigmoid">(x); }
-/// log(1 + exp(x)), computed without overflow.
+/// log(1 + exp(x)), without overflow.
 template <Recorded T> auto softplus(const T& x) { return detail::apply<"softplus">(x); }
-/// max(x, 0). The derivative at 0 is 0.
+/// max(x, 0); its derivative at 0 is 0.
 template <Recorded T> auto relu(const T& x) { return detail::apply<"relu">(x); }
-/// x where x > 0, else 0.01 * x.
-template <Recorded T> auto leaky_relu(const T& x) { return detail::apply<"leaky_relu">(x, 0.01); }
-/// x times the standard normal distribution function of x, in the form with erf
-/// (Hendrycks & Gimpel 2016).
+/// x where x > 0, else slope * x.
+template <class X, class Y> requires Pair<X, Y> auto leaky_relu(const X& x, const Y& slope) { return detail::apply<"leaky_relu">(x, slope); }
+template <Recorded X> auto leaky_relu(const X& x) { return leaky_relu(x, 0.01); }
+/// x times the normal distribution function of x (erf form).
 template <Recorded T> auto gelu(const T& x) { return detail::apply<"gelu">(x); }
-/// x * sigmoid(x).
+/// x * sigmoid(x)
 template <Recorded T> auto silu(const T& x) { return detail::apply<"silu">(x); }
 /// The error function.
 template <Recorded T> auto erf(const T& x) { return detail::apply<"erf">(x); }
 /// 1 - erf(x), accurate in the upper tail.
 template <Recorded T> auto erfc(const T& x) { return detail::apply<"erfc">(x); }
-/// log(|gamma(x)|). The derivative is digamma(x).
+/// The logarithm of |gamma(x)|; its derivative is digamma.
 template <Recorded T> auto lgamma(const T& x) { return detail::apply<"lgamma">(x); }
-/// x where x > 0, else slope * x.
-template <class X, class Y> requires Pair<X, Y> auto leaky_relu(const X& x, const Y& slope) { return detail::apply<"leaky_relu">(x, slope); }
-/// The angle of the point (x, y) in radians, between -pi and pi.
-template <class X, class Y> requires Pair<X, Y> auto atan2(const X& y, const Y& x) { return detail::apply<"atan2">(y, x); }
-/// sqrt(x * x + y * y), computed without overflow.
-template <class X, class Y> requires Pair<X, Y> auto hypot(const X& x, const Y& y) { return detail::apply<"hypot">(x, y); }
-/// The larger operand, or NaN if an operand is NaN. At a tie each has the derivative 1/2.
+/// The larger operand; at a tie each takes half of the gradient.
 template <class X, class Y> requires Pair<X, Y> auto maximum(const X& x, const Y& y) { return detail::apply<"maximum">(x, y); }
-/// The smaller operand, or NaN if an operand is NaN. At a tie each has the derivative 1/2.
+/// The smaller operand; at a tie each takes half of the gradient.
 template <class X, class Y> requires Pair<X, Y> auto minimum(const X& x, const Y& y) { return detail::apply<"minimum">(x, y); }
+/// x held between low and high; its derivative at a bound is 1.
+template <class X, class Y, class Z> requires Triple<X, Y, Z> auto clip(const X& x, const Y& low, const Z& high) { return detail::apply<"clip">(x, low, high); }
+// </operations functions>
+
+/// abs, by the name that C has for doubles.
+template <Recorded T> auto fabs(const T& x) { return abs(x); }
 /// x to the power y. A plain exponent is a constant: the derivative by it is not recorded.
 template <class X, class Y> requires Pair<X, Y>
 auto pow(const X& x, const Y& y) {
@@ -257,18 +254,6 @@ auto pow(const X& x, const Y& y) {
   else return detail::apply<"pow">(x, y);
 }
 // clang-format on
-
-/// x limited to the interval from low to high; high if low > high. The derivative by x is 1 between
-/// the bounds and at either. If low < high, the derivative by a bound is 1 where x is beyond it.
-///
-///     tapegrad::Value x = 3.0;
-///     tapegrad::Value y = clip(x, 0.0, 1.0);  // 1
-template <class X, class Low, class High>
-requires Triple<X, Low, High>
-auto clip(const X& x, const Low& low, const High& high) {
-  using T = detail::whole_of<X, Low, High>;
-  return T::template apply<op<"clip">()>(detail::plain(x), detail::plain(low), detail::plain(high));
-}
 
 /// Writes the data to a stream, as a double.
 template <class C, class Traits, Evaluated T>
