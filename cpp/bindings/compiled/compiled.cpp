@@ -14,14 +14,14 @@ namespace tapegrad::python {
 namespace {
 
 // The cached programs for one structure of the arguments.
-struct Signature {
+struct CallSignature {
   std::shared_ptr<const TreeDef> inputs;
   ProgramCache paths;
 };
 
 // The cache of a compiled function, and its bounds.
 struct Kept {
-  std::vector<std::shared_ptr<Signature>> signatures;  // most recently used first
+  std::vector<std::shared_ptr<CallSignature>> signatures;  // most recently used first
   Exceptions exceptions;
   std::size_t most_programs = 0;
   std::size_t most_bytes = 0;
@@ -78,7 +78,7 @@ py::object replayed(Kept& kept, py::handle args, py::handle keywords) {
 // Removed signatures and programs. They are destroyed after the cache is consistent again, since
 // they may own Python objects whose destruction runs any code.
 struct Dropped {
-  std::vector<std::shared_ptr<Signature>> signatures;
+  std::vector<std::shared_ptr<CallSignature>> signatures;
   std::vector<std::unique_ptr<CachedProgram>> paths;
 };
 
@@ -189,7 +189,7 @@ int function_traverse(PyObject* object, visitproc visit, void* arg) {
 int function_clear(PyObject* object) {
   Function* self = as_function(object);
   if (self->kept != nullptr) {
-    std::vector<std::shared_ptr<Signature>> dropped;
+    std::vector<std::shared_ptr<CallSignature>> dropped;
     std::swap(dropped, self->kept->signatures);
   }
   Py_CLEAR(self->function);
@@ -273,7 +273,7 @@ PyObject* function_add(PyObject* object, PyObject* args) {
     Dropped dropped;
     drop_dead(kept, dropped);
     // A key with its own equality may call this function, which changes the list.
-    std::shared_ptr<Signature> signature;
+    std::shared_ptr<CallSignature> signature;
     for (const auto& each : std::vector(kept.signatures))
       if (*each->inputs == *structure) {
         signature = each;
@@ -282,7 +282,7 @@ PyObject* function_add(PyObject* object, PyObject* args) {
     auto found = signature ? kept.find(signature->inputs.get()) : kept.signatures.end();
     if (found == kept.signatures.end()) {
       structure->weaken();
-      signature = std::make_shared<Signature>();
+      signature = std::make_shared<CallSignature>();
       signature->inputs = std::move(structure);
       found = kept.signatures.insert(found, std::move(signature));
     }

@@ -46,8 +46,8 @@ class Multiplication<Row> {
  private:
   static bool read_products(const Sequence& row, const ArgumentName& place,
                             OperandListBuilder& numbers, Products& products) {
-    OperandListBuilder::Writer pen(numbers);
-    return read_each(row, place, [&](auto item) { products.write(pen, item); });
+    OperandListBuilder::Writer writer(numbers);
+    return read_each(row, place, [&](auto item) { products.write(writer, item); });
   }
 
   OperandListBuilder xs_;
@@ -174,7 +174,7 @@ PyObject* layernorm(typename Row::Engine& engine, PyObject* const* given) {
                              Row& out) { layers::layernorm(engine, xs, weight, bias, eps, out); });
 }
 
-constexpr Signature<linear<Row>, linear<SymbolRow>> linear_signature{
+constexpr LayerSignature<linear<Row>, linear<SymbolRow>> linear_signature{
     "linear",
     {"w", "x", "b"},
     2,
@@ -194,7 +194,7 @@ constexpr Signature<linear<Row>, linear<SymbolRow>> linear_signature{
     "10.0",
     1};
 
-constexpr Signature<matvec<Row>, matvec<SymbolRow>> matvec_signature{
+constexpr LayerSignature<matvec<Row>, matvec<SymbolRow>> matvec_signature{
     "matvec",
     {"w", "x"},
     2,
@@ -205,7 +205,7 @@ constexpr Signature<matvec<Row>, matvec<SymbolRow>> matvec_signature{
     "[12.0, 34.0]",
     1};
 
-constexpr Signature<softmax<Row>, softmax<SymbolRow>> softmax_signature{
+constexpr LayerSignature<softmax<Row>, softmax<SymbolRow>> softmax_signature{
     "softmax",
     {"xs"},
     1,
@@ -217,7 +217,7 @@ constexpr Signature<softmax<Row>, softmax<SymbolRow>> softmax_signature{
     ">>> softmax([Value(0.0), Value(0.0)])\n"
     "[Value(data=0.5), Value(data=0.5)]"};
 
-constexpr Signature<log_softmax<Row>, log_softmax<SymbolRow>> log_softmax_signature{
+constexpr LayerSignature<log_softmax<Row>, log_softmax<SymbolRow>> log_softmax_signature{
     "log_softmax",
     {"xs"},
     1,
@@ -227,7 +227,7 @@ constexpr Signature<log_softmax<Row>, log_softmax<SymbolRow>> log_softmax_signat
     ">>> log_softmax([1000.0, 0.0])\n"
     "[0.0, -1000.0]"};
 
-constexpr Signature<rmsnorm<Row>, rmsnorm<SymbolRow>> rmsnorm_signature{
+constexpr LayerSignature<rmsnorm<Row>, rmsnorm<SymbolRow>> rmsnorm_signature{
     "rmsnorm",
     {"xs", "weight", "eps"},
     1,
@@ -240,7 +240,7 @@ constexpr Signature<rmsnorm<Row>, rmsnorm<SymbolRow>> rmsnorm_signature{
     ">>> rmsnorm([3.0, -3.0], weight=[1, 2], eps=0)\n"
     "[1.0, -2.0]"};
 
-constexpr Signature<layernorm<Row>, layernorm<SymbolRow>> layernorm_signature{
+constexpr LayerSignature<layernorm<Row>, layernorm<SymbolRow>> layernorm_signature{
     "layernorm",
     {"xs", "weight", "bias", "eps"},
     1,

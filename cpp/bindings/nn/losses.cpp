@@ -207,7 +207,7 @@ PyObject* cross_entropy(typename Row::Engine& engine, PyObject* const* given) {
   return of_batch<Row>(engine, logits, targets, place, target_place, reduction);
 }
 
-constexpr Signature<mse_loss<Row>, mse_loss<SymbolRow>> mse_signature{
+constexpr LayerSignature<mse_loss<Row>, mse_loss<SymbolRow>> mse_signature{
     "mse_loss",
     {"predictions", "targets", "reduction"},
     2,
@@ -223,7 +223,7 @@ constexpr Signature<mse_loss<Row>, mse_loss<SymbolRow>> mse_signature{
     ">>> loss, p.grad\n"
     "(Value(data=2.0), 2.0)"};
 
-constexpr Signature<hinge_loss<Row>, hinge_loss<SymbolRow>> hinge_signature{
+constexpr LayerSignature<hinge_loss<Row>, hinge_loss<SymbolRow>> hinge_signature{
     "hinge_loss",
     {"scores", "targets", "reduction"},
     2,
@@ -235,7 +235,7 @@ constexpr Signature<hinge_loss<Row>, hinge_loss<SymbolRow>> hinge_signature{
     ">>> hinge_loss([2.0, 0.5], [1, -1])\n"
     "0.75"};
 
-constexpr Signature<binary_cross_entropy<Row>, binary_cross_entropy<SymbolRow>> binary_signature{
+constexpr LayerSignature<binary_cross_entropy<Row>, binary_cross_entropy<SymbolRow>> binary_signature{
     "binary_cross_entropy_with_logits",
     {"logits", "targets", "reduction"},
     2,
@@ -250,7 +250,7 @@ constexpr Signature<binary_cross_entropy<Row>, binary_cross_entropy<SymbolRow>> 
     ">>> binary_cross_entropy_with_logits([40.0], [1])\n"
     "4.248354255291589e-18"};
 
-constexpr Signature<cross_entropy<Row>, cross_entropy<SymbolRow>> cross_entropy_signature{
+constexpr LayerSignature<cross_entropy<Row>, cross_entropy<SymbolRow>> cross_entropy_signature{
     cross_entropy_name,
     {"logits", "target", "reduction"},
     2,

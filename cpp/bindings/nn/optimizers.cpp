@@ -110,7 +110,7 @@ void read_options(const Options& from, optim::Adagrad& rule) {
 // A parameter group: the state of its rule, and its parameters. These are borrowed references, used
 // only for a comparison with the list in the group's dict. The caller of add() keeps the parameters
 // alive, in an object that the collector sees.
-struct Group {
+struct GroupState {
   optim::State state;
   std::vector<PyObject*> parameters;
 };
@@ -126,7 +126,7 @@ class UpdateRule {
   void add(const py::list& params) {
     const Parameters checked(params, "params");
     checked.check();
-    Group group{{.count = checked.count()}, {}};
+    GroupState group{{.count = checked.count()}, {}};
     for (std::size_t k = 0; k < checked.count(); ++k)
       group.parameters.push_back(PyList_GET_ITEM(params.ptr(), static_cast<Py_ssize_t>(k)));
     groups_.push_back(std::move(group));
@@ -137,10 +137,10 @@ class UpdateRule {
   virtual void load(const py::list& states) = 0;
 
  protected:
-  std::vector<Group> groups_;
+  std::vector<GroupState> groups_;
 };
 
-void need_unchanged(const Group& group, const py::list& params, const std::string& name) {
+void need_unchanged(const GroupState& group, const py::list& params, const std::string& name) {
   const auto count = static_cast<Py_ssize_t>(group.parameters.size());
   bool same = PyList_GET_SIZE(params.ptr()) == count;
   for (Py_ssize_t k = 0; same && k < count; ++k) {
@@ -192,7 +192,7 @@ class RuleOf final : public UpdateRule {
   // A dict for each group: the number of steps, and the buffers that a step has written.
   py::list state() const override {
     std::vector<optim::State> now;  // creating objects may run any code
-    for (const Group& group : groups_) now.push_back(group.state);
+    for (const GroupState& group : groups_) now.push_back(group.state);
     py::list states;
     for (const optim::State& state : now) {
       py::dict entry;

@@ -26,7 +26,7 @@ using RecordedBody = PyObject*(Recording& recording, PyObject* const* given);
 
 // The description of a Python function, and its two bodies.
 template <Body* body, RecordedBody* recorded>
-struct Signature {
+struct LayerSignature {
   const char* name;
   const char* parameters[4];
   Py_ssize_t required;
@@ -50,8 +50,8 @@ void add_function(pybind11::module_& module, PyMethodDef& definition);
 
 // Adds the function that a signature describes. The signature must have static storage.
 template <Body* body, RecordedBody* recorded>
-void add(pybind11::module_& module, const Signature<body, recorded>& signature) {
-  static const Signature<body, recorded>* const known = &signature;
+void add(pybind11::module_& module, const LayerSignature<body, recorded>& signature) {
+  static const LayerSignature<body, recorded>* const known = &signature;
   constexpr auto call = [](PyObject*, PyObject* const* args, Py_ssize_t count,
                            PyObject* keywords) -> PyObject* {
     PyObject* given[4] = {};

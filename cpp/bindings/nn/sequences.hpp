@@ -97,9 +97,9 @@ inline bool read_all(const Sequence& sequence, const ArgumentName& place, Row& r
   });
 }
 inline bool read_all(const Sequence& sequence, const ArgumentName& place,
-                     OperandListBuilder& draft) {
-  OperandListBuilder::Writer pen(draft);
-  return read_each(sequence, place, [&](auto item) { pen.add(item); });
+                     OperandListBuilder& builder) {
+  OperandListBuilder::Writer writer(builder);
+  return read_each(sequence, place, [&](auto item) { writer.add(item); });
 }
 // Reads traced and plain numbers into a row of symbols. Returns false with an error set.
 bool read_all(const Sequence& sequence, const ArgumentName& place, SymbolRow& row);

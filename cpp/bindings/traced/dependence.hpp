@@ -73,7 +73,7 @@ class Dependence {
     bool has(ValueId place) const noexcept { return place >= first && place < end; }
   };
   // The transforms that the function of a rule excludes, counted from the outermost.
-  struct Rule {
+  struct RuleScope {
     std::size_t free, once;  // those that do not count; those that count in pairs only
   };
   static constexpr Set input_bit = Set{1} << 63;
@@ -117,7 +117,7 @@ class Dependence {
   }
 
   std::vector<Range> transforms_;
-  std::vector<Rule> rules_;
+  std::vector<RuleScope> rules_;
   std::vector<Set> sets_;
   Range inputs_;
 };

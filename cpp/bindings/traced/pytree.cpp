@@ -17,10 +17,10 @@ using Kind = TreeDef::Kind;
 
 // See the declaration. The outer position must outlive this one.
 struct TreeDef::Where {
-  enum Entry : std::uint8_t { tree, argument, keyword, index, key, field };
+  enum Kind : std::uint8_t { tree, argument, keyword, index, key, field };
   const std::string* name = nullptr;  // of the tree, or of the called function
   const Where* outer = nullptr;
-  Entry entry = tree;
+  Kind entry = tree;
   std::size_t k = 0;
   py::handle object = {};  // a key or the name of a field
 
@@ -300,7 +300,7 @@ void TreeDef::add(py::handle tree, const Where& where, Holding holding, bool flo
   // Adds a container. Its items are kept in a vector, since reading one may run code that changes
   // the container.
   const auto add_items = [&](Kind kind, const py::object& object, const py::object& more,
-                             const std::vector<py::object>& items, Where::Entry entry,
+                             const std::vector<py::object>& items, Where::Kind entry,
                              py::handle names) {
     nodes_.push_back({kind, items.size(), object, more});
     for (std::size_t k = 0; k < items.size(); ++k) {

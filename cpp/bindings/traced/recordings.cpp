@@ -398,7 +398,7 @@ class RecordingObject {
     const auto& groups = recording_->groups();
     if (groups.empty()) return false;
     const ActiveRange range(*recording_, places(inputs), end_of(roots(outputs)));
-    return std::any_of(groups.begin(), groups.end(), [&](const Recording::Group& group) {
+    return std::any_of(groups.begin(), groups.end(), [&](const Recording::RuleCall& group) {
       return !group.rule->goes_forward() && !group.pulled && range.varies(group.first);
     });
   }

@@ -43,12 +43,12 @@ struct OpenRecording : Recording {
   Dependence dependence;
   // A scope that can be rolled back: its first instruction, the number of constants before it, and
   // the number of living Python objects for values in it.
-  struct RollbackScope {
+  struct RollbackPoint {
     ValueId begin;
     std::size_t constants;
     std::uint32_t alive;
   };
-  std::vector<RollbackScope> passing{{0, 0, 0}};
+  std::vector<RollbackPoint> passing{{0, 0, 0}};
   Lines lines;  // the lines of values recorded under detect_anomaly()
 
   // Begins a rollback scope and returns its level.

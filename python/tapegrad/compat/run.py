@@ -105,7 +105,7 @@ class ProgramError(Exception):
 
 
 @dataclass(frozen=True)
-class Program:
+class Script:
     """A program that was read from a file; `cells` is None for a script."""
 
     path: str
@@ -118,7 +118,7 @@ class Program:
         return os.path.dirname(os.path.realpath(self.path))
 
 
-def read_program(script: str) -> Program:
+def read_program(script: str) -> Script:
     """Read a script, a notebook, or the `__main__.py` of a folder; raises ProgramError."""
     path = os.path.abspath(script)
     if os.path.isdir(path):
@@ -131,9 +131,9 @@ def read_program(script: str) -> Program:
         reason = f"can't open file {path!r}: [Errno {error.errno}] {error.strerror}"
         raise ProgramError(reason, 2) from None
     if not path.lower().endswith(".ipynb"):
-        return Program(path, source, None)
+        return Script(path, source, None)
     try:
-        return Program(path, source, notebook.read_cells(source.decode()))
+        return Script(path, source, notebook.read_cells(source.decode()))
     except ValueError as error:
         raise ProgramError(f"can't run {path!r} as a notebook: {error}", 2) from None
 
@@ -156,7 +156,7 @@ def main(argv: Sequence[str]) -> int:
     names: list[str] = options.replace_class
     try:
         if options.module is None:
-            program: Program | None = read_program(options.script)
+            program: Script | None = read_program(options.script)
             folder = program.folder if program is not None else ""
         else:
             program, folder = None, os.getcwd()
@@ -178,7 +178,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _prepare(folders: Sequence[str], names: Collection[str], program: Program | None) -> None:
+def _prepare(folders: Sequence[str], names: Collection[str], program: Script | None) -> None:
     """Install the import hooks for micrograd and for the classes to replace."""
     texts: dict[str, str | bytes] = {}
     if program is not None and program.cells is None:
@@ -206,7 +206,7 @@ def _execute(run: Callable[[], None], names: Collection[str], is_notebook: bool 
                 say(f"--replace-class {name}: the program defines no such class at its top level")
 
 
-def _run_program(program: Program, names: Collection[str]) -> None:
+def _run_program(program: Script, names: Collection[str]) -> None:
     if program.cells is None:
         loader = SourceFileLoader("__main__", program.path)
         namespace = _make_main(__file__=program.path, __cached__=None, __loader__=loader)

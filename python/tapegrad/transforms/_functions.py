@@ -35,7 +35,7 @@ def scalar(result: object, transform: str, f: Function) -> Any:
     return numbers[0]
 
 
-def described(result: object, structure: _core.Structure) -> str:
+def described(result: object, structure: _core.TreeDef) -> str:
     """Return a description of a result for messages."""
     if result is None:
         return "None"

@@ -77,7 +77,7 @@ class Variables:
 
     __slots__ = ("numbers", "structure")
 
-    def __init__(self, numbers: Numbers, structure: _core.Structure) -> None:
+    def __init__(self, numbers: Numbers, structure: _core.TreeDef) -> None:
         self.numbers = numbers
         self.structure = structure
 

@@ -123,7 +123,7 @@ class Compiled(_core.Function):
             results, outputs = self._flattened(f(*varied, **named))
             return trace.outcome(outputs.unflatten(results))
 
-    def _flattened(self, result: Any) -> tuple[Numbers, _core.Structure]:
+    def _flattened(self, result: Any) -> tuple[Numbers, _core.TreeDef]:
         name = name_of(self.__wrapped__)
         if result is None:
             raise TypeError(f"compile(): {name} returned None, not numbers")

@@ -99,7 +99,7 @@ class _Custom(Transformed):
         recording: _core.Recording,
         fixed: list[Any],
         operands: Numbers,
-        inputs: _core.Structure,
+        inputs: _core.TreeDef,
     ) -> tuple[Any, ...]:
         """The arguments with numbers of their own, as the function may also close over those."""
         return tuple(self._joined(fixed, inputs.unflatten(recording.copies(operands))))
@@ -135,7 +135,7 @@ class _Custom(Transformed):
                 f"pass the number as an argument, or apply stop_gradient() to it"
             )
 
-    def _operands(self, arguments: list[Any]) -> tuple[Numbers, _core.Structure]:
+    def _operands(self, arguments: list[Any]) -> tuple[Numbers, _core.TreeDef]:
         return _core.flatten(
             tuple(arguments), f"the arguments of {name_of(self.__wrapped__)}", True
         )

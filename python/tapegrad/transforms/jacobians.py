@@ -168,7 +168,7 @@ class Hessian(Derivative):
         return self._columns(*args, **keywords)
 
 
-def _blocks(rows: list[Numbers], of: _core.Structure, by: _core.Structure) -> Any:
+def _blocks(rows: list[Numbers], of: _core.TreeDef, by: _core.TreeDef) -> Any:
     """Nest a matrix as a pytree of the structure `of`, each leaf a pytree of the structure `by`."""
     outer: Numbers = []
     for shape, block in zip(of.shapes, _split(rows, of.shapes), strict=True):

@@ -299,7 +299,7 @@ class HessianProduct(Transformed):
         return "hvp", {"at": self.at} if self.at else {}
 
 
-def _like(tree: object, wanted: _core.Structure, what: str, other: str) -> Numbers:
+def _like(tree: object, wanted: _core.TreeDef, what: str, other: str) -> Numbers:
     """Return the numbers of a pytree; raises TypeError unless its structure is `wanted`."""
     numbers, structure = _core.flatten(tree, what)
     if structure != wanted:

@@ -351,7 +351,7 @@ class Arena {
       }
       const Index first = l->operand[0] & ~pending_bit;
       const Index second = l->operand[1];
-      if (c->flags & flag::extra && !destroy_note(static_cast<Index>(c - cells))) [[unlikely]] {
+      if (c->flags & flag::extra && !destroy_extra(static_cast<Index>(c - cells))) [[unlikely]] {
         --count;  // the attachment keeps the node alive
       } else {
         if (second == in_list) [[unlikely]] {
@@ -387,7 +387,7 @@ class Arena {
   }
 
   void destroy_leaf(Index i) noexcept {
-    if (cell(i).flags & flag::extra && !destroy_note(i)) return;
+    if (cell(i).flags & flag::extra && !destroy_extra(i)) return;
     if (has_list(i)) drop_list(list(i));
     pool_.reclaim_leaf(i);
   }
@@ -405,7 +405,7 @@ class Arena {
 
   // Removes the NodeExtra of a dead node and discards its objects. Returns false if the attachment
   // has become an owner of the node, which then lives on.
-  [[gnu::noinline]] bool destroy_note(Index i) noexcept {
+  [[gnu::noinline]] bool destroy_extra(Index i) noexcept {
     const auto found = extras_.find(i);
     if (found->second.attachment && found->second.attachment->take_over(i)) {
       set_aside(std::move(found->second.attachment));

@@ -194,7 +194,7 @@ class NodePool {
   // Number of blocks in a group. The blocks of a group get and return their memory together.
   static constexpr Index group = commit_step / size;
   // The state of a group.
-  struct Group {
+  struct BlockGroup {
     std::uint16_t used = 0;  // blocks that are not free
     bool returned = false;   // the system has the memory; no block is in use
   };
@@ -420,7 +420,7 @@ class NodePool {
   std::size_t reserved_ = 0;
   std::uint64_t sequence_ = 0;
   std::vector<Block> blocks_;
-  std::vector<Group> groups_;
+  std::vector<BlockGroup> groups_;
   std::vector<bool> going_;       // a flag for each group; scratch of return_groups()
   std::size_t empty_groups_ = 0;  // empty groups that have memory
   std::size_t returned_groups_ = 0;

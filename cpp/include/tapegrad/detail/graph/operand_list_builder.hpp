@@ -25,18 +25,18 @@ class OperandListBuilder {
   // Adds operands in a loop with its state in registers. The destructor writes the state back.
   class Writer {
    public:
-    explicit Writer(OperandListBuilder& draft)
-        : draft_(draft),
-          cells_(draft.arena_.pool().cells()),
-          numbers_(draft.list_->numbers()),
-          nodes_(draft.list_->nodes()),
-          at_(draft.filled_) {}
+    explicit Writer(OperandListBuilder& builder)
+        : builder_(builder),
+          cells_(builder.arena_.pool().cells()),
+          numbers_(builder.list_->numbers()),
+          nodes_(builder.list_->nodes()),
+          at_(builder.filled_) {}
     Writer(const Writer&) = delete;
     Writer& operator=(const Writer&) = delete;
     ~Writer() {
-      draft_.filled_ = at_;
-      draft_.flags_ |= flags_;
-      draft_.any_node_ |= any_node_;
+      builder_.filled_ = at_;
+      builder_.flags_ |= flags_;
+      builder_.any_node_ |= any_node_;
     }
 
     // Appends a constant, or a node with its primal, and returns the number. The last overload
@@ -61,7 +61,7 @@ class OperandListBuilder {
       return cell;
     }
 
-    OperandListBuilder& draft_;
+    OperandListBuilder& builder_;
     Cell* cells_;
     double* numbers_;
     Index* nodes_;

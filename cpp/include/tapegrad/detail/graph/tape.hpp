@@ -244,9 +244,9 @@ class Tape : public Arena {
 
   template <double (*number)(double) noexcept = as_given>
   Index place_list(Op code, double primal, std::span<const Operand> operands) {
-    OperandListBuilder draft(*this, operands.size());
-    for (const Operand& operand : operands) draft.add(operand.node, number(operand.partial));
-    return add_list_node(code, primal, draft.list(), nullptr);
+    OperandListBuilder builder(*this, operands.size());
+    for (const Operand& operand : operands) builder.add(operand.node, number(operand.partial));
+    return add_list_node(code, primal, builder.list(), nullptr);
   }
 
   // Records a node that becomes an owner of both lists.

@@ -176,7 +176,8 @@ class ReverseSweep {
   // Applies the rule of a group of outputs, of which `last` is the last. Returns the first output,
   // or the begin of the range if the group starts earlier.
   ValueId pull_rule(ValueId last) {
-    const Recording::Group group = range_.recording().groups()[range_.recording()[last].operand[0]];
+    const Recording::RuleCall group =
+        range_.recording().groups()[range_.recording()[last].operand[0]];
     detail::RuleInput<Number> cotangents(group.count);
     for (ValueId i = (std::max)(group.first, range_.begin()); i <= last; ++i)
       cotangents.set(i - group.first, at(i));
@@ -262,7 +263,7 @@ class ForwardSweep {
 
   // Applies the rule of a group of outputs, which begins at `first`. Returns the last output.
   ValueId push_rule(ValueId first) {
-    const Recording::Group group =
+    const Recording::RuleCall group =
         range_.recording().groups()[range_.recording()[first].operand[0]];
     const ValueId last = group.first + group.count - 1;
     // Forward over reverse: a recorded sweep has applied the backward rule to the outputs, so their
@@ -291,7 +292,7 @@ class ForwardSweep {
 
   // True if an output depends on one of the group's. Rules without forward mode are rare, so the
   // first call finds the answer for all instructions.
-  bool is_needed(const Recording::Group& group) {
+  bool is_needed(const Recording::RuleCall& group) {
     if (outputs_.empty()) return true;
     const Recording& recording = range_.recording();
     if (needed_.empty()) {
@@ -307,7 +308,7 @@ class ForwardSweep {
           for (const ValueId operand : at.operand) need(operand);
           continue;
         }
-        const Recording::Group& user = recording.groups()[at.operand[0]];
+        const Recording::RuleCall& user = recording.groups()[at.operand[0]];
         for (const ValueId operand : user.operands) need(operand);
         if (user.pulled) need(user.values[i - user.first]);
       }

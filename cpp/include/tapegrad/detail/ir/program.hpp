@@ -61,7 +61,7 @@ class Program {
   // inputs. Returns all_hold and leaves all results in `numbers`, or returns the index of the first
   // guard that fails; the numbers that no guard needs are then not computed.
   std::size_t replay(double* numbers) const noexcept {
-    Position at{numbers + constants.size() + inputs, operands.data()};
+    Cursor at{numbers + constants.size() + inputs, operands.data()};
     at = run(0, guard_runs, numbers, at);
     for (std::size_t k = 0; k < guards.size(); ++k)
       if (!same(observe(guards[k], numbers), guards[k].outcome)) return k;
@@ -77,13 +77,12 @@ class Program {
 
  private:
   // The next result and the next operand of a replay.
-  struct Position {
+  struct Cursor {
     double* result;
     const ValueId* operand;
   };
 
-  Position run(std::size_t first, std::size_t last, const double* numbers,
-               Position at) const noexcept {
+  Cursor run(std::size_t first, std::size_t last, const double* numbers, Cursor at) const noexcept {
     double carried = first < last && at.result != numbers ? at.result[-1] : 0.0;
     for (std::size_t k = first; k < last; ++k) {
       const auto [op, carry, count] = runs[k];
@@ -96,7 +95,7 @@ class Program {
 
   // Executes one run. Returns its last result.
   template <Carry carry, std::size_t K>
-  static double execute(const double* numbers, Position at, std::uint32_t count,
+  static double execute(const double* numbers, Cursor at, std::uint32_t count,
                         double carried) noexcept {
     constexpr const auto& e = std::get<K>(ops::table);
     constexpr std::size_t arity = operand_count(static_cast<Op>(K));
@@ -116,7 +115,7 @@ class Program {
 
   template <Carry carry>
   static constexpr auto executions_with = []<std::size_t... K>(std::index_sequence<K...>) {
-    return std::array<double (*)(const double*, Position, std::uint32_t, double) noexcept,
+    return std::array<double (*)(const double*, Cursor, std::uint32_t, double) noexcept,
                       sizeof...(K)>{execute<carry, K>...};
   }
   (std::make_index_sequence<ops::count>());

@@ -131,7 +131,7 @@ struct Rule {
 class Recording {
  public:
   // The outputs of one application of a rule: successive instructions from `first` on.
-  struct Group {
+  struct RuleCall {
     ValueId first;
     std::uint32_t count;
     std::vector<ValueId> operands;
@@ -200,7 +200,7 @@ class Recording {
     return i & constant_tag ? constants_[i & ~constant_tag] : instructions_[i].primal;
   }
   const std::vector<Guard>& guards() const noexcept { return guards_; }
-  const std::vector<Group>& groups() const noexcept { return groups_; }
+  const std::vector<RuleCall>& groups() const noexcept { return groups_; }
   std::span<const double> constants() const noexcept { return constants_; }
 
   // True if the recording will be replayed with other inputs. If false, comparisons of its numbers
@@ -252,7 +252,7 @@ class Recording {
   std::vector<Instruction> instructions_;
   std::vector<double> constants_;
   std::vector<Guard> guards_;
-  std::vector<Group> groups_;
+  std::vector<RuleCall> groups_;
 };
 
 // A number of the current recording, or a constant, which needs no instruction.

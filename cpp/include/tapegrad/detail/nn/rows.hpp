@@ -107,8 +107,8 @@ class Products {
   }
 
   // Appends an item to the row and adds its product with the next element of x.
-  void write(OperandListBuilder::Writer& pen, auto item) noexcept {
-    total_ = total_ + pen.add(item) * *at_++;
+  void write(OperandListBuilder::Writer& writer, auto item) noexcept {
+    total_ = total_ + writer.add(item) * *at_++;
   }
 
   // Records the sum. The result is a node that the caller owns or, if all arguments are plain

@@ -230,7 +230,7 @@ inline std::optional<Coloring> greedy_columns(const Pattern& pattern, const Patt
 class Neighborhoods {
  public:
   /// A colour among the neighbours of a vertex.
-  struct Entry {
+  struct ColoredNeighbor {
     Color color;   ///< The colour.
     Vertex first;  ///< The first neighbour that got the colour.
     bool many;     ///< Whether several neighbours have it, so that the vertex is their hub.
@@ -242,24 +242,26 @@ class Neighborhoods {
       : pattern_(pattern), sizes_(pattern.columns), entries_(pattern.indices.size()) {}
 
   /// Returns the entries of v.
-  std::span<Entry> of(Vertex v) noexcept {
+  std::span<ColoredNeighbor> of(Vertex v) noexcept {
     return {entries_.data() + pattern_.starts[v], sizes_[v]};
   }
   /// Returns the entry of v for a colour, or null if no neighbour has it.
-  Entry* find(Vertex v, Color color) noexcept {
-    for (Entry& entry : of(v))
+  ColoredNeighbor* find(Vertex v, Color color) noexcept {
+    for (ColoredNeighbor& entry : of(v))
       if (entry.color == color) return &entry;
     return nullptr;
   }
   /// Returns the entry of v for a colour that a neighbour has.
-  Entry& at(Vertex v, Color color) noexcept { return *find(v, color); }
+  ColoredNeighbor& at(Vertex v, Color color) noexcept { return *find(v, color); }
   /// Adds an entry for a colour that no neighbour of v had before.
-  void add(Vertex v, Entry entry) noexcept { entries_[pattern_.starts[v] + sizes_[v]++] = entry; }
+  void add(Vertex v, ColoredNeighbor entry) noexcept {
+    entries_[pattern_.starts[v] + sizes_[v]++] = entry;
+  }
 
  private:
   const Pattern& pattern_;
   Vertices sizes_;
-  std::vector<Entry> entries_;
+  std::vector<ColoredNeighbor> entries_;
 };
 
 /// Returns a greedy star colouring in this order, or nothing if it needs `limit` colours or more.

@@ -102,15 +102,16 @@ inline CCondition c_condition(const CExpression& x, std::string_view sign, const
 }
 
 template <class X, class Y>
-concept CTextPair = Pair<X, Y> &&(std::same_as<X, CExpression> || std::same_as<Y, CExpression>);
+concept CExpressionPair = Pair<X, Y> &&
+    (std::same_as<X, CExpression> || std::same_as<Y, CExpression>);
 
 // clang-format off
-template <class X, class Y> requires CTextPair<X, Y> CCondition operator<(const X& x, const Y& y) { return c_condition(x, "<", y); }
-template <class X, class Y> requires CTextPair<X, Y> CCondition operator>(const X& x, const Y& y) { return c_condition(x, ">", y); }
-template <class X, class Y> requires CTextPair<X, Y> CCondition operator<=(const X& x, const Y& y) { return c_condition(x, "<=", y); }
-template <class X, class Y> requires CTextPair<X, Y> CCondition operator>=(const X& x, const Y& y) { return c_condition(x, ">=", y); }
-template <class X, class Y> requires CTextPair<X, Y> CCondition operator==(const X& x, const Y& y) { return c_condition(x, "==", y); }
-template <class X, class Y> requires CTextPair<X, Y> CCondition operator!=(const X& x, const Y& y) { return c_condition(x, "!=", y); }
+template <class X, class Y> requires CExpressionPair<X, Y> CCondition operator<(const X& x, const Y& y) { return c_condition(x, "<", y); }
+template <class X, class Y> requires CExpressionPair<X, Y> CCondition operator>(const X& x, const Y& y) { return c_condition(x, ">", y); }
+template <class X, class Y> requires CExpressionPair<X, Y> CCondition operator<=(const X& x, const Y& y) { return c_condition(x, "<=", y); }
+template <class X, class Y> requires CExpressionPair<X, Y> CCondition operator>=(const X& x, const Y& y) { return c_condition(x, ">=", y); }
+template <class X, class Y> requires CExpressionPair<X, Y> CCondition operator==(const X& x, const Y& y) { return c_condition(x, "==", y); }
+template <class X, class Y> requires CExpressionPair<X, Y> CCondition operator!=(const X& x, const Y& y) { return c_condition(x, "!=", y); }
 inline CCondition operator&&(const CCondition& x, const CCondition& y) { return c_condition(x.text, "&&", y.text); }
 inline CCondition operator||(const CCondition& x, const CCondition& y) { return c_condition(x.text, "||", y.text); }
 

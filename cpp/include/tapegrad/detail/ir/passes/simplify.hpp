@@ -109,7 +109,7 @@ class Simplifier {
     if (given.op == Op::leaf) return given.primal;
     // An output of a rule is the number that the rule's function computed for it.
     if (given.op == Op::custom) {
-      const Recording::Group& group = recording_.groups()[given.operand[0]];
+      const Recording::RuleCall& group = recording_.groups()[given.operand[0]];
       return (*this)(group.values[i - group.first]);
     }
     if (given.op == op<"copy">() || given.op == op<"stop">()) return (*this)(given.operand[0]);
