@@ -182,6 +182,8 @@ template <Recorded T> auto expm1(const T& x) { return detail::apply<"expm1">(x);
 template <Recorded T> auto log(const T& x) { return detail::apply<"log">(x); }
 /// log(1 + x), accurate near 0
 template <Recorded T> auto log1p(const T& x) { return detail::apply<"log1p">(x); }
+/// log(1 - exp(-x)), accurate at both ends
+template <Recorded T> auto log1mexp(const T& x) { return detail::apply<"log1mexp">(x); }
 /// The logarithm to base 2.
 template <Recorded T> auto log2(const T& x) { return detail::apply<"log2">(x); }
 /// The logarithm to base 10.
@@ -226,6 +228,7 @@ template <Recorded T> auto softplus(const T& x) { return detail::apply<"softplus
 template <Recorded T> auto relu(const T& x) { return detail::apply<"relu">(x); }
 /// x where x > 0, else slope * x.
 template <class X, class Y> requires Pair<X, Y> auto leaky_relu(const X& x, const Y& slope) { return detail::apply<"leaky_relu">(x, slope); }
+/// The same with slope = 0.01.
 template <Recorded X> auto leaky_relu(const X& x) { return leaky_relu(x, 0.01); }
 /// x times the normal distribution function of x (erf form).
 template <Recorded T> auto gelu(const T& x) { return detail::apply<"gelu">(x); }
