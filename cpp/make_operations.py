@@ -111,6 +111,7 @@ def overloads() -> Iterator[str]:
             result = "Value" if k < count else "float"
             yield "@overload"
             yield f"def {one['name']}({', '.join(listed)}) -> {result}: ..."
+    yield ""  # as ruff formats it
 
 
 SECTIONS: dict[Path, dict[str, Callable[[], Iterator[str]]]] = {

@@ -129,7 +129,7 @@ def markdown(report: Report) -> str:
         "",
         provenance(report) + (f" Peers: {versions}." if versions else ""),
         "",
-        "Nanoseconds an elementary operation. *tapegrad CompactTape* is the tape of `compact_tape.hpp`,",
+        "Nanoseconds an elementary operation. *tapegrad CompactTape* is in `compact_tape.hpp`,",
         "*tapegrad Value* the nodes that Python shows. *By hand* is the adjoint as one would write",
         "it for this one function: the limit. *Spread* is how far the median round lay above the",
         "best. *First recording* is what an operation costs above that in a new process, whose",
