@@ -1,11 +1,11 @@
 // tapegrad::CompactTape, a linear tape of the operations of one evaluation. Steps are recorded in
 // order, swept in reverse, and discarded together.
 //
-// A Value is a node with a lifetime of its own. An Active is a primal and the index of an adjoint
-// on the tape. An assigned expression of n active numbers is recorded in at most (n + 1) / 2 steps
-// of two operands each. y = x * a + b is one step, and so is a chain of functions of one number,
-// such as tanh(exp(x)). A step takes 8 bytes, its adjoint 8, and each stored partial derivative 8.
-// A sum or difference of two numbers stores no partial derivative.
+// A Value refers to a node with a lifetime of its own. An Active is a primal and the index of an
+// adjoint on the tape. An expression with n uses of active numbers takes at most (n + 1) / 2 steps.
+// A step has one or two operands, or three if one of them has the partial 1. y = x * a + b is one
+// step, and so is a chain of functions of one number, such as tanh(exp(x)). A step takes 8 bytes,
+// its adjoint 8, and each stored partial 8. A sum or difference of two numbers stores no partial.
 #pragma once
 
 #include <algorithm>
@@ -34,16 +34,15 @@ namespace tapegrad {
 ///     tape.backward(y);
 ///     double slope = tape.adjoint(a);  // dy/da
 ///
-/// The tape belongs to the thread that created it, which has one tape at a time. Active numbers of
-/// this thread are recorded on it. Do not use an Active that is not a constant after its tape is
-/// destroyed.
+/// The tape belongs to the thread that created it. A thread has at most one tape, for all its
+/// Active numbers. After the tape is destroyed, use only the Active numbers that are constants.
 ///
 /// Operators of Active numbers return expressions. An expression is recorded when it is assigned to
 /// an Active, so write the type instead of `auto`: an `auto` variable keeps the expression, and
 /// each use records it again. An assignment throws ArenaFull when the tape is full.
 class CompactTape {
  public:
-  /// The largest limit that a tape can have, in operations.
+  /// The largest limit that a tape can have, in steps.
 #if defined(_WIN32)
   // Windows charges memory when it is committed, and the whole tape is committed at once.
   static constexpr std::size_t most = std::size_t{1} << 22;
@@ -78,24 +77,23 @@ class CompactTape {
     return {primal, static_cast<std::int32_t>(inputs_ - adjoints_)};
   }
 
-  /// Computes derivatives of `root` by a reverse sweep over the whole tape. The sweep adds `seed`
-  /// times the derivative of `root` to the adjoint of each input, and leaves the adjoints of all
-  /// other numbers at 0. It does nothing if `root` is a constant.
+  /// Computes derivatives of `root` by a reverse sweep over the whole tape. The sweep adds to the
+  /// adjoint of each input `seed` times the derivative of `root` by that input, and leaves the
+  /// adjoints of all steps at 0. It does nothing if `root` is a constant.
   ///
   /// A step with the adjoint 0 passes nothing on. Its contribution through an infinite partial
   /// derivative is therefore 0, where the sweep of a Value gives NaN.
   void backward(const Active& root, double seed = 1.0) noexcept;
 
-  /// Returns the adjoint of an input. A number that differs from an input by a constant, such as
-  /// x + 1, shares its adjoint. Returns 0 for all other numbers, because backward() clears their
-  /// adjoints.
+  /// Returns the adjoint of an input. An expression that uses one input alone, once and with the
+  /// partial 1, such as x + 1, x * 1.0 or abs(x) for x > 0, gives a number that shares the input's
+  /// adjoint. Returns 0 for all other numbers, because backward() clears their adjoints.
   double adjoint(const Active& input) const noexcept { return adjoints_[input.slot_]; }
 
   /// Sets the adjoints of all inputs to 0.
   void zero_adjoints() noexcept { std::fill(inputs_, adjoints_, 0.0); }
 
-  /// A state of the tape to which rewind() can return: the counts of steps, stored partial
-  /// derivatives and inputs.
+  /// A state to which rewind() can return: the counts of steps, stored partials and inputs.
   ///
   ///     const tapegrad::CompactTape::Position position = tape.position();
   ///     tape.backward(x * x);  // x: an Active
@@ -116,14 +114,12 @@ class CompactTape {
     partial_ = partials_ + position.partials;
     inputs_ = adjoints_ - position.inputs;
   }
-  /// Discards all steps and all inputs. Only constants among the numbers made before may be used
-  /// again.
+  /// Discards all steps and inputs. Of the numbers made before, only constants may be used again.
   void clear() noexcept { rewind({1, 0, 0}); }
 
   /// Returns the number of recorded steps.
   std::size_t size() const noexcept { return static_cast<std::size_t>(top_) - 1; }
-  /// Returns the number of bytes in use: those of the steps, the stored partial derivatives and the
-  /// adjoints.
+  /// Returns the number of bytes in use for steps, stored partial derivatives and adjoints.
   std::size_t bytes() const noexcept {
     const Position all = position();
     return all.steps * (sizeof(Step) + sizeof(double)) +
@@ -158,7 +154,8 @@ class CompactTape {
   }
 
   // Records a number with these operands and returns its slot. No operand is a constant. The types
-  // of the partials select the kind of step at compile time.
+  // of the partials select the kind at compile time. For two operands or more there is one run-time
+  // test: is the operand with the partial 1 the newest step?
   template <class... P>
   [[gnu::always_inline]] std::int32_t record(const detail::Leaf<P>&... leaf) {
     using Partials = std::tuple<P...>;
@@ -195,7 +192,7 @@ class CompactTape {
     return record_each(places, partials, n, two);
   }
 
-  // The same for operands of which some may be constants. Leaves out constants and operands whose
+  // The same for operands of which some may be constants. Omits constants and operands whose
   // partial is 0; returns the slot 0, that of a constant, if none remains.
   template <class... P>
   [[gnu::always_inline]] std::int32_t record_some(const detail::Leaf<P>&... leaf) {
@@ -214,6 +211,7 @@ class CompactTape {
   }
 
   // Records a number with one operand. If the partial is 1, the number shares the operand's slot.
+  // If it is 0, the result is a constant.
   [[gnu::always_inline]] std::int32_t record_one(std::int32_t operand, double partial) {
     if (partial == 0.0) return 0;
     if (partial == 1.0) return operand;
@@ -235,8 +233,9 @@ class CompactTape {
     return record_each(places, partials, n, two);
   }
 
-  // Records a step for each two operands and returns the slot of the last one. Each step but the
-  // first is carried. `first` is the kind of the first step: two, or two | carried.
+  // Records one step for every two operands and returns the slot of the last step. Each later step
+  // has the step before it as a further operand (`carried`). `first` is the kind of the first step:
+  // two, or two | carried.
   [[gnu::always_inline]] std::int32_t record_each(const std::int32_t* places,
                                                   const double* partials, std::size_t n,
                                                   std::uint32_t first) {

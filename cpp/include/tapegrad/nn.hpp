@@ -5,9 +5,9 @@
 //   tapegrad::Value loss = tapegrad::cross_entropy(logits, target);
 //   loss.backward();
 //
-// Functions record on this thread's tape. Values and derivatives are PyTorch's. Sums run from left
-// to right. Functions throw std::invalid_argument for lengths that do not fit, and ArenaFull when
-// the tape is full.
+// Functions record on this thread's tape. Results and derivatives agree with PyTorch's. Sums run
+// from left to right. Functions throw std::invalid_argument for lengths that do not fit, and
+// ArenaFull when the tape is full.
 #pragma once
 
 #include <cstddef>
@@ -24,7 +24,7 @@ namespace tapegrad {
 
 namespace detail {
 
-// Returns a Row that refers to these nodes.
+// Returns these nodes as a Row: a sequence of nodes and numbers that owns its nodes.
 inline Row row_of(std::span<const Value> xs) {
   Row row(Value::tape());
   row.reserve(xs.size());
@@ -64,7 +64,8 @@ std::vector<Value> normalized(const char* name, std::span<const Value> xs,
   return values_of(out);
 }
 
-// Returns the number that loss(out) appends. Checks first that xs and targets have the same length.
+// Returns the Value for the one result that loss(out) appends. Checks first that xs and targets
+// have the same length.
 template <class Loss>
 Value reduced(const char* name, std::span<const Value> xs, std::span<const Value> targets,
               Loss loss) {
@@ -78,7 +79,7 @@ Value reduced(const char* name, std::span<const Value> xs, std::span<const Value
 
 /// Returns w x + b, the output of a fully connected layer, one node for each row of w.
 /// `w` has the rows of the weight matrix, each of the length of `x`. `b` has one number for each
-/// row, or is empty for none. Throws std::invalid_argument if a length does not fit.
+/// row. An empty `b` means no bias. Throws std::invalid_argument if a length does not fit.
 inline std::vector<Value> linear(std::span<const std::vector<Value>> w, std::span<const Value> x,
                                  std::span<const Value> b = {}) {
   Tape& tape = Value::tape();
@@ -134,8 +135,8 @@ inline std::vector<Value> log_softmax(std::span<const Value> xs) {
 /// normalisation (Zhang & Sennrich 2019). The result is accurate also for numbers whose squares
 /// overflow or underflow.
 ///
-/// `weight` has one factor for each number, or is empty for none. Throws std::invalid_argument if
-/// its length does not fit.
+/// `weight` has one factor for each number. An empty `weight` means no factors. Throws
+/// std::invalid_argument if its length does not fit.
 inline std::vector<Value> rmsnorm(std::span<const Value> xs, std::span<const Value> weight = {},
                                   double eps = 1e-5) {
   return detail::normalized("rmsnorm", xs, weight, {},
@@ -148,8 +149,8 @@ inline std::vector<Value> rmsnorm(std::span<const Value> xs, std::span<const Val
 /// differences from the mean. The result is accurate also for numbers whose squares overflow or
 /// underflow.
 ///
-/// `weight` has one factor and `bias` one summand for each number; either may be empty for none.
-/// Throws std::invalid_argument if a length does not fit.
+/// `weight` has one factor and `bias` one summand for each number. An empty `weight` means no
+/// factors, and an empty `bias` no summands. Throws std::invalid_argument if a length does not fit.
 inline std::vector<Value> layernorm(std::span<const Value> xs, std::span<const Value> weight = {},
                                     std::span<const Value> bias = {}, double eps = 1e-5) {
   return detail::normalized("layernorm", xs, weight, bias,

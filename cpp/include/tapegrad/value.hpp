@@ -1,4 +1,5 @@
-// tapegrad::Value, a node of a dynamic computation graph, with reverse-mode differentiation.
+// tapegrad::Value, a reference to a node of a dynamic computation graph, with reverse-mode
+// differentiation.
 #pragma once
 
 #include <cstddef>
@@ -29,22 +30,22 @@ namespace detail {
 }  // namespace detail
 
 #if TAPEGRAD_CHECK_THREADS
-// A namespace that changes the symbols' names. The check makes a Value larger, so the linker must
+// A namespace that changes the linker names. The check makes a Value larger, so the linker must
 // reject translation units that disagree about TAPEGRAD_CHECK_THREADS.
 inline namespace checked {
 #endif
 
-/// A reference-counted handle to a node of this thread's tape. A node holds a number (its primal),
-/// the operation and operands that computed it, and an adjoint.
+/// A counted reference to a node of this thread's tape. A node holds a number (its primal), the
+/// operation and operands that computed it, and an adjoint.
 ///
 ///     tapegrad::Value a = 2.0, b = -3.0, c = 10.0;
 ///     tapegrad::Value y = tanh(a * b + c);
 ///     y.backward();
 ///     double slope = a.grad();  // dy/da
 ///
-/// A copy refers to the same node. The node lives until its last handle and the last node that has
-/// it as an operand are gone. A moved-from Value refers to no node: copy it, assign to it or
-/// destroy it, but call no other member.
+/// A copy refers to the same node. The node lives until the last Value that refers to it and the
+/// last node that has it as an operand are gone. A moved-from Value refers to no node: copy it,
+/// assign to it or destroy it, but call no other member.
 ///
 /// Functions that record a node throw ArenaFull when the tape has no more room.
 ///
@@ -53,7 +54,7 @@ inline namespace checked {
 /// otherwise nothing checks it.
 class Value {
  public:
-  /// The type that an expression of this type becomes when it is assigned: Value itself.
+  /// The type that stores a result: Value itself. For an expression of Active numbers it is Active.
   using Whole = Value;
 
   /// Creates a leaf with the primal 0.
@@ -68,8 +69,8 @@ class Value {
   Value(Value&& other) noexcept : node_(std::exchange(other.node_, no_node)) {
     if (node_ != no_node) other.check_thread();
   }
-  /// Drops the reference to the old node and refers to the node of `other` instead. The number of
-  /// the old node does not change.
+  /// Drops the reference to the old node and refers to the node of `other` instead. The old node
+  /// keeps its primal.
   Value& operator=(Value other) noexcept {
     if (node_ != no_node) check_thread();
     std::swap(node_, other.node_);
@@ -105,9 +106,9 @@ class Value {
   /// adjoints were 0, each is afterwards `seed` times the derivative of this number by that node.
   ///
   /// The sweep clears no adjoint. Intermediate nodes pass on the adjoint that an earlier sweep left
-  /// in them, as in micrograd: call zero_grad() before a second sweep over the same nodes. A seed
-  /// of 0 reaches no operand. Throws std::bad_alloc if the sweep needs memory that the system
-  /// refuses.
+  /// in them, as in micrograd: call zero_grad() before a second sweep over the same nodes. With a
+  /// seed of 0 the sweep only sets this node's adjoint to 0. Throws std::bad_alloc if the sweep
+  /// needs memory that the system refuses.
   void backward(double seed = 1.0) const {
     const Value root = *this;  // a backward function may drop the caller's reference
     tape().backward(root.node_, seed);
@@ -148,14 +149,15 @@ class Value {
     }
   }
 
-  /// Returns `x` in the form in which Tape::record() takes it. The
-  /// result owns no reference: it is valid while `x` lives.
+  /// Returns `x` in the form in which Tape::record() takes it. The result owns no reference: it is
+  /// valid while `x` lives.
   static Argument argument(const Value& x) noexcept { return {x.node_, x.data()}; }
   /// The same for a plain number, which has no node.
   static Argument argument(double x) noexcept { return {no_node, x}; }
 
-  /// Returns `x` with another primal, for an operation whose value is rounded more accurately than
-  /// the recorded nodes compute it. Changes the node of `x`, so give a node that was just recorded.
+  /// Returns `x` with another primal, for fma() and hypot() of three, whose value the standard
+  /// library computes more accurately than the recorded nodes. Changes the node of `x`, so give a
+  /// node that was just recorded.
   static Value with_data(Value x, double primal) noexcept {
     x.set_data(primal);
     return x;
@@ -179,8 +181,8 @@ class Value {
     return *tape_;
   }
 
-  // Destroys the thread's tape when the thread ends, unless a node is still alive: a static Value,
-  // for example, is destroyed later.
+  // Destroys the tape when the thread ends. If a node is still alive, such as that of a static
+  // Value, the tape is left allocated.
   struct Keeper {
     ~Keeper() {
       if (tape_ == nullptr || tape_->pool().alive() != 0) return;

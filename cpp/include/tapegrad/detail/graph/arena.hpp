@@ -19,8 +19,9 @@ namespace tapegrad {
 
 class PendingNodes;
 
-// A pool of nodes with reference counts. The owners of a node are handles and the nodes that have
-// it as an operand. The class is not thread-safe.
+// A pool of nodes with reference counts. The owners of a node are its handle, the nodes and operand
+// lists that have it as an operand, snapshots of the embedding, and callers, such as a Value. The
+// class is not thread-safe.
 class Arena {
  public:
   explicit Arena(Index limit = max_nodes) : pool_(limit) {}
@@ -53,7 +54,7 @@ class Arena {
   // Turns the caller's reference to the node into the handle's. take_from_handle() is the inverse.
   void give_to_handle(Index i) noexcept { cell(i).owners += handle_owner - 1; }
   void take_from_handle(Index i) noexcept { cell(i).owners -= handle_owner - 1; }
-  // Drops `owner` references and destroys the node if none is left.
+  // Subtracts `owner` (1, or handle_owner for a handle) from the count and destroys the node at 0.
   void release(Index i, std::uint32_t owner = 1) noexcept {
     Cell& c = cell(i);
     if ((c.owners -= owner) != 0) [[likely]]
@@ -66,14 +67,16 @@ class Arena {
   // True if the operands of the node lie in operand lists and not in the node.
   bool has_list(Index i) const noexcept { return link(i).operand[1] == in_list; }
 
-  // The operand lists of a node that has_list(). The second is null unless the node is a sum of
-  // products: then it holds the factors by which the operands in the first are multiplied.
+  // The operand lists of a node for which has_list() is true. An inner product may have the second,
+  // which holds the factors by which the operands in the first are multiplied; else it is null.
   OperandList* list(Index i) const noexcept { return at(partials(i)[0]); }
   OperandList* factors(Index i) const noexcept { return at(partials(i)[1]); }
 
-  // Calls visit(nodes, partials, count) for each range of operands of a node that has_list(). In a
-  // sum of products, the numbers of one list are the partials of the other. Operands of the first
-  // list past the length of the second come last; their partials are their own numbers.
+  // Calls visit(nodes, partials, count) for each range of operands of a node for which has_list()
+  // is true. A single list is one range, with its own numbers as partials. For two lists, the
+  // ranges are: the operands of the first list that have factors, whose partials are the numbers of
+  // the second list; the operands of the second, whose partials are the numbers of the first; the
+  // rest of the first, whose partials are their own numbers.
   template <class Visit>
   void each_span(Index i, Visit visit) const {
     const OperandList* const own = list(i);
@@ -132,7 +135,7 @@ class Arena {
 
   // Returns an operand list that belongs to this node alone, so that the caller may write to it.
   // Its numbers are partials. If the node shares its list, or has two, the function copies the
-  // operands into a new list. The node must have_list().
+  // operands into a new list. has_list() must be true.
   OperandList& own_list(Index i) {
     OperandList* const before = list(i);
     OperandList* const factors_before = factors(i);
@@ -148,15 +151,16 @@ class Arena {
     return *made;
   }
 
-  // Ensures that the node shares no operand list with another node. Each operand then counts this
-  // node itself as an owner.
+  // Ensures that the node shares no operand list with another node: if it does, the function gives
+  // the node one list of its own, which owns each operand once per use.
   void unshare(Index i) {
     if (!has_list(i)) return;
     const OperandList* const by = factors(i);
     if (list(i)->owners > 1 || (by != nullptr && by->owners > 1)) own_list(i);
   }
 
-  // Drops one reference to the list. The last one releases the nodes of the list and frees it.
+  // Drops one reference to the list. If it was the last, releases the list's nodes and frees the
+  // list.
   void give_up(OperandList* list) noexcept {
     if (--list->owners != 0) return;
     for (std::size_t k = 0; k < list->size; ++k)
@@ -199,7 +203,7 @@ class Arena {
     if (!discarding_) destroy_discarded();
   }
 
-  // A guard that defers the destruction of discarded objects until the outermost Busy ends.
+  // A scope that defers the destruction of discarded objects until the outermost Busy ends.
   class Busy {
    public:
     explicit Busy(Arena& arena)
@@ -220,7 +224,8 @@ class Arena {
            extras_.size() * (sizeof(NodeExtra) + 2 * sizeof(void*));
   }
 
-  // Appends the operands of the node in the order in which the node holds them, constants included.
+  // Appends the operands of the node, constants included. The order is as stored: with
+  // flag::constant_left and no list, the constant comes second although it is the first operand.
   void append_operands(Index i, std::vector<Operand>& operands) const {
     if (has_list(i)) return append_list(i, operands);
     const Link& l = link(i);
@@ -234,7 +239,8 @@ class Arena {
   friend class PendingNodes;
 
   // True if all numbers are finite. It uses integer arithmetic, which compilers vectorise: the
-  // exponent bits of an infinity or NaN are all ones, and one more carries into the sign bit.
+  // exponent bits of an infinity or NaN are all ones, and adding one to the exponent field carries
+  // into the sign bit.
   static bool are_finite(const double* x, std::size_t count) noexcept {
     constexpr std::uint64_t sign = std::uint64_t{1} << 63, exponent = std::uint64_t{1} << 52;
     std::uint64_t carried = 0;
@@ -286,11 +292,12 @@ class Arena {
   }
 
  private:
-  // Destroys a node that has lost its last owner, and every operand that thereby loses its own. A
-  // node that waits for its destruction is doomed. One descending scan destroys the doomed nodes of
-  // a block, starting at the newest; operands that die during the scan join it. Blocks with other
-  // doomed nodes form a chain. There is no recursion and no allocation, however deep the graph is.
-  // Objects of the embedding are destroyed last, because their destructors may run any code.
+  // Destroys a node that has lost its last owner, and every operand that thereby loses its last
+  // owner. A node that waits for its destruction is doomed. One descending scan destroys the doomed
+  // nodes of a block, starting at the newest; operands that die during the scan join it. Blocks
+  // with other doomed nodes form a chain. There is no recursion and no allocation, however deep the
+  // graph is. Objects of the embedding are destroyed last, because their destructors may run any
+  // code.
   [[gnu::noinline]] void destroy(Index i) noexcept {
     for (Index here = 0;;) {
       destroy_in_block(i, here);
@@ -314,7 +321,7 @@ class Arena {
     if (discarded_ != nullptr && !discarding_) destroy_discarded();
   }
 
-  // Destroys node `i` and `here` doomed nodes below it in its block.
+  // Destroys node `i` and the `here` further doomed nodes below it in its block.
   [[gnu::always_inline]] void destroy_in_block(Index i, Index here) noexcept {
     Cell* const cells = pool_.cells();
     const Link* const links = pool_.links();
@@ -332,9 +339,9 @@ class Arena {
       return cell.owners == 1 && !(cell.flags & flag::extra);
     };
     for (Index count = 1;; ++count) {
-      // A sum of products that was recorded product after product: the operands are the two nodes
-      // just before, the sum so far and the newest product. If the sum is the last user of both,
-      // the scan destroys them directly, without counting them as doomed.
+      // A chain of additions of products: the operands of an addition are the two nodes just
+      // before, the sum so far and the newest product. If the sum is the only owner of both, the
+      // scan destroys them directly, without counting them as doomed.
       const auto newest = static_cast<Index>(l - links);
       for (std::uint64_t before = both(newest - 2, newest - 1);
            both(*l) == before && l >= third && !(c->flags & flag::extra) && last_use(c[-1]) &&

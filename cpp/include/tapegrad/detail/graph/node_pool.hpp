@@ -1,9 +1,9 @@
 // The storage of nodes: blocks of slots in three parallel arrays that never move.
 //
-// The pool reuses whole blocks, not single slots. A later node is always in a later block, or later
-// in the same block, so that slots keep the order of creation. The pool frees the newest slots at
-// once, and all others when their whole block is dead. Leaves need no order: they lie in blocks of
-// their own, whose slots the pool reuses one by one.
+// A block of nodes with operands is reused only as a whole, except for the newest slots of the
+// newest block, which the pool frees at once. A node made later lies later in the same block or in
+// a block of higher `sequence`. Leaves need no order: they lie in blocks of their own, whose slots
+// the pool reuses one by one.
 #pragma once
 
 #include <algorithm>
@@ -30,6 +30,7 @@ class NodePool {
   // The state of a block.
   struct Block {
     // Neighbours in creation order; of a leaf block, in the list of leaf blocks with a free slot.
+    // In a free block `next` links the free list.
     Index previous = none, next = none;
     std::uint64_t sequence = 0;
     Index pending = 0;  // nodes pending here while the sweep scans another block
@@ -62,13 +63,14 @@ class NodePool {
   const Block& block_of(Index node) const noexcept { return blocks_[node / size]; }
   Block& at(Index block) noexcept { return blocks_[block]; }
 
-  // A number that grows in the order of creation. All leaves come first.
+  // For nodes with operands, a number that grows in the order of creation. For leaves, a lower
+  // number, which is not unique.
   std::uint64_t order(Index node) const noexcept {
     return block_of(node).sequence * size + node % size;
   }
 
   // The block that a sweep scans after `block`: the next older one and, after the oldest, the leaf
-  // blocks. The caller knows that a later block has pending nodes.
+  // blocks. The caller knows that a block still to be scanned has pending nodes.
   Index before(Index block) const noexcept {
     if (!blocks_[block].leaves && blocks_[block].previous != none) return blocks_[block].previous;
     const bool began = blocks_[block].leaves;
@@ -198,13 +200,14 @@ class NodePool {
     std::uint16_t used = 0;  // blocks that are not free
     bool returned = false;   // the system has the memory; no block is in use
   };
-  // Number of empty groups that always keep their memory: 25 MB in all.
+  // Up to this many empty groups, 25 MB in all, keep their memory; when there are more, half this
+  // many do.
   static constexpr std::size_t least_kept = 4;
-  // A program that fills returned groups again this soon runs a loop. The pool then keeps as much
-  // memory as the loop uses.
+  // A program that fills returned groups again within `soon` runs a loop. The pool then keeps as
+  // much memory as the loop uses.
   using Clock = std::chrono::steady_clock;
   static constexpr std::chrono::seconds soon{2};
-  // The pool forgets such a loop once it has not used that much memory for this long.
+  // The pool forgets such a loop once it has not used that much memory for `long_unused`.
   static constexpr std::chrono::seconds long_unused{10};
   // The offset, within a page, between the three records of a node. It avoids 4K aliasing: a
   // processor takes a load to depend on a recent store if the low twelve bits of both addresses are
@@ -268,7 +271,8 @@ class NodePool {
     return groups_.size() - empty_groups_ - returned_groups_;
   }
 
-  // Returns the memory of empty groups to the system, except that of as many as a loop may need.
+  // Returns the memory of empty groups to the system if there are more than `kept_` of them, but
+  // keeps that of `kept_` groups for a loop, or of half of least_kept without one.
   [[gnu::noinline, gnu::cold]] void return_groups() noexcept {
     const Clock::time_point now = Clock::now();
     if (now - used_so_much_ > long_unused) kept_ = least_kept;

@@ -1,9 +1,9 @@
 // The reverse sweep: one descending scan of the nodes from the root.
 //
-// A node is pending when one of its users has passed an adjoint on to it. Operands are older than
-// their users, so the newest pending node has received its whole adjoint. It passes that adjoint on
-// to its operands, and the scan goes down to the next pending node. The scan skips blocks without
-// pending nodes and ends when no node is pending.
+// A node with operands is pending from the sweep's visit to one of its users until its own visit.
+// Operands are older than their users, so the newest pending node has received its whole adjoint.
+// It passes that adjoint on to its operands, and the scan goes down to the next pending node. The
+// scan skips blocks without pending nodes and ends when no node is pending.
 #pragma once
 
 #include <algorithm>
@@ -16,9 +16,10 @@
 namespace tapegrad {
 
 // The worklist of a reverse sweep: the set of pending nodes, as marks on the nodes themselves.
-// Sweeps can nest and alternate, because a backward function may begin another sweep or let another
-// thread continue one. The marks on the nodes belong to one sweep at a time. A sweep that begins or
-// resumes suspends the current one, which removes and stores its marks.
+// Sweeps can nest and alternate, because a backward function may begin another sweep or may let
+// another thread of the embedding continue one. The marks on the nodes belong to one sweep at a
+// time. A sweep that begins or resumes suspends the current one. The suspended sweep removes its
+// marks and stores the nodes.
 class PendingNodes {
  public:
   PendingNodes(Arena& arena, Index root)
@@ -39,7 +40,8 @@ class PendingNodes {
       for (Index i = end_of_block(); (i = next(i)) != no_node;) {
       }
     }
-    // This writes in every case, so that the compiler sees that no pointer to this object remains.
+    // The assignment is unconditional so that the compiler sees that no pointer to this object
+    // remains.
     arena_.pending_nodes_ = mine ? nullptr : arena_.pending_nodes_;
   }
 
@@ -77,7 +79,7 @@ class PendingNodes {
   }
 
   // Propagates the adjoint of a node at which run() stopped. The node has operand lists, or a
-  // product was NaN, so that a contribution may be absent. Returns the last node whose adjoint it
+  // product was NaN, so that a contribution may be absent. Returns the oldest node whose adjoint it
   // has propagated.
   Index pass(Index i) noexcept {
     const double adjoint = links_[i].adjoint;
@@ -90,8 +92,8 @@ class PendingNodes {
 
   // Propagates the adjoint of a node with operand lists. The rows of a layer are such nodes,
   // recorded one after the other and with common factors. The function handles successive rows
-  // together: it sums the contributions to the factors and adds each sum once. Returns the last of
-  // these nodes and removes their marks.
+  // together: it sums the contributions to the factors and adds each sum once. Returns the oldest
+  // of these rows, with the marks of all of them removed.
   Index pass_lists(Index i, double adjoint) noexcept {
     const OperandList* const factors = arena_.factors(i);
     if (factors == nullptr) {
@@ -129,10 +131,10 @@ class PendingNodes {
     return i;
   }
 
-  // Propagates adjoints from node `i` down through its block, as long as the operands lie in the
-  // nodes. Returns the first node that has operand lists or a product that is NaN, with its mark
-  // removed; or no_node after the last pending node of the block. It calls only inlined functions,
-  // so that the compiler keeps the state in registers.
+  // Propagates adjoints from node `i` down through its block. Stops at a node with operand lists,
+  // or with a NaN product (or NaN sum of two products) other than that of a single absent partial.
+  // Returns that node, with its mark removed, or no_node after the last pending node of the block.
+  // It calls only inlined functions, so that the compiler keeps the state in registers.
   [[gnu::noinline]] Index run(Index i) noexcept {
     Link* const links = links_;
     const Index bottom = i / NodePool::size * NodePool::size;
@@ -209,8 +211,8 @@ class PendingNodes {
     return i;
   }
 
-  // The first operand of a pending node, without the mark: less than no_node. The result is no_node
-  // or more for a node that is not pending, and for a leaf, whose mark is permanent.
+  // operand[0] with the pending bit flipped: below no_node if the node is pending, no_node for a
+  // leaf, larger otherwise.
   Index unmarked(Index i) const noexcept { return links_[i].operand[0] ^ pending_bit; }
 
   // Moves to the next block with pending nodes. Returns the index past its end, or no_node.
@@ -271,10 +273,9 @@ class PendingNodes {
     return first;
   }
 
-  // Propagates adjoints through a sum of products, as long as the operands of node `i` are the two
-  // nodes before it: the sum so far, then a product. It moves `i` to the last sum so far and marks
-  // neither the sums nor the products on the way. Returns false if node `i` is no such sum. A sum
-  // so far that another user has marked differs in the compared bits and so ends the loop.
+  // Handles additions whose operands are the nodes i - 2 (the sum so far) and i - 1 (a product).
+  // Moves `i` to the oldest sum reached, and marks neither the sums nor the products on the way.
+  // Returns false if it handles no addition. A pending bit on a sum ends the loop.
   [[gnu::always_inline]] bool add_products(Index& i, Index bottom, double& adjoint,
                                            Index& here) noexcept {
     Link* sum = links_ + i;
@@ -347,7 +348,7 @@ void walk(Arena& arena, Index root, Visit visit) {
 
 // The answer to a rare question of a sweep: does a node pass on an adjoint of exactly 0? If the
 // root reaches the node through branches that were taken, the node passes 0 on, and its products
-// may be NaN. Behind a branch not taken, the node passes nothing on. A separate sweep on first
+// may be NaN. Behind a branch not taken, the node passes nothing on. A separate walk on first
 // demand finds the nodes that the root reaches.
 class Reach {
  public:

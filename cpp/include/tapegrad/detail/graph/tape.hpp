@@ -23,8 +23,8 @@ class Tape : public Arena {
   using Arena::Arena;
 
   // The record() functions append one operation and return its node, which the caller owns. With
-  // `quietly`, the caller promises that the pool has room and that no operand is heritable; the
-  // owner is then a handle.
+  // `quietly`, the caller promises that the pool has room and that no operand is heritable. The
+  // node's one owner is then a handle; heritable is the embedding's flag (node.hpp).
 
   template <Op code>
   Index record(Index a) {
@@ -34,8 +34,8 @@ class Tape : public Arena {
     return add_node(code, y, 0, {stored(std::get<0>(e.partials)(x, y)), 0.0}, a);
   }
 
-  // Records an operation on a node and a constant, or on two nodes. A constant makes no node: its
-  // value lies where the partial of its node would.
+  // Records an operation on a node and a constant, or on two nodes. A constant makes no node: the
+  // record stores its value in place of a partial.
   template <Op code, bool quietly = false, class A, class B>
   Index record(A a, B b) requires(std::same_as<A, Index> || std::same_as<B, Index>) {
     constexpr auto& e = entry<code>;
@@ -69,7 +69,7 @@ class Tape : public Arena {
     }
   }
 
-  // Records an operation of three operands or of any number.
+  // Records a ternary or variadic operation.
   template <Op code>
   Index record(std::span<const Argument> arguments) {
     constexpr auto& e = entry<code>;
@@ -104,8 +104,9 @@ class Tape : public Arena {
     }
   }
 
-  // Records the sum of products of two operand lists of primals. It copies neither list, and other
-  // nodes may share them. If the first list has one operand more, that is the start of the sum.
+  // Records the inner product of two operand lists, whose numbers are primals. It copies neither
+  // list, and other nodes may share them. If the first list has one operand more, that is the start
+  // of the sum (OperandListBuilder::add_start).
   Index record_dot(OperandList& xs, OperandList& ys) { return record_dot(xs, ys, dot_of(xs, ys)); }
   Index record_dot(OperandList& xs, OperandList& ys, double sum) {
     return add_list_node(op<"dot">(), sum, xs, &ys);
@@ -121,7 +122,7 @@ class Tape : public Arena {
   }
 
   // Records a node with the caller's partials; set_backward() may then replace them by a function.
-  // A NaN among the partials never counts as an absent partial.
+  // Without operands it is a leaf. A NaN among the partials never counts as an absent partial.
   Index open(double primal, std::span<const Operand> operands) {
     if (operands.empty()) return leaf(primal);
     if (operands.size() > 2) return place_list<never_absent>(Op::custom, primal, operands);
@@ -161,13 +162,14 @@ class Tape : public Arena {
   }
 
   // The reverse sweep. It sets the adjoint of the root to `seed`. Every node that the root reaches
-  // then passes its adjoint on to its operands, users before operands. No other node changes. A
-  // seed of 0 reaches nothing. An absent partial contributes nothing, but the sweep reaches its
-  // operand, which passes on the adjoint that an earlier sweep left there.
+  // then passes its adjoint on to its operands, users before operands. No other node changes,
+  // unless a backward function changes it. With a seed of 0 the sweep only sets the root's adjoint.
+  // An absent partial contributes nothing, but the sweep reaches its operand, which passes on an
+  // adjoint that an earlier sweep left in it.
   //
-  // Unless it interrupts another sweep, the sweep allocates only if a node with an adjoint of 0 has
-  // a backward function or a partial that is not finite. It must then find out if the root reaches
-  // the node through absent partials alone.
+  // Unless it interrupts another sweep, the sweep needs memory only for the question of Reach: does
+  // the root reach a node through absent partials alone? The question arises if a node with an
+  // adjoint of 0 has a backward function or a partial that is not finite.
   void backward(Index root, double seed = 1.0);
 
   // Propagates the adjoint of one node to its operands: by the backward function, if there is one,
@@ -200,8 +202,8 @@ class Tape : public Arena {
   // leaf gets the adjoint that follows from the node's own.
   void show_constants(Index i);
 
-  // Lends a vector for a row of arguments; reclaim() takes it back. A caller may borrow several at
-  // once, because a layer's conversion of an operand may run any code, another layer included.
+  // Lends a vector for a row of arguments; reclaim() takes it back. Several can be lent at once:
+  // converting an operand may run another layer.
   std::vector<Argument> lend() noexcept {
     if (spare_.empty()) return {};
     std::vector<Argument> memory = std::move(spare_.back());

@@ -1,8 +1,9 @@
-// A recording: every operation of one run of a function, in order, without Python objects.
+// A recording: every operation of one recorded call of a function, in order, without Python
+// objects.
 //
-// A Symbol is a number of a recording. The entries of the operation table work on Symbols as on
-// doubles: their values record operations, and so do their partial derivatives. The derivative of a
-// recording is therefore more recording.
+// A Symbol is a number of a recording. Values and partials of the operation table work on Symbols
+// as on doubles and record what they compute. The derivative of a recording is therefore more
+// recording.
 #pragma once
 
 #include <array>
@@ -30,8 +31,8 @@ inline constexpr ValueId no_value = 0xffffffffu;
 
 class Symbol;
 
-// One operation with its value in the recorded run. An input is a leaf; an output of a Rule has
-// Op::custom, and its first operand is the index of the group.
+// One operation with its value in the recorded call. An input is a leaf; an output of a Rule has
+// Op::custom, and its first operand is the index of its RuleCall in Recording::groups().
 struct Instruction {
   double primal;
   Op op;
@@ -55,7 +56,7 @@ constexpr std::size_t operand_count(Op op) {
   return detail::operand_counts[static_cast<std::size_t>(op)];
 }
 
-// The outcome of a query about numbers during the recorded run, such as x < y or int(x). The
+// The outcome of a query about numbers during the recorded call, such as x < y or int(x). The
 // function takes the same branches as long as all guards have the same outcomes.
 struct Guard {
   enum Kind : std::uint8_t {
@@ -111,23 +112,22 @@ inline bool same(double x, double y) {
 }
 
 // A derivative that the embedding supplies in place of the table's, for a group of outputs.
-// `present` tells which of the given numbers are present. An absent number is 0; a number that is
-// present may be 0 too. If `record` is true, the rule must record its operations in the current
-// recording, so that a program can differentiate them; otherwise only the primals of its results
-// count.
+// The rule receives 0 for an absent number; `present` distinguishes it from a number that is
+// present and 0. If `record` is true, the rule must record its operations in the current recording,
+// so that a program can differentiate them; otherwise only the primals of its results count.
 struct Rule {
   virtual ~Rule() = default;
-  // Returns the cotangents of the operands for those of the outputs.
+  // Returns the operands' cotangents, given the outputs'.
   virtual std::vector<Symbol> pull(std::span<const Symbol> cotangents,
                                    const std::vector<bool>& present, bool record) = 0;
   // True if the rule has a push() for forward mode.
   virtual bool goes_forward() const = 0;
-  // Returns the tangents of the outputs for those of the operands.
+  // Returns the outputs' tangents, given the operands'.
   virtual std::vector<Symbol> push(std::span<const Symbol> tangents,
                                    const std::vector<bool>& present, bool record) = 0;
 };
 
-// The instructions, constants, guards and rules of one run.
+// The instructions, constants, guards and rules of one recorded call.
 class Recording {
  public:
   // The outputs of one application of a rule: successive instructions from `first` on.
@@ -149,7 +149,8 @@ class Recording {
     return append({primal, Op::leaf, {no_value, no_value, no_value}});
   }
 
-  // Returns the identifier of a constant. Equal constants in a row share one.
+  // Returns the identifier of a constant. A constant equal to the one added last gets the same
+  // identifier.
   ValueId constant(double number) {
     if (!constants_.empty() && same(constants_.back(), number))
       return static_cast<ValueId>(constants_.size() - 1) | constant_tag;
@@ -203,8 +204,8 @@ class Recording {
   const std::vector<RuleCall>& groups() const noexcept { return groups_; }
   std::span<const double> constants() const noexcept { return constants_; }
 
-  // True if the recording will be replayed with other inputs. If false, comparisons of its numbers
-  // become constants, and the recording contains only the branch taken.
+  // True if a program made from the recording will be replayed with other inputs. If false,
+  // comparisons of its numbers become constants, and the recording contains only the branch taken.
   bool guarding = true;
 
   // True if an output of a rule lies at or after `begin`.
@@ -227,8 +228,8 @@ class Recording {
     if (instructions_.capacity() > kept_capacity) instructions_ = {};
   }
 
-  // Pairs (place, cause): a sweep recorded the instructions from `place` on as the derivative of
-  // instruction `cause`. A sweep appends pairs if the pointer is not null.
+  // Pairs (place, cause): a sweep recorded the instructions from `place` up to the next pair's as
+  // the derivative of instruction `cause`. A sweep appends pairs if the pointer is not null.
   using Causes = std::vector<std::pair<ValueId, ValueId>>;
   Causes* causes = nullptr;
 
@@ -366,8 +367,8 @@ Symbol Symbol::apply(const Symbol& x, const Symbol& y, const Symbol& z) {
 template <class X, class Y>
 concept SymbolPair = Pair<X, Y> &&(std::same_as<X, Symbol> || std::same_as<Y, Symbol>);
 
-// A comparison of symbols. A recording with guards records it, because other inputs may change the
-// outcome.
+// A comparison of symbols. While `guarding` is true it is an instruction, because other inputs may
+// change the outcome; a comparison of two constants is a constant.
 template <Op code>
 Condition compared(const Symbol& x, const Symbol& y) {
   if (Recording::current != nullptr && Recording::current->guarding)
@@ -415,8 +416,8 @@ inline Symbol silu_derivative(const Symbol& x, const Symbol& order) { return Sym
 inline Symbol quotient(const Symbol& x, const Symbol& y, const Symbol& n) { return Symbol::apply<op<"quotient">()>(x, y, n); }
 inline Symbol quotient_slope(const Symbol& x, const Symbol& y, const Symbol&) { return -quotient(x, y, 2.0); }
 inline Symbol pow_derivative(const Symbol& x, const Symbol& y, const Symbol& order) { return Symbol::apply<op<"pow_derivative">()>(x, y, order); }
-// An exponent for which power() has a form of its own keeps that form: the slope of a square is a
-// product.
+// Uses power() if it has a special form for c - 1, or if c - 1 is 0, so that the slope of a square
+// is a product.
 inline Symbol power_slope(const Symbol& x, const Symbol& c) {
   if (c.primal() == 0.0) return 0.0;
   return math::has_own_form(c.primal() - 1.0) ? c * power(x, c - 1.0) : pow_derivative(x, c, 1.0);
@@ -427,9 +428,9 @@ inline Symbol hypot_derivative(const Symbol& x, const Symbol& y, const Symbol& o
 inline Symbol hypot_slope(const Symbol& x, const Symbol& y, const Symbol&) { return hypot_derivative(x, y, 1.0); }
 // clang-format on
 
-// The largest of some symbols, and a flag for each: is it the first of the largest? Every replay
-// finds the largest anew. No flag is set if the largest is NaN or infinite; with `or_infinite`,
-// none if it is NaN or -infinity.
+// The largest of some symbols, and a flag for each: 1 for the first symbol that equals the largest.
+// Every replay finds the largest anew. No flag is set if the largest is NaN or infinite; with
+// `or_infinite`, none if it is NaN or -infinity.
 struct Peak {
   Symbol top;
   std::vector<Symbol> is_top;  // 1 or 0
@@ -450,7 +451,7 @@ inline Peak peak_of(std::span<const Symbol> x, bool or_infinite = false) {
   return peak;
 }
 
-// The sum of exp(x - shift) over all x but the one at the top.
+// The sum of exp(x - shift) over all x whose is_top flag is 0.
 inline Symbol rest_of_exponentials(std::span<const Symbol> x, const Peak& peak,
                                    const Symbol& shift) {
   // The choice stands inside exp, so that the derivative contains no inf - inf.
