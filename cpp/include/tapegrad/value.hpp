@@ -2,6 +2,7 @@
 // differentiation.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
@@ -140,7 +141,7 @@ class Value {
   ///     tapegrad::Value x = 2.0;
   ///     auto y = tapegrad::Value::apply<tapegrad::op<"pow_const">()>(x, 3.0);  // x to the power 3
   template <Op code, class... X>
-  static Value apply(const X&... x) {
+  requires(std::same_as<X, Value> || ...) static Value apply(const X&... x) {
     if constexpr (sizeof...(X) <= 2) {
       return adopt(tape().record<code>(node_or_number(x)...));
     } else {

@@ -395,7 +395,8 @@ TEST_CASE("a full trace says so and can be used on") {
     for (;;) y = y * 1.5;
   };
   CHECK_THROWS_WITH_AS(
-      fill(), "the compact tape is full: it has room for 100 operations and as many inputs", ArenaFull);
+      fill(), "the compact tape is full: it has room for 100 operations and as many inputs",
+      ArenaFull);
   CHECK(trace.size() == 100);
   trace.clear();
   const Active z = trace.input(3.0);

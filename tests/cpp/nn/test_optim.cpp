@@ -14,7 +14,7 @@ namespace optim = tapegrad::optim;
 namespace {
 
 // So many that there are full blocks and the beginning of one more.
-constexpr std::size_t many = 2 * optim::Block::size + 7;
+constexpr std::size_t many = 2 * optim::ParameterBlock::size + 7;
 
 std::vector<Value> parameters(std::size_t count) {
   std::vector<Value> made;
