@@ -40,14 +40,14 @@ class Peer {
   }
   double operator()(std::span<const double> in, std::span<double> gradient) {
     path_->replay(in);
-    const std::vector<ValueId>& outputs = path_->program->outputs;
+    const std::vector<tapegrad::ValueId>& outputs = path_->program->outputs;
     for (std::size_t i = 0; i < gradient.size(); ++i) gradient[i] = path_->numbers[outputs[i + 1]];
     return path_->numbers[outputs[0]];
   }
 
  private:
   tapegrad::Recording recording_;
-  std::vector<ValueId> inputs_;
+  std::vector<tapegrad::ValueId> inputs_;
   std::optional<tapegrad::CachedProgram> path_;
 };
 

@@ -16,9 +16,9 @@ using tapegrad::Value;
 namespace {
 
 template <class T>
-using Matrix = Eigen::Matrix<T, Eigen::OperationFunctions, Eigen::OperationFunctions>;
+using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>;
 template <class T>
-using Vector = Eigen::Matrix<T, Eigen::OperationFunctions, 1>;
+using Vector = Eigen::Matrix<T, Eigen::Dynamic, 1>;
 
 // The value and the gradient of f, by all elements of a matrix.
 template <class F>
