@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ STUB = ROOT / "python" / "tapegrad" / "_core.pyi"
 # In C++, other operators and functions record these.
 BY_HAND = {"add", "sub", "mul", "div", "neg", "pow"}
 
-Operation = dict[str, Any]
+Operation = Mapping[str, Any]
 
 
 def functions() -> list[Operation]:

@@ -17,16 +17,16 @@ using Kind = TreeDef::Kind;
 
 // See the declaration. The outer position must outlive this one.
 struct TreeDef::Where {
-  enum Kind : std::uint8_t { tree, argument, keyword, index, key, field };
+  enum Part : std::uint8_t { tree, argument, keyword, index, key, field };
   const std::string* name = nullptr;  // of the tree, or of the called function
   const Where* outer = nullptr;
-  Kind entry = tree;
+  Part part = tree;
   std::size_t k = 0;
   py::handle object = {};  // a key or the name of a field
 
   std::string text() const {
     const auto quoted = [&] { return std::string(py::repr(object)); };
-    switch (entry) {
+    switch (part) {
       case tree:
         return *name;
       case argument:
@@ -300,13 +300,13 @@ void TreeDef::add(py::handle tree, const Where& where, Holding holding, bool flo
   // Adds a container. Its items are kept in a vector, since reading one may run code that changes
   // the container.
   const auto add_items = [&](Kind kind, const py::object& object, const py::object& more,
-                             const std::vector<py::object>& items, Where::Kind entry,
+                             const std::vector<py::object>& items, Where::Part part,
                              py::handle names) {
     nodes_.push_back({kind, items.size(), object, more});
     for (std::size_t k = 0; k < items.size(); ++k) {
       const py::handle name =
           names ? PyTuple_GET_ITEM(names.ptr(), static_cast<Py_ssize_t>(k)) : nullptr;
-      add(items[k], Where{nullptr, &where, entry, k, name}, holding, floating, numbers);
+      add(items[k], Where{nullptr, &where, part, k, name}, holding, floating, numbers);
     }
   };
   const auto items_of = [&] {

@@ -162,52 +162,52 @@ class CompactTape {
     constexpr std::size_t n = sizeof...(P);
     constexpr bool is_one[] = {std::is_same_v<P, Constant<1>>...};
     constexpr std::size_t unit = std::find(is_one, is_one + n, true) - is_one;
-    const std::int32_t places[] = {leaf.place...};
+    const std::int32_t slots[] = {leaf.slot...};
     const double partials[] = {leaf.partial...};
     if constexpr (n == 1) {
-      return record_one(places[0], partials[0]);
+      return record_one(slots[0], partials[0]);
     } else if constexpr (std::is_same_v<Partials, std::tuple<Constant<1>, Constant<1>>>) {
-      return record_plain(places[0], places[1], sum);
+      return record_plain(slots[0], slots[1], sum);
     } else if constexpr (std::is_same_v<Partials, std::tuple<Constant<1>, Constant<-1>>>) {
-      return record_plain(places[0], places[1], difference);
+      return record_plain(slots[0], slots[1], difference);
     } else if constexpr (unit < n) {
-      std::int32_t other_places[n - 1];
+      std::int32_t other_slots[n - 1];
       double other_partials[n - 1];
       for (std::size_t k = 0; k < n - 1; ++k) {
-        other_places[k] = places[k < unit ? k : k + 1];
+        other_slots[k] = slots[k < unit ? k : k + 1];
         other_partials[k] = partials[k < unit ? k : k + 1];
       }
-      if (places[unit] == top_ - 1)
-        return record_each(other_places, other_partials, n - 1, two | carried);
+      if (slots[unit] == top_ - 1)
+        return record_each(other_slots, other_partials, n - 1, two | carried);
       if constexpr (n == 3) {
-        const std::int32_t place = next(1);
+        const std::int32_t slot = next(1);
         partial_[0] = other_partials[0];
         partial_[1] = other_partials[1];
-        partial_[2] = std::bit_cast<double>(std::int64_t{places[unit]});
+        partial_[2] = std::bit_cast<double>(std::int64_t{slots[unit]});
         partial_ += 3;
-        steps_[place] = step(other_places[0], other_places[1], third);
-        return place;
+        steps_[slot] = step(other_slots[0], other_slots[1], third);
+        return slot;
       }
     }
-    return record_each(places, partials, n, two);
+    return record_each(slots, partials, n, two);
   }
 
   // The same for operands of which some may be constants. Omits constants and operands whose
   // partial is 0; returns the slot 0, that of a constant, if none remains.
   template <class... P>
   [[gnu::always_inline]] std::int32_t record_some(const detail::Leaf<P>&... leaf) {
-    std::int32_t places[sizeof...(P)];
+    std::int32_t slots[sizeof...(P)];
     double partials[sizeof...(P)];
     std::size_t n = 0;
-    const auto keep = [&](std::int32_t place, double partial) {
-      if (place == 0 || partial == 0.0) return;
-      places[n] = place;
+    const auto keep = [&](std::int32_t slot, double partial) {
+      if (slot == 0 || partial == 0.0) return;
+      slots[n] = slot;
       partials[n++] = partial;
     };
-    (keep(leaf.place, leaf.partial), ...);
+    (keep(leaf.slot, leaf.partial), ...);
     if (n == 0) return 0;
-    if (n == 1) return record_one(places[0], partials[0]);
-    return record_many(places, partials, n);
+    if (n == 1) return record_one(slots[0], partials[0]);
+    return record_many(slots, partials, n);
   }
 
   // Records a number with one operand. If the partial is 1, the number shares the operand's slot.
@@ -215,46 +215,45 @@ class CompactTape {
   [[gnu::always_inline]] std::int32_t record_one(std::int32_t operand, double partial) {
     if (partial == 0.0) return 0;
     if (partial == 1.0) return operand;
-    const std::int32_t place = next(1);
+    const std::int32_t slot = next(1);
     *partial_++ = partial;
-    steps_[place] = step(operand, 0, one);
-    return place;
+    steps_[slot] = step(operand, 0, one);
+    return slot;
   }
 
   [[gnu::always_inline]] std::int32_t record_plain(std::int32_t a, std::int32_t b, Kind kind) {
-    const std::int32_t place = next(1);
-    steps_[place] = step(a, b, kind);
-    return place;
+    const std::int32_t slot = next(1);
+    steps_[slot] = step(a, b, kind);
+    return slot;
   }
 
   // record_each() out of line: expressions with some constants are rarer.
-  [[gnu::noinline]] std::int32_t record_many(const std::int32_t* places, const double* partials,
+  [[gnu::noinline]] std::int32_t record_many(const std::int32_t* slots, const double* partials,
                                              std::size_t n) {
-    return record_each(places, partials, n, two);
+    return record_each(slots, partials, n, two);
   }
 
   // Records one step for every two operands and returns the slot of the last step. Each later step
   // has the step before it as a further operand (`carried`). `first` is the kind of the first step:
   // two, or two | carried.
-  [[gnu::always_inline]] std::int32_t record_each(const std::int32_t* places,
-                                                  const double* partials, std::size_t n,
-                                                  std::uint32_t first) {
-    std::int32_t place = next(static_cast<std::int32_t>((n + 1) / 2));
+  [[gnu::always_inline]] std::int32_t record_each(const std::int32_t* slots, const double* partials,
+                                                  std::size_t n, std::uint32_t first) {
+    std::int32_t slot = next(static_cast<std::int32_t>((n + 1) / 2));
     double* partial = partial_;
     std::uint32_t kind = first;
     std::size_t k = 0;
     for (; k + 1 < n; k += 2) {
       partial[k] = partials[k];
       partial[k + 1] = partials[k + 1];
-      steps_[place++] = step(places[k], places[k + 1], kind);
+      steps_[slot++] = step(slots[k], slots[k + 1], kind);
       kind = two | carried;
     }
     if (k < n) {
       partial[k] = partials[k];
-      steps_[place++] = step(places[k], 0, kind | one);
+      steps_[slot++] = step(slots[k], 0, kind | one);
     }
     partial_ = partial + n;
-    return place - 1;
+    return slot - 1;
   }
 
   // Allocates `count` consecutive steps and returns the first. Throws ArenaFull if they do not fit.
@@ -349,10 +348,10 @@ inline void CompactTape::backward(const Active& root, double seed) noexcept {
   const Step* const steps = steps_;
   const double* partial = partial_;
   double carry = 0.0;  // contribution to the step before, kept in a register
-  for (std::int64_t place = top_ - 1; place > 0; --place) {
-    const Step step = steps[place];
-    const double adjoint = adjoints[place] + std::exchange(carry, 0.0);
-    adjoints[place] = 0.0;
+  for (std::int64_t slot = top_ - 1; slot > 0; --slot) {
+    const Step step = steps[slot];
+    const double adjoint = adjoints[slot] + std::exchange(carry, 0.0);
+    adjoints[slot] = 0.0;
     if (adjoint == 0.0) {
       partial -= written[step & 15];
       continue;
@@ -360,11 +359,11 @@ inline void CompactTape::backward(const Active& root, double seed) noexcept {
     const std::int64_t first = static_cast<std::int64_t>(step << 30) >> 34;
     const std::int64_t second = static_cast<std::int64_t>(step) >> 34;
     const auto give_first = [&](double amount) {
-      if (first == place - 1) carry = amount;
+      if (first == slot - 1) carry = amount;
       else adjoints[first] += amount;
     };
     const auto give_second = [&](double amount) {
-      if (second == place - 1) carry += amount;
+      if (second == slot - 1) carry += amount;
       else adjoints[second] += amount;
     };
     switch (step & 15) {

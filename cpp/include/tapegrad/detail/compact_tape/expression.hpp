@@ -76,7 +76,7 @@ class Active {
  private:
   friend class CompactTape;
   friend class detail::ActiveCopy;
-  Active(double primal, std::int32_t place) : primal_(primal), slot_(place) {}
+  Active(double primal, std::int32_t slot) : primal_(primal), slot_(slot) {}
 
   double primal_ = 0.0;
   std::int32_t slot_ = 0;  // index of its adjoint: negative for an input, 0 for a constant
@@ -91,23 +91,23 @@ class ActiveCopy {
  public:
   using Whole = Active;
 
-  explicit ActiveCopy(const Active& number) : primal(number.primal_), place(number.slot_) {}
-  ActiveCopy(const ActiveCopy& other) : primal(other.primal), place(other.place) {}
+  explicit ActiveCopy(const Active& number) : primal(number.primal_), slot(number.slot_) {}
+  ActiveCopy(const ActiveCopy& other) : primal(other.primal), slot(other.slot) {}
   ActiveCopy& operator=(const ActiveCopy&) = delete;
 
   double data() const noexcept { return primal; }
-  bool all_recorded() const noexcept { return place != 0; }
-  bool any_recorded() const noexcept { return place != 0; }
+  bool all_recorded() const noexcept { return slot != 0; }
+  bool any_recorded() const noexcept { return slot != 0; }
 
   const double primal;
-  const std::int32_t place;
+  const std::int32_t slot;
 };
 
 // A leaf of an expression: the slot of an active number, and the partial derivative of the
 // expression by it. Partial is double or a Constant.
 template <class Partial>
 struct Leaf {
-  std::int32_t place;
+  std::int32_t slot;
   Partial partial;
 };
 
@@ -196,7 +196,7 @@ class Expression {
           operands_);
       if constexpr (std::is_same_v<Operand, detail::ActiveCopy>)
         return std::tuple(
-            detail::Leaf<std::remove_const_t<decltype(partial)>>{operand.place, partial});
+            detail::Leaf<std::remove_const_t<decltype(partial)>>{operand.slot, partial});
       else return operand.leaves(partial);
     }
   }
